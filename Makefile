@@ -1,0 +1,35 @@
+# `make bench` runs the comparison, `make test` checks everything. Each sets up .venv first where need be.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: bench test fast wheel clean
+
+bench: $(INSTALLED)
+	$(BIN)/python -m pytest benchmarks $(ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(ARGS)
+
+# what needs no torch: seconds
+fast: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not torch" $(ARGS)
+
+wheel: $(INSTALLED)
+	$(BIN)/python -m build --outdir dist .
+
+clean:
+	rm -rf .venv dist
+
+# torch goes first: with it there, nothing else asks for another build of it
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pytest-ftbench needs Python 3.11 or later")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,benchmark,xdist]' --group dev
+	touch $@
