@@ -1,0 +1,36 @@
+"""The grid: cells and their ids, suites, methods, recipes, records. Standard library only."""
+
+from pytest_ftbench.grid.cell import Cell, CheckpointKey, format_cell, model_name, parse_cell
+from pytest_ftbench.grid.errors import UserError, suggestion
+from pytest_ftbench.grid.methods import METHODS, Method, method_label
+from pytest_ftbench.grid.recipe import RECIPES, Recipe
+from pytest_ftbench.grid.records import SCHEMA, CellRecord, Results, plain, read_results
+from pytest_ftbench.grid.suite import DataSpec, EvaluationSpec, HubSource, MethodSpec, ModelSpec, Suite
+from pytest_ftbench.grid.suite_file import load_suite
+
+__all__ = [
+    "METHODS",
+    "RECIPES",
+    "SCHEMA",
+    "Cell",
+    "CellRecord",
+    "CheckpointKey",
+    "DataSpec",
+    "EvaluationSpec",
+    "HubSource",
+    "Method",
+    "MethodSpec",
+    "ModelSpec",
+    "Recipe",
+    "Results",
+    "Suite",
+    "UserError",
+    "format_cell",
+    "load_suite",
+    "method_label",
+    "model_name",
+    "parse_cell",
+    "plain",
+    "read_results",
+    "suggestion",
+]

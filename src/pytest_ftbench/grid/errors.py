@@ -1,0 +1,19 @@
+"""The one exception that means *the user can fix this*: it becomes one printed sentence, never a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Bad input, said in one sentence that names the place (file, key), the problem and the fix."""
+
+    def __init__(self, place: object, problem: str, fix: str) -> None:
+        super().__init__(f"{place}: {problem}; {fix}.")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The fix for a misspelt word: the nearest known one if there is one, and all known ones."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    listed = ", ".join(names)
+    return f"did you mean {near[0]!r}? known are {listed}" if near else f"known are {listed}"

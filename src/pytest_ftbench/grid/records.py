@@ -1,0 +1,177 @@
+"""What a cell leaves behind: one record; and ``results.json``, schema 1, which holds them all.
+
+Records are made of plain JSON values from the start, so that they can be stored, sent between processes and rendered
+years later without the libraries that measured them. Keys that this version doesn't know are kept.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pytest_ftbench.grid.cell import Cell
+from pytest_ftbench.grid.errors import UserError
+
+SCHEMA = 1
+
+_KNOWN_NULL: Mapping[str, tuple[str, ...]] = {
+    "latency_s": ("mean", "median", "stddev", "n", "ttft_median", "tpot_median"),
+    "output_tokens": ("mean", "median"),
+    "memory_gib": ("train_allocated", "train_reserved", "eval_allocated", "eval_reserved"),
+}
+
+
+@dataclass
+class CellRecord:
+    """Everything measured in one cell; field names are the keys of ``results.json``. Unknown is None."""
+
+    id: str
+    model: str
+    method: str
+    eval_task: str
+    rank: int | None = None
+    quantization: str | None = None
+    train_task: str | None = None
+    seed: int = 0
+    status: str = "ok"
+    error: str | None = None
+    n: int | None = None
+    scores: dict[str, float | None] = field(default_factory=dict)
+    format_rate: float | None = None
+    empty_rate: float | None = None
+    truncated_rate: float | None = None
+    latency_s: dict[str, Any] = field(default_factory=dict)
+    output_tokens: dict[str, Any] = field(default_factory=dict)
+    memory_gib: dict[str, float | None] = field(default_factory=dict)
+    train: dict[str, Any] | None = None
+    eval_dtype: str | None = None
+    items: list[dict[str, Any]] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cell: Cell, **measured: Any) -> "CellRecord":
+        """A record of this cell."""
+        return cls(
+            id=cell.id,
+            model=cell.model,
+            method=cell.method,
+            rank=cell.rank,
+            quantization=cell.quantization,
+            train_task=cell.train_task,
+            eval_task=cell.eval_task,
+            seed=cell.seed,
+            **measured,
+        )
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], place: object = "record") -> "CellRecord":
+        """The record in a JSON object; keys it doesn't know go to ``extra``.
+
+        Raises :class:`UserError` where a needed key is missing or of the wrong type.
+        """
+        known = {f.name for f in fields(cls)} - {"extra"}
+        for key in ("id", "model", "method", "eval_task"):
+            if not isinstance(value.get(key), str):
+                raise UserError(place, f"a cell has no text under the key {key!r}", "write it as schema 1 says")
+        given = {key: value[key] for key in known & value.keys()}
+        for key in ("scores", "latency_s", "output_tokens", "memory_gib"):
+            if given.get(key) is None:
+                given[key] = {}
+            elif not isinstance(given[key], dict):
+                raise UserError(place, f"{value['id']}: {key!r} is no object", "write it as schema 1 says")
+        for key in ("items", "flags"):
+            given[key] = list(given.get(key) or [])
+        return cls(**given, extra={key: value[key] for key in value.keys() - known})
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON values: unknown or non-finite numbers are null, all keys of schema 1 are there."""
+        value: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
+        for key, names in _KNOWN_NULL.items():
+            value[key] = dict.fromkeys(names) | value[key]
+        return {key: plain(inner) for key, inner in (value | self.extra).items()}
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was measured."""
+        return self.status == "ok"
+
+    @property
+    def complete(self) -> bool:
+        """Whether every test item was answered and scored."""
+        return self.ok and self.n is not None and self.n == len(self.items)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether its id names the seed."""
+        return self.id.endswith(f"-s{self.seed}")
+
+
+@dataclass
+class Results:
+    """The content of one ``results.json``."""
+
+    suite: str
+    cells: list[CellRecord]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    trivial: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole file as plain JSON values."""
+        return {
+            "schema": SCHEMA,
+            "suite": self.suite,
+            "provenance": plain(self.provenance),
+            "trivial": plain(self.trivial),
+            "cells": [cell.to_json() for cell in self.cells],
+            **plain(self.extra),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any, place: object = "results") -> "Results":
+        """The results in a parsed JSON file.
+
+        Raises :class:`UserError` for another schema or shape.
+        """
+        if not isinstance(value, dict) or not isinstance(value.get("cells"), list):
+            raise UserError(place, "holds no object with a list under 'cells'", "name a file that --ftbench-json wrote")
+        if value.get("schema") != SCHEMA:
+            raise UserError(place, f"has schema {value.get('schema')!r}", f"this version reads schema {SCHEMA}")
+        if not all(isinstance(cell, dict) for cell in value["cells"]):
+            raise UserError(place, "a cell is no object", "write it as schema 1 says")
+        known = {"schema", "suite", "provenance", "trivial", "cells"}
+        return cls(
+            suite=str(value.get("suite") or ""),
+            cells=[CellRecord.from_json(cell, place) for cell in value["cells"]],
+            provenance=dict(value.get("provenance") or {}),
+            trivial=dict(value.get("trivial") or {}),
+            extra={key: value[key] for key in value.keys() - known},
+        )
+
+
+def read_results(path: Path) -> Results:
+    """The results stored in a file.
+
+    Raises :class:`UserError` where it is missing, no JSON, or not of schema 1.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(path, f"can't be read ({error.strerror})", "name a file that --ftbench-json wrote") from None
+    except ValueError as error:
+        raise UserError(path, f"is no JSON ({error})", "name a file that --ftbench-json wrote") from None
+    return Results.from_json(value, path)
+
+
+def plain(value: Any) -> Any:
+    """The same value in JSON's own types; a number that is not finite becomes null."""
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [plain(inner) for inner in value]
+    return value

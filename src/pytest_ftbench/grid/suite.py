@@ -1,0 +1,148 @@
+"""A suite: the comparison as a value, and the cells it expands to. How a TOML file becomes one: ``suite_file``."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_ftbench.grid.cell import Cell, model_name
+from pytest_ftbench.grid.errors import UserError
+from pytest_ftbench.grid.recipe import Recipe
+
+REASONING = ("on", "off", "unlocked")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model of the suite: its name in ids, and ``source``, which is ``embedded:NAME``, a folder or a Hub id.
+
+    ``methods`` limits the methods it takes part in (None: all); ``revision`` pins a Hub id.
+    """
+
+    name: str
+    source: str
+    revision: str | None = None
+    methods: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method of the suite: its ranks (empty: it has none), its PEFT options, its changes to the suite's recipe."""
+
+    name: str
+    ranks: tuple[int, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """Where on the Hub a task's rows are, when that isn't the task's own default."""
+
+    id: str | None = None
+    config: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which rows: ``source`` is ``embedded``, ``hub`` or a folder; sample counts are per task (None: all there are)."""
+
+    source: str = "embedded"
+    train_samples: int | None = None
+    test_samples: int | None = 200
+    hub: Mapping[str, HubSource] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvaluationSpec:
+    """How answers are generated and timed. ``latency_prompts`` are timed one by one (0: none are)."""
+
+    max_new_tokens: int = 1000
+    batch_size: int = 32
+    reasoning: str = "unlocked"
+    latency_prompts: int = 20
+    latency_warmup: int = 2
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A whole comparison. ``place`` is the file it came from, for messages and relative paths."""
+
+    name: str
+    place: Path
+    models: tuple[ModelSpec, ...]
+    methods: tuple[MethodSpec, ...]
+    train_tasks: tuple[str, ...]
+    eval_tasks: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
+    recipe: Recipe = field(default_factory=Recipe)
+    data: DataSpec = field(default_factory=DataSpec)
+    evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
+    device: str = "auto"
+    dtype: str = "auto"
+    description: str = ""
+
+    def cells(self) -> list[Cell]:
+        """Every valid cell, those of one checkpoint side by side.
+
+        Raises :class:`UserError` for an empty grid and for two cells of one id.
+        """
+        cells = list(self._expand())
+        if not cells:
+            raise UserError(self.place, "the grid has no cell", "name at least one model, one method and one eval task")
+        seen: set[Cell] = set()
+        for cell in cells:
+            if cell in seen:
+                raise UserError(self.place, f"the cell {cell.id} is there twice", "name each rank, task and seed once")
+            seen.add(cell)
+        return cells
+
+    def _expand(self) -> Iterator[Cell]:
+        seeded = self.seeds != (0,)
+        for model in self.models:
+            methods = [m for m in self.methods if model.methods is None or m.name in model.methods]
+            if any(method.name == "base" for method in methods):
+                for eval_task in self.eval_tasks:
+                    yield Cell(model.name, "base", eval_task)
+            for train_task in self.train_tasks:
+                for method in methods:
+                    if method.name == "base":
+                        continue
+                    for rank in method.ranks or (None,):
+                        for seed in self.seeds:
+                            for eval_task in self.eval_tasks:
+                                yield Cell(
+                                    model.name, method.name, eval_task, train_task, rank, seed=seed, seeded=seeded
+                                )
+
+    def model(self, name: str) -> ModelSpec:
+        """The model of that name."""
+        return next(model for model in self.models if model.name == name)
+
+    def method(self, name: str) -> MethodSpec:
+        """The method of that name."""
+        return next(method for method in self.methods if method.name == name)
+
+    def recipe_for(self, method: str) -> Recipe:
+        """The training recipe of one method: the suite's, with the method's own changes."""
+        return replace(self.recipe, **self.method(method).recipe)
+
+    def with_models(self, sources: list[str]) -> "Suite":
+        """The suite over other models: each a name the suite has, a folder, or a Hub id.
+
+        A folder or Hub id takes the place of the suite's first model and so its methods; a second one the place of
+        the second, and so on.
+        """
+        mine = {model.name: model for model in self.models}
+        models = []
+        for index, source in enumerate(sources):
+            if source in mine:
+                models.append(mine[source])
+                continue
+            place = self.models[min(index, len(self.models) - 1)]
+            models.append(ModelSpec(model_name(source), source, methods=place.methods))
+        if len({model.name for model in models}) < len(models):
+            names = ", ".join(model.name for model in models)
+            raise UserError("--ftbench-model", f"two models share a name ({names})", "rename one of the folders")
+        return replace(self, models=tuple(models))

@@ -1,0 +1,261 @@
+"""Reads a suite file. Whatever is wrong in it is said in one sentence that names the file, the key and the fix.
+
+A whole file, every key but ``[models]``, ``[methods]`` and ``[tasks]`` optional::
+
+    name = "mine"                                  # the file's stem
+    seeds = [0]
+    device = "auto"                                # cpu, cuda, cuda:1
+    dtype = "auto"                                 # bfloat16 on CUDA, float32 on CPU
+    recipe = "published"                           # or a table: [recipe] with TrainingArguments' names
+
+    [models]
+    small = "Qwen/Qwen3-0.6B"
+    big = { source = "Qwen/Qwen3-1.7B", revision = "main", methods = ["base"] }
+
+    [methods]
+    base = {}
+    nopeft = {}
+    lora = { ranks = [8, 64], lora_alpha = 16, recipe = { learning_rate = 1e-4 } }
+
+    [tasks]
+    train = ["arc", "squad"]
+    eval = ["arc", "openmath", "squad"]
+
+    [data]
+    source = "folder/of/parquet"                   # or "hub", or "embedded"
+    train_samples = 1000
+    test_samples = 200
+    hub.squad = { id = "rajpurkar/squad_v2", revision = "main" }
+
+    [evaluation]
+    max_new_tokens = 1000
+    batch_size = 32
+    reasoning = "off"                              # on, off, unlocked (the template's own default)
+    latency_prompts = 20
+    latency_warmup = 2
+"""
+
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Collection, Mapping
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_ftbench.grid.cell import NAME
+from pytest_ftbench.grid.errors import UserError, suggestion
+from pytest_ftbench.grid.methods import METHODS
+from pytest_ftbench.grid.recipe import RECIPES, Recipe
+from pytest_ftbench.grid.suite import REASONING, DataSpec, EvaluationSpec, HubSource, MethodSpec, ModelSpec, Suite
+
+_TOP = {"name", "description", "seeds", "device", "dtype", "recipe", "models", "methods", "tasks", "data", "evaluation"}
+# What must be at least 1, or at least 0, to mean anything; everything else is checked by its type alone.
+_AT_LEAST = {
+    "train_samples": 1,
+    "test_samples": 1,
+    "max_new_tokens": 1,
+    "batch_size": 1,
+    "latency_prompts": 0,
+    "latency_warmup": 0,
+    "learning_rate": 0,
+    "warmup_ratio": 0,
+    "weight_decay": 0,
+    "max_grad_norm": 0,
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "num_train_epochs": 0,
+    "max_length": 1,
+}
+
+
+def load_suite(path: Path, tasks: Collection[str]) -> Suite:
+    """The suite in a TOML file, where ``tasks`` are the names of the tasks there are.
+
+    Raises :class:`UserError` for whatever is wrong with the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(path, f"can't be read ({error.strerror})", "name a suite file") from None
+    except UnicodeDecodeError:
+        raise UserError(path, "is not UTF-8 text", "save it as UTF-8") from None
+    try:
+        value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(path, f"is not valid TOML ({error})", "correct that line") from None
+    suite = _Reader(path).suite(value, tasks)
+    suite.cells()
+    return suite
+
+
+class _Reader:
+    """Turns parsed TOML into the dataclasses, knowing the file for its messages."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def fail(self, key: str, problem: str, fix: str) -> UserError:
+        return UserError(f"{self.path}: {key}", problem, fix)
+
+    def suite(self, value: Mapping[str, Any], tasks: Collection[str]) -> Suite:
+        self.known("", value, _TOP)
+        for key in ("models", "methods", "tasks"):
+            if key not in value:
+                raise self.fail(f"[{key}]", "is missing", f"add a table [{key}]")
+        task_table = self.table("tasks", value["tasks"])
+        self.known("tasks", task_table, {"train", "eval"})
+        methods = tuple(self.method(name, spec) for name, spec in self.table("methods", value["methods"]).items())
+        return Suite(
+            name=self.typed("name", value.get("name", self.path.stem), str),
+            description=self.typed("description", value.get("description", ""), str),
+            place=self.path,
+            models=tuple(
+                self.model(name, spec, {method.name for method in methods})
+                for name, spec in self.table("models", value["models"]).items()
+            ),
+            methods=methods,
+            train_tasks=self.task_names("tasks.train", task_table.get("train", []), tasks),
+            eval_tasks=self.task_names("tasks.eval", task_table.get("eval", []), tasks),
+            seeds=self.seeds(value.get("seeds", [0])),
+            recipe=self.recipe(value.get("recipe", "published")),
+            data=self.data(self.table("data", value.get("data", {})), tasks),
+            evaluation=self.evaluation(self.table("evaluation", value.get("evaluation", {}))),
+            device=self.typed("device", value.get("device", "auto"), str),
+            dtype=self.choice("dtype", value.get("dtype", "auto"), ("auto", "float32", "bfloat16")),
+        )
+
+    def model(self, name: str, value: Any, methods: Collection[str]) -> ModelSpec:
+        key = f"models.{name}"
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+            raise self.fail(key, "is no name for an id", "use lower-case letters, digits, '.', '_' and '-'")
+        if isinstance(value, str):
+            return ModelSpec(name, self.resolve(value))
+        table = self.table(key, value)
+        self.known(key, table, {"source", "revision", "methods"})
+        if "source" not in table:
+            raise self.fail(f"{key}.source", "is missing", "name a folder, a Hub id or embedded:NAME")
+        limited = table.get("methods")
+        if limited is not None:
+            for method in self.names(f"{key}.methods", limited):
+                if method not in methods:
+                    raise self.fail(f"{key}.methods", f"names {method!r}", suggestion(method, methods))
+        return ModelSpec(
+            name,
+            self.resolve(self.typed(f"{key}.source", table["source"], str)),
+            self.typed(f"{key}.revision", table.get("revision"), str | None),
+            None if limited is None else tuple(limited),
+        )
+
+    def method(self, name: str, value: Any) -> MethodSpec:
+        key = f"methods.{name}"
+        if name not in METHODS:
+            raise self.fail(key, "is no method", suggestion(name, METHODS))
+        method = METHODS[name]
+        table = self.table(key, value)
+        options = {option: table[option] for option in table if option not in ("ranks", "recipe")}
+        self.known(key, options, method.defaults, also={"ranks", "recipe"} if method.trains else ())
+        recipe = self.table(f"{key}.recipe", table.get("recipe", {}))
+        self.recipe_fields(f"{key}.recipe", recipe)
+        return MethodSpec(name, self.ranks(key, table.get("ranks"), method.rank_field), options, recipe)
+
+    def ranks(self, key: str, value: Any, rank_field: str | None) -> tuple[int, ...]:
+        if rank_field is None:
+            if value is not None:
+                raise self.fail(f"{key}.ranks", "is given for a method without a rank", "remove the key")
+            return ()
+        if value is None:
+            raise self.fail(f"{key}.ranks", "is missing", "name at least one, as in ranks = [8]")
+        if not isinstance(value, list) or not value or not all(type(rank) is int and rank > 0 for rank in value):
+            raise self.fail(f"{key}.ranks", f"is {value!r}", "give a list of whole numbers above 0, as in [8, 64]")
+        return tuple(value)
+
+    def seeds(self, value: Any) -> tuple[int, ...]:
+        if not isinstance(value, list) or not value or not all(type(seed) is int and seed >= 0 for seed in value):
+            raise self.fail("seeds", f"is {value!r}", "give a list of whole numbers, as in [0, 1, 2]")
+        return tuple(value)
+
+    def recipe(self, value: Any) -> Recipe:
+        if isinstance(value, str):
+            return RECIPES[self.choice("recipe", value, tuple(RECIPES))]
+        table = self.table("recipe", value)
+        self.recipe_fields("recipe", table)
+        return replace(Recipe(name=self.path.stem), **table)
+
+    def recipe_fields(self, key: str, table: Mapping[str, Any]) -> None:
+        self.fields_of(key, Recipe, table)
+
+    def data(self, table: Mapping[str, Any], tasks: Collection[str]) -> DataSpec:
+        hub = {}
+        for task, value in self.table("data.hub", table.get("hub", {})).items():
+            if task not in tasks:
+                raise self.fail(f"data.hub.{task}", "is no task", suggestion(task, tasks))
+            source = {"id": value} if isinstance(value, str) else self.table(f"data.hub.{task}", value)
+            self.fields_of(f"data.hub.{task}", HubSource, source)
+            if "id" in source:
+                source = {**source, "id": self.resolve(source["id"])}
+            hub[task] = HubSource(**source)
+        rest = {key: value for key, value in table.items() if key != "hub"}
+        self.fields_of("data", DataSpec, rest, also={"hub"})
+        if rest.get("source", "embedded") not in ("embedded", "hub"):
+            rest["source"] = self.resolve(rest["source"], folder=True)
+        return DataSpec(**rest, hub=hub)
+
+    def evaluation(self, table: Mapping[str, Any]) -> EvaluationSpec:
+        self.fields_of("evaluation", EvaluationSpec, table)
+        self.choice("evaluation.reasoning", table.get("reasoning", "unlocked"), REASONING)
+        return EvaluationSpec(**table)
+
+    def resolve(self, source: str, folder: bool = False) -> str:
+        """A path beside the suite file as a path from anywhere; what is no folder there stays as it is (a Hub id)."""
+        path = self.path.parent / Path(source).expanduser()
+        return str(path.resolve()) if folder or source.startswith((".", "~", "/")) or path.is_dir() else source
+
+    def task_names(self, key: str, value: Any, tasks: Collection[str]) -> tuple[str, ...]:
+        for name in (names := self.names(key, value)):
+            if name not in tasks:
+                raise self.fail(key, f"names {name!r}", suggestion(name, tasks))
+        return names
+
+    def names(self, key: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(name, str) and re.fullmatch(NAME, name) for name in value):
+            raise self.fail(key, f"is {value!r}", 'give a list of names, as in ["arc", "squad"]')
+        return tuple(value)
+
+    def table(self, key: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.fail(key, f"is {value!r}", "write it as a table")
+        return value
+
+    def choice(self, key: str, value: Any, choices: tuple[str, ...]) -> str:
+        if value not in choices:
+            raise self.fail(key, f"is {value!r}", f"choose one of {', '.join(choices)}")
+        return str(value)
+
+    def known(self, key: str, table: Mapping[str, Any], names: Collection[str], also: Collection[str] = ()) -> None:
+        for name in table:
+            if name not in names:
+                place = f"{key}.{name}" if key else name
+                raise self.fail(
+                    place, "is an unknown key", suggestion(name, {*names, *also}) if names or also else "remove it"
+                )
+
+    def fields_of(self, key: str, spec: type, table: Mapping[str, Any], also: Collection[str] = ()) -> None:
+        """Check that a table's keys are fields of a dataclass and its values of the fields' types."""
+        assert is_dataclass(spec)
+        hints = typing.get_type_hints(spec)
+        self.known(key, table, [f.name for f in fields(spec) if f.name not in also], also)
+        for name, value in table.items():
+            self.typed(f"{key}.{name}", value, hints[name])
+            if name in _AT_LEAST and value is not None and value < _AT_LEAST[name]:
+                raise self.fail(f"{key}.{name}", f"is {value}", f"give at least {_AT_LEAST[name]}")
+
+    def typed(self, key: str, value: Any, hint: Any) -> Any:
+        allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        # TOML's 1 is a number like 1.0, but true is no number
+        accepted = (*allowed, int) if float in allowed else allowed
+        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in allowed):
+            wanted = " or ".join("nothing" if t is types.NoneType else t.__name__ for t in allowed)
+            raise self.fail(key, f"is {value!r}", f"give a value of type {wanted}")
+        return value
