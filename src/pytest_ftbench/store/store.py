@@ -1,0 +1,186 @@
+"""Entries on disk: folders that are complete and verified, or not there at all.
+
+An entry is built in a private folder under ``building/`` and renamed into place, so a process that is killed at any
+moment leaves nothing that looks like one. Its manifest, written last, holds size and SHA-256 of every file; an entry
+that doesn't match it is set aside and built anew. One lock per entry keeps several processes from doing the same work;
+locks are the operating system's, so a dead process holds none. Layout::
+
+    {cache}/{kind}/{key}/manifest.json + the entry's files
+    {cache}/building/{pid}-{random}/          unfinished
+    {cache}/set-aside/{kind}-{key}-{random}/  did not match its manifest
+    {cache}/locks/{kind}-{key}.lock
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pytest_ftbench.grid import UserError
+from pytest_ftbench.store.keys import digest, file_digest
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+
+class Store:
+    """A folder of entries, each found by kind and key.
+
+    ``say`` receives one line for whatever a user should know: an entry set aside, another process waited for.
+    """
+
+    def __init__(self, root: Path, say: Callable[[str], None] = print) -> None:
+        self.root = root
+        self.say = say
+        self._verified: set[Path] = set()
+        try:
+            (root / "locks").mkdir(parents=True, exist_ok=True)
+            (root / "building").mkdir(exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                root, f"can't be used as cache ({error.strerror})", "give --ftbench-cache another folder"
+            ) from None
+        self._sweep()
+
+    def find(self, kind: str, material: Any) -> Path | None:
+        """The folder of a verified entry; None where there is none."""
+        folder = self.root / kind / digest(material)
+        if folder in self._verified:
+            return folder
+        if not folder.exists():
+            return None
+        if problem := _mismatch(folder):
+            self._set_aside(folder, problem)
+            return None
+        self._verified.add(folder)
+        return folder
+
+    def get(self, kind: str, material: Any, build: Callable[[Path], None]) -> Path:
+        """The folder of the entry, which ``build`` fills first if need be; the same for every process that asks."""
+        if found := self.find(kind, material):
+            return found
+        with self._lock(kind, digest(material)):
+            # another process may have built it while this one waited
+            return self.find(kind, material) or self._build(kind, material, build)
+
+    def _build(self, kind: str, material: Any, build: Callable[[Path], None]) -> Path:
+        with self._workplace() as folder:
+            build(folder)
+            _write_manifest(folder, kind, material)
+            final = self.root / kind / digest(material)
+            final.parent.mkdir(exist_ok=True)
+            folder.rename(final)
+            _sync(final.parent)
+        self._verified.add(final)
+        return final
+
+    @contextlib.contextmanager
+    def _workplace(self) -> Iterator[Path]:
+        folder = self.root / "building" / f"{os.getpid()}-{secrets.token_hex(4)}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _lock(self, kind: str, key: str) -> Iterator[None]:
+        lock = FileLock(self.root / "locks" / f"{kind}-{key}.lock")
+        with contextlib.suppress(TimeoutError):
+            lock.acquire(timeout=1)
+        if not lock.is_locked:
+            self.say(f"waiting for another process that makes {kind} {key[:8]}")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _set_aside(self, folder: Path, problem: str) -> None:
+        grave = self.root / "set-aside" / f"{folder.parent.name}-{folder.name}-{secrets.token_hex(4)}"
+        grave.parent.mkdir(exist_ok=True)
+        # a process beside this one may have set it aside already
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(grave)
+            self.say(f"{folder}: {problem}; set aside as {grave.name} and made anew")
+
+    def _sweep(self) -> None:
+        """Remove what dead processes left unfinished."""
+        for folder in (self.root / "building").iterdir():
+            pid = folder.name.partition("-")[0]
+            if pid.isdigit() and not _alive(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a text file so that it is there whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        _sync(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in a file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON value so that it is there whole or not at all."""
+    write_file(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write_manifest(folder: Path, kind: str, material: Any) -> None:
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        _sync(path)
+        files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": file_digest(path)}
+    write_json(folder / MANIFEST, {"schema": SCHEMA, "kind": kind, "material": material, "files": files})
+    _sync(folder)
+
+
+def _mismatch(folder: Path) -> str | None:
+    """What is wrong with an entry, or None."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+        files = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
+        same_key = digest(manifest["material"]) == folder.name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "its manifest can't be read"
+    if not same_key:
+        return "its manifest belongs to another entry"
+    for name, (size, sha256) in files.items():
+        path = folder / name
+        if path.is_symlink() or not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != size or file_digest(path) != sha256:
+            return f"{name} has changed"
+    return None
+
+
+def _sync(path: Path) -> None:
+    """Make a file's content, or a folder's names, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
