@@ -1,0 +1,105 @@
+"""Base models: from a name, a folder or a Hub id to weights on the device. safetensors only, no remote code."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_ftbench import lab
+from pytest_ftbench.grid import ModelSpec, UserError
+from pytest_ftbench.ml.runtime import Runtime
+from pytest_ftbench.store import Store, folder_digest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_EMBEDDED = "embedded:"
+_WEIGHTS = ("*.safetensors",)
+# everything that decides what the model computes and how text becomes tokens
+_FILES = (*_WEIGHTS, "*.json", "*.txt", "*.model", "*.jinja")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The files of a model before tuning, and the digest of all that decide what it computes."""
+
+    name: str
+    folder: Path
+    fingerprint: str
+
+
+def check_source(spec: ModelSpec) -> None:
+    """Check what can be known of a model without loading it.
+
+    Raises :class:`UserError` for an embedded model there isn't, or a folder that holds none.
+    """
+    if spec.source.startswith(_EMBEDDED):
+        name = spec.source.removeprefix(_EMBEDDED)
+        if name not in lab.SHAPES:
+            raise UserError(
+                f"models.{spec.name}", f"there is no embedded model {name!r}", f"known are {', '.join(lab.SHAPES)}"
+            )
+    elif (folder := Path(spec.source)).is_dir():
+        _check_folder(folder)
+    elif folder.is_absolute():
+        raise UserError(folder, "is no folder", "name a model folder or a Hub id")
+
+
+def find_base(spec: ModelSpec, store: Store) -> BaseModel:
+    """The files of a suite's model, made or downloaded first where need be."""
+    check_source(spec)
+    if spec.source.startswith(_EMBEDDED):
+        from pytest_ftbench.ml.embedded import embedded_base
+
+        folder = embedded_base(spec.source.removeprefix(_EMBEDDED), store)
+    elif Path(spec.source).is_dir():
+        folder = Path(spec.source)
+    else:
+        from pytest_ftbench.ml.hub import hub_model
+
+        folder = hub_model(spec.source, spec.revision)
+        _check_folder(folder)
+    return BaseModel(spec.name, folder, folder_digest(folder, _FILES))
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a model folder, padding on the left as generation needs it.
+
+    Raises :class:`UserError` where it has no chat template: prompts would be made up.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, padding_side="left")
+    if not tokenizer.chat_template:
+        raise UserError(folder, "its tokenizer has no chat template", "add one as chat_template.jinja")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_weights(folder: Path, runtime: Runtime) -> "PreTrainedModel":
+    """The model of a folder on the device, every parameter in the runtime's dtype."""
+    from transformers import AutoModelForCausalLM
+
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=runtime.torch_dtype, trust_remote_code=False, use_safetensors=True
+    )
+    return model.to(runtime.device)
+
+
+def end_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """The ids of all tokens that end an answer: the tokenizer's own and those the model was configured with."""
+    configured: Any = model.generation_config.eos_token_id if model.generation_config else None
+    ids = configured if isinstance(configured, list) else [configured]
+    return sorted({token for token in (*ids, tokenizer.eos_token_id) if token is not None})
+
+
+def live_dtype(model: "PreTrainedModel") -> str:
+    """The dtype of the parameters as they are: ``float32``, or several joined by ``+``."""
+    return "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}))
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise UserError(folder, "has no config.json", "name a model folder in Hugging Face format")
+    if not any(folder.glob(_WEIGHTS[0])):
+        raise UserError(folder, "has no *.safetensors", "save the weights as safetensors; pickled ones are not loaded")

@@ -1,0 +1,81 @@
+"""Answers in batches: greedy decoding of many prompts at once, the same tokens as one at a time in float32."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_ftbench.ml.base import end_tokens
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One generated answer: its text, how many tokens it took (the end token counted), whether it was cut off."""
+
+    text: str
+    tokens: int
+    truncated: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The answer as plain values."""
+        return asdict(self)
+
+
+class Decoder:
+    """A model made ready for greedy decoding of up to ``max_new_tokens``."""
+
+    def __init__(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", max_new_tokens: int) -> None:
+        from transformers import GenerationConfig
+
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.ends = frozenset(end_tokens(model, tokenizer))
+        # a fresh configuration: the model's own may sample, or punish repetition
+        model.generation_config = GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=sorted(self.ends),
+            pad_token_id=tokenizer.pad_token_id,
+        )
+
+    def encode(self, prompts: Sequence[str]) -> dict[str, "torch.Tensor"]:
+        """Rendered prompts as one left-padded batch on the model's device."""
+        batch = self.tokenizer(list(prompts), add_special_tokens=False, padding=True, return_tensors="pt")
+        return {key: batch[key].to(self.model.device) for key in ("input_ids", "attention_mask")}
+
+    def generate(self, batch: dict[str, "torch.Tensor"], **arguments: Any) -> "torch.Tensor":
+        """The new tokens of each prompt of a batch, on the device."""
+        import torch
+
+        with torch.inference_mode():
+            whole = self.model.generate(**batch, **arguments)
+        new: torch.Tensor = whole[:, batch["input_ids"].shape[1] :]
+        return new
+
+    def answer(self, tokens: list[int]) -> Answer:
+        """The answer that generated tokens spell, whatever follows its end token left out."""
+        end = next((index for index, token in enumerate(tokens) if token in self.ends), None)
+        kept = tokens if end is None else tokens[: end + 1]
+        text = self.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Answer(str(text), len(kept), truncated=end is None)
+
+    def answers(self, prompts: Sequence[str], batch_size: int, say: Callable[[str], None]) -> list[Answer]:
+        """The answers to prompts, in their order. Prompts of like length share a batch, the longest first."""
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
+        found: dict[int, Answer] = {}
+        started = said = time.monotonic()
+        for first in range(0, len(order), batch_size):
+            some = order[first : first + batch_size]
+            rows = self.generate(self.encode([prompts[index] for index in some])).tolist()
+            found.update(zip(some, map(self.answer, rows), strict=True))
+            if (now := time.monotonic()) - said >= _SECONDS_BETWEEN_LINES:
+                said, left = now, (now - started) / len(found) * (len(prompts) - len(found))
+                say(f"{len(found)} of {len(prompts)} answered, about {left:.0f} s left")
+        return [found[index] for index in range(len(prompts))]

@@ -1,0 +1,56 @@
+"""Models and data sets by Hub id, at a pinned revision where one is given. A local folder serves in an id's place."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pytest_ftbench.grid import HubSource, UserError
+from pytest_ftbench.tasks import Row, Task
+
+MAX_ROWS = 10_000
+"""How many usable rows of a split are read at most: OpenMathInstruct-2 has 14 million."""
+
+_MODEL_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+
+
+def hub_rows(task: Task, split: str, source: HubSource) -> list[Row] | None:
+    """The rows of a task's data set in this project's columns; None where it has no such split.
+
+    Raises :class:`UserError` where it can't be loaded.
+    """
+    theirs = task.hub.splits.get(split)
+    if theirs is None:
+        return None
+    # streamed, so that a few thousand rows of a large data set don't cost its whole download
+    from datasets import load_dataset
+
+    name = source.id or task.hub.id
+    config = source.config or (task.hub.config if source.id is None else None)
+    try:
+        stream = load_dataset(name, config, split=theirs, revision=source.revision, streaming=True)
+        usable = (row for row in map(task.from_hub, stream) if row is not None)
+        return list(islice(usable, MAX_ROWS))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise _unreachable(f"data.hub.{task.name}", name, error) from error
+
+
+def hub_model(source: str, revision: str | None) -> Path:
+    """The folder with the files of a model on the Hub: weights as safetensors, configuration, tokenizer.
+
+    Raises :class:`UserError` where it can't be loaded.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=_MODEL_FILES))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreachable("models", source, error) from error
+
+
+def _unreachable(key: str, name: str, error: Exception) -> UserError:
+    lines: list[Any] = str(error).strip().splitlines() or [type(error).__name__]
+    return UserError(
+        key,
+        f"{name} can't be loaded from the Hub ({lines[0]:.200})",
+        "check the id, the revision and the network, or name a local folder",
+    )

@@ -1,0 +1,101 @@
+"""What each stored entry is made of: the material of its key. Two entries are the same only if all of this is.
+
+Code that decides a result is part of its key by the digest of its source, so that a change to this package never serves
+what the code before it computed. Rows count by what is rendered from them, the messages and targets.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pytest_ftbench import tasks
+from pytest_ftbench.grid import METHODS, Cell, CheckpointKey, Suite
+from pytest_ftbench.ml.adapters import adapter_fields
+from pytest_ftbench.ml.base import BaseModel
+from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.ml.runtime import Runtime
+from pytest_ftbench.store import digest, source_digest
+from pytest_ftbench.tasks import get_task
+
+_HERE = Path(__file__).parent
+_TRAINING_CODE = source_digest(*(_HERE / f"{name}.py" for name in ("adapters", "base", "prompts", "train")))
+_ANSWER_CODE = source_digest(*(_HERE / f"{name}.py" for name in ("adapters", "base", "prompts", "generate")))
+_TIMING_CODE = source_digest(_HERE / "latency.py")
+_RECORD_CODE = source_digest(_HERE / "record.py", *Path(tasks.__file__).parent.glob("*.py"))
+
+
+class Materials:
+    """The keys' materials for one suite on one machine."""
+
+    def __init__(self, suite: Suite, runtime: Runtime, rows: RowSource) -> None:
+        self.suite = suite
+        self.runtime = runtime
+        self.rows = rows
+        self._digests: dict[tuple[str, str], str] = {}
+
+    def checkpoint(self, key: CheckpointKey, base: BaseModel) -> dict[str, Any]:
+        """Of a checkpoint: base weights, tokenizer, rendered rows, recipe, method, seed, precision, versions, code."""
+        if key.train_task is None:
+            return {"base": base.fingerprint}
+        method = self.suite.method(key.method)
+        return {
+            "base": base.fingerprint,
+            "rows": self.train_rows(key.train_task),
+            "reasoning": self.suite.evaluation.reasoning,
+            "recipe": self.suite.recipe_for(key.method).as_dict(),
+            "method": key.method,
+            "peft": METHODS[key.method].peft_type,
+            "adapter": adapter_fields(method, key.rank),
+            "quantization": key.quantization,
+            "seed": key.seed,
+            "code": _TRAINING_CODE,
+            **self._machine(),
+        }
+
+    def answers(self, cell: Cell, checkpoint: str) -> dict[str, Any]:
+        """Of a cell's answers: the checkpoint, the rendered test rows, how they are decoded."""
+        evaluation = self.suite.evaluation
+        return {
+            "checkpoint": checkpoint,
+            "rows": self.test_rows(cell.eval_task),
+            "reasoning": evaluation.reasoning,
+            "max_new_tokens": evaluation.max_new_tokens,
+            "batch_size": evaluation.batch_size,
+            "code": _ANSWER_CODE,
+            **self._machine(),
+        }
+
+    def timings(self, cell: Cell, checkpoint: str) -> dict[str, Any]:
+        """Of a cell's timings: the answers', which prompts are timed, and the very chip."""
+        return {
+            "answers": digest(self.answers(cell, checkpoint)),
+            "prompts": self.suite.evaluation.latency_prompts,
+            "warmup": self.suite.evaluation.latency_warmup,
+            "device_name": self.runtime.device_name,
+            "threads": self.runtime.threads,
+            "code": _TIMING_CODE,
+        }
+
+    def record(self, cell: Cell, checkpoint: str) -> dict[str, Any]:
+        """Of a record: the timings', and the code that scores. The id is in it, for suites name things differently."""
+        return {"id": cell.id, "timings": digest(self.timings(cell, checkpoint)), "code": _RECORD_CODE}
+
+    def train_rows(self, task_name: str) -> str:
+        """A digest of a task's training rows as they are rendered."""
+        return self._rows_digest(task_name, "train")
+
+    def test_rows(self, task_name: str) -> str:
+        """A digest of a task's test rows as they are rendered, golds included."""
+        return self._rows_digest(task_name, "test")
+
+    def _rows_digest(self, task_name: str, split: str) -> str:
+        if (task_name, split) not in self._digests:
+            task = get_task(task_name)
+            rows = self.rows.train(task) if split == "train" else self.rows.test(task)
+            # every gold answer counts, not only the one trained on
+            material = [[task.messages(row), task.target(row), row.get("answers")] for row in rows]
+            self._digests[task_name, split] = digest(material)
+        return self._digests[task_name, split]
+
+    def _machine(self) -> dict[str, Any]:
+        """What of the machine decides which numbers come out; its name decides only how fast."""
+        return {"device": self.runtime.device, "dtype": self.runtime.dtype, "versions": self.runtime.versions}

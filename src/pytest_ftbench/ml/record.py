@@ -1,0 +1,64 @@
+"""Puts a cell's record together from what was measured."""
+
+import statistics
+from typing import Any
+
+from pytest_ftbench.grid import Cell, CellRecord
+from pytest_ftbench.ml.latency import latency_summary
+from pytest_ftbench.tasks import Row, get_task
+
+_TRAIN_KEYS = (
+    "seconds",
+    "steps",
+    "final_loss",
+    "mean_loss",
+    "learning_rate",
+    "alpha",
+    "trainable_params",
+    "total_params",
+    "dtype",
+    "rows",
+    "rows_left_out",
+    "losses",
+)
+
+
+def assemble(
+    cell: Cell,
+    rows: list[Row],
+    train: dict[str, Any] | None,
+    answered: dict[str, Any],
+    timed: dict[str, Any],
+    provenance: dict[str, Any],
+) -> CellRecord:
+    """The record of a cell from its test rows, its training's facts (None: untuned), answers and timings."""
+    answers = answered["answers"]
+    scored = get_task(cell.eval_task).score([answer["text"] for answer in answers], rows)
+    tokens = [answer["tokens"] for answer in answers]
+    items = [dict(item, tokens=count) for item, count in zip(scored["items"], tokens, strict=True)]
+    return CellRecord.of(
+        cell,
+        n=len(rows),
+        scores=scored["scores"],
+        format_rate=scored["format_rate"],
+        empty_rate=_share(not answer["text"].strip() for answer in answers),
+        truncated_rate=_share(answer["truncated"] for answer in answers),
+        latency_s=latency_summary(timed),
+        output_tokens={"mean": statistics.fmean(tokens), "median": statistics.median(tokens), "samples": tokens},
+        memory_gib=_memory(train, answered),
+        train=None if train is None else {key: train.get(key) for key in _TRAIN_KEYS},
+        eval_dtype=answered["dtype"],
+        items=items,
+        extra={"provenance": provenance | {"template": answered["template"]}},
+    )
+
+
+def _memory(train: dict[str, Any] | None, answered: dict[str, Any]) -> dict[str, float | None]:
+    """The record's ``memory_gib`` object: peaks of both phases, GiB."""
+    phases = {"train": (train or {}).get("peak_memory_gib") or {}, "eval": answered["peak_memory_gib"]}
+    return {f"{phase}_{kind}": peak.get(kind) for phase, peak in phases.items() for kind in ("allocated", "reserved")}
+
+
+def _share(hits: Any) -> float:
+    """The fraction of true values."""
+    return statistics.fmean(map(bool, hits))

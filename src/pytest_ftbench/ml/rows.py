@@ -1,0 +1,133 @@
+"""Where rows come from: the embedded world, a folder of parquet or JSON Lines files, or the Hub.
+
+Without a test file the test rows are a fixed split of the training file: a row's group (its passage, its question)
+decides by hash, so the split stays the same when rows are added, and no group straddles it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_ftbench import lab
+from pytest_ftbench.grid import DataSpec, HubSource, UserError
+from pytest_ftbench.tasks import Row, Task
+
+_TEST_SHARE = 5  # one group in five is tested on
+_EMBEDDED_ROWS = 1500
+_SUFFIXES = (".parquet", ".jsonl")
+
+
+@dataclass
+class RowSource:
+    """The rows of a suite, read once per task and split."""
+
+    data: DataSpec
+    _read: dict[tuple[str, str], list[Row] | None] = field(default_factory=dict)
+
+    def train(self, task: Task) -> list[Row]:
+        """The rows to train on, in file order, at most ``train_samples`` of them."""
+        rows = self._split(task, "train") or []
+        if self._split(task, "test") is None:
+            rows = [row for row in rows if not in_test_share(task, row)]
+        return self._some(task, rows, "train", self.data.train_samples)
+
+    def test(self, task: Task) -> list[Row]:
+        """The rows to test on, in file order, at most ``test_samples`` of them."""
+        rows = self._split(task, "test")
+        if rows is None:
+            rows = [row for row in self._split(task, "train") or [] if in_test_share(task, row)]
+        return self._some(task, rows, "test", self.data.test_samples)
+
+    def check(self, tasks: Iterable[Task]) -> None:
+        """Check that a folder holds what the tasks need, without reading it.
+
+        Raises :class:`UserError` naming the file that is missing.
+        """
+        if self.data.source in ("embedded", "hub"):
+            return
+        folder = Path(self.data.source)
+        if not folder.is_dir():
+            raise UserError(folder, "is no folder", "give data.source or --ftbench-data a folder of parquet files")
+        for task in tasks:
+            if _file(folder, task, "train") is None and _file(folder, task, "test") is None:
+                raise UserError(
+                    folder / f"train-{task.stem}.parquet", "is missing", "put it there, as .parquet or .jsonl"
+                )
+
+    def _some(self, task: Task, rows: list[Row], split: str, limit: int | None) -> list[Row]:
+        if not rows:
+            raise UserError(
+                f"{self.data.source}: {task.name}", f"has no {split} rows", f"add {split}-{task.stem}.parquet"
+            )
+        return rows if limit is None else rows[:limit]
+
+    def _split(self, task: Task, split: str) -> list[Row] | None:
+        """All rows of a split; None where the source has no such split."""
+        key = (task.name, split)
+        if key not in self._read:
+            self._read[key] = self._load(task, split)
+        return self._read[key]
+
+    def _load(self, task: Task, split: str) -> list[Row] | None:
+        if self.data.source == "embedded":
+            return list(lab.rows(task.name, _EMBEDDED_ROWS)) if split == "train" else None
+        if self.data.source == "hub":
+            from pytest_ftbench.ml.hub import hub_rows
+
+            place = f"hub: {task.name} {split}"
+            loaded = hub_rows(task, split, self.data.hub.get(task.name, HubSource()))
+            return None if loaded is None else checked(task, loaded, place)
+        path = _file(Path(self.data.source), task, split)
+        return None if path is None else checked(task, read_file(path), path)
+
+
+def in_test_share(task: Task, row: Row) -> bool:
+    """Whether a row of a training file is one of its test rows."""
+    return int(hashlib.sha256(task.group(row).encode()).hexdigest(), 16) % _TEST_SHARE == 0
+
+
+def read_file(path: Path) -> list[dict[str, Any]]:
+    """The rows of a parquet or JSON Lines file.
+
+    Raises :class:`UserError` where it can't be read as such.
+    """
+    try:
+        if path.suffix == ".jsonl":
+            with path.open(encoding="utf-8") as lines:
+                return [json.loads(line) for line in lines if line.strip()]
+        import pyarrow.parquet
+
+        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(path, f"can't be read ({reason})", f"save it as {path.suffix[1:]} again") from None
+    return rows
+
+
+def checked(task: Task, rows: list[Any], place: object) -> list[Row]:
+    """The same rows, each with the columns its task needs.
+
+    Raises :class:`UserError` naming the first row and column that is wrong.
+    """
+    for number, row in enumerate(rows):
+        where = f"{place}: row {number}"
+        if not isinstance(row, dict):
+            raise UserError(where, "is no object", "write one JSON object per line")
+        for column, wanted in task.columns.items():
+            value = row.get(column)
+            fits = isinstance(value, (int, float)) if wanted is float else isinstance(value, wanted)
+            if not fits or isinstance(value, bool):
+                problem = "is missing" if column not in row else f"holds {type(value).__name__} {value!r:.40}"
+                raise UserError(f"{where}, column {column!r}", problem, f"give it a {wanted.__name__}")
+        if problem_found := task.problem(row):
+            column, problem, fix = problem_found
+            raise UserError(f"{where}, column {column!r}", problem, fix)
+    return rows
+
+
+def _file(folder: Path, task: Task, split: str) -> Path | None:
+    paths = (folder / f"{split}-{task.stem}{suffix}" for suffix in _SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)

@@ -1,0 +1,161 @@
+"""The machine a suite runs on: device, dtype, threads, and what a record says of them."""
+
+import contextlib
+import gc
+import os
+import platform
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_ftbench.grid import UserError
+from pytest_ftbench.store import package_versions
+
+if TYPE_CHECKING:
+    import torch
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "trl", "peft")
+"""The distributions whose versions belong to a key: what they compute may change with each."""
+
+_GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how precisely a suite runs. ``device`` is ``cpu`` or ``cuda``, ``device_name`` the chip's own name."""
+
+    device: str
+    dtype: str
+    device_name: str
+    threads: int
+    versions: dict[str, str | None] = field(default_factory=lambda: package_versions(*LIBRARIES))
+
+    @classmethod
+    def choose(cls, device: str, dtype: str) -> "Runtime":
+        """The runtime that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` means here; ``auto`` dtype is bfloat16 on CUDA.
+
+        Sets what has to be set before CUDA starts: the one visible device, and cuBLAS's deterministic workspace.
+        Raises :class:`UserError` for a device that isn't there.
+        """
+        kind, _, index = device.partition(":")
+        if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
+            raise UserError("device", f"is {device!r}", "give auto, cpu, cuda or cuda:N")
+        if index:
+            os.environ["CUDA_VISIBLE_DEVICES"] = index
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        import torch
+
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise UserError(
+                "device", f"is {device!r} but torch finds no CUDA device", "give cpu, or install torch with CUDA"
+            )
+        on_cuda = kind != "cpu" and torch.cuda.is_available()
+        return cls(
+            device="cuda" if on_cuda else "cpu",
+            dtype=dtype if dtype != "auto" else ("bfloat16" if on_cuda else "float32"),
+            device_name=torch.cuda.get_device_name() if on_cuda else _processor(),
+            threads=torch.get_num_threads(),
+        )
+
+    @property
+    def torch_dtype(self) -> "torch.dtype":
+        """The dtype as torch's object."""
+        import torch
+
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
+
+    def as_dict(self) -> dict[str, Any]:
+        """What provenance says of the machine."""
+        return {
+            "device": self.device,
+            "device_name": self.device_name,
+            "dtype": self.dtype,
+            "threads": self.threads,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+        }
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all it was given."""
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
+    @contextlib.contextmanager
+    def peak_memory(self) -> Iterator[Callable[[], dict[str, float | None]]]:
+        """Measure the peak of device memory inside the block, GiB; the yielded call reads it. On CPU it's unknown."""
+        self.free()
+        if self.device != "cuda":
+            yield lambda: {"allocated": None, "reserved": None}
+            return
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        yield lambda: {
+            "allocated": torch.cuda.max_memory_allocated() / _GIB,
+            "reserved": torch.cuda.max_memory_reserved() / _GIB,
+        }
+
+    def free(self) -> None:
+        """Give back what nothing refers to any more."""
+        gc.collect()
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def one_thread_where_two_stall() -> Iterator[None]:
+    """Compute on one thread where the machine has two cores or fewer; the setting doesn't outlive the block.
+
+    Two threads on two cores wait for each other most of the time in kernels this small.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if (os.cpu_count() or 1) <= 2:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep progress bars and notices of the libraries out of pytest's output; nothing of it outlives the block."""
+    import datasets
+    import transformers
+
+    verbosity = transformers.logging.get_verbosity()
+    bars = [
+        (transformers.logging.is_progress_bar_enabled(), transformers.logging.enable_progress_bar),
+        (datasets.utils.are_progress_bars_disabled() is False, datasets.utils.enable_progress_bars),
+    ]
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.utils.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            # "deprecated and will be removed in v6", of names that TRL and this package share with older versions
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+        for was_enabled, enable in bars:
+            if was_enabled:
+                enable()
+
+
+def _processor() -> str:
+    """The processor's name as Linux tells it, for timings only compare on the same one."""
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

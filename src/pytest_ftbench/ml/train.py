@@ -1,0 +1,188 @@
+"""Trains one checkpoint with TRL's SFTTrainer and PEFT, exactly as the recipe says."""
+
+import contextlib
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_ftbench.grid import Recipe, UserError
+from pytest_ftbench.ml.base import live_dtype
+from pytest_ftbench.ml.prompts import Example
+from pytest_ftbench.ml.runtime import Runtime
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from trl import SFTConfig, SFTTrainer
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one training needs beside the model: examples, recipe, adapter (None: full fine-tuning), seed."""
+
+    examples: Sequence[Example]
+    recipe: Recipe
+    adapter: "PeftConfig | None"
+    seed: int
+
+
+def train(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    training: Training,
+    runtime: Runtime,
+    folder: Path,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Train a model, save the adapter or the weights into a folder, and return the record's ``train`` object.
+
+    The learning rate, seconds, steps and losses are those of the run; dtype and parameter counts are read from the live
+    model. Raises :class:`UserError` for a loss that is not finite.
+    """
+    with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime):
+        trainer = make_trainer(model, tokenizer, training, runtime, Path(scratch))
+        watch = _Watch(say)
+        trainer.add_callback(watch.callback())
+        trainable, total = _parameters(trainer.model)
+        start = time.perf_counter()
+        outcome = trainer.train()
+        runtime.synchronize()
+        seconds = time.perf_counter() - start
+        dtype = live_dtype(trainer.model)
+        trainer.model.save_pretrained(folder, safe_serialization=True)
+    return {
+        "seconds": seconds,
+        "steps": outcome.global_step,
+        "final_loss": watch.losses[-1] if watch.losses else None,
+        "mean_loss": outcome.training_loss,
+        "learning_rate": training.recipe.learning_rate,
+        "alpha": getattr(training.adapter, "lora_alpha", None),
+        "trainable_params": trainable,
+        "total_params": total,
+        "dtype": dtype,
+        "rows": len(training.examples),
+        "losses": watch.losses,
+    }
+
+
+def make_trainer(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    training: Training,
+    runtime: Runtime,
+    scratch: Path,
+) -> "SFTTrainer":
+    """The trainer for a recipe. The examples come tokenised; TRL builds the labels from their completion masks."""
+    from datasets import Dataset
+    from trl import SFTTrainer
+
+    rows = [{"input_ids": e.input_ids, "completion_mask": e.completion_mask} for e in training.examples]
+    arguments = trainer_arguments(training.recipe, training.seed, runtime, scratch)
+    trainer = SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=training.adapter,
+    )
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def trainer_arguments(recipe: Recipe, seed: int, runtime: Runtime, scratch: Path) -> "SFTConfig":
+    """TRL's configuration of a recipe."""
+    from trl import SFTConfig
+
+    arguments = SFTConfig(
+        output_dir=str(scratch),
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.lr_scheduler_type,
+        # below 1, Transformers 5 reads warmup_steps as the fraction that warmup_ratio was before
+        warmup_steps=recipe.warmup_ratio,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        per_device_train_batch_size=recipe.per_device_train_batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
+        num_train_epochs=recipe.num_train_epochs,
+        max_length=recipe.max_length,
+        packing=recipe.packing,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        optim=recipe.optim,
+        completion_only_loss=True,
+        bf16=runtime.dtype == "bfloat16",
+        use_cpu=runtime.device == "cpu",
+        seed=seed,
+        data_seed=seed,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # the default hides steps whose loss is NaN
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=runtime.device == "cuda",
+    )
+    # on a machine of several GPUs the Trainer would spread the batch over them, which is another recipe
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+class _Watch:
+    """Follows a training: collects the loss of each step, stops at one that isn't finite, says how far it is."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.losses: list[float] = []
+        self._started = self._said = time.monotonic()
+
+    def callback(self) -> Any:
+        """The watch as a callback of the Trainer; made here so that importing this module imports no library."""
+        from transformers import TrainerCallback
+
+        watch = self
+
+        class Callback(TrainerCallback):  # type: ignore[misc] # transformers is Any to mypy
+            def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
+                if logs and "loss" in logs:
+                    watch.step(float(logs["loss"]), state.global_step, state.max_steps)
+
+        return Callback()
+
+    def step(self, loss: float, step: int, steps: int) -> None:
+        """Take note of one optimizer step."""
+        if not math.isfinite(loss):
+            raise UserError(f"training step {step}", f"the loss is {loss}", "lower the learning rate")
+        self.losses.append(loss)
+        now = time.monotonic()
+        if now - self._said >= _SECONDS_BETWEEN_LINES:
+            self._said = now
+            left = (now - self._started) / step * (steps - step)
+            self.say(f"step {step} of {steps}, loss {loss:.3f}, about {left:.0f} s left")
+
+
+@contextlib.contextmanager
+def _deterministic(runtime: Runtime) -> Iterator[None]:
+    """Choose deterministic kernels where there are any, so that a key stands for one checkpoint; undone afterwards."""
+    if runtime.device == "cpu":
+        yield
+        return
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def _parameters(model: Any) -> tuple[int, int]:
+    """How many parameters are trained, and how many there are."""
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(n for n, trained in counts if trained), sum(n for n, _ in counts)

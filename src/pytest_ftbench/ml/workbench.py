@@ -1,0 +1,193 @@
+"""Runs the cells of a suite: finds or trains the checkpoint, answers, times, scores, and leaves the record.
+
+Everything made on the way is an entry of the store: ``checkpoints``, ``answers``, ``timings``, ``records``. An
+interrupted suite continues where it stopped, and one that is complete loads no model at all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Suite
+from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype, load_tokenizer, load_weights
+from pytest_ftbench.ml.latency import strided, time_answers
+from pytest_ftbench.ml.material import Materials
+from pytest_ftbench.ml.prompts import Renderer, training_examples
+from pytest_ftbench.ml.record import assemble
+from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.ml.runtime import Runtime, one_thread_where_two_stall, quiet_libraries
+from pytest_ftbench.store import Store, digest, read_json, write_json
+from pytest_ftbench.tasks import get_task
+
+if TYPE_CHECKING:
+    from pytest_ftbench.ml.generate import Decoder
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model ready to be tested: its base, the trained files on top and how they were trained (None: untuned)."""
+
+    base: BaseModel
+    key: str
+    folder: Path | None = None
+    train: dict[str, Any] | None = None
+
+
+class Workbench:
+    """The suite's cells on this machine. With ``fresh_timings`` stored timings are not taken, but measured anew."""
+
+    def __init__(
+        self, suite: Suite, store: Store, runtime: Runtime, say: Say = print, fresh_timings: bool = False
+    ) -> None:
+        self.suite = suite
+        self.store = store
+        self.runtime = runtime
+        self.say = say
+        self.fresh_timings = fresh_timings
+        self.rows = RowSource(suite.data)
+        self.materials = Materials(suite, runtime, self.rows)
+        self._bases: dict[str, BaseModel] = {}
+        self._ready: tuple[str, Decoder] | None = None
+
+    def base(self, name: str) -> BaseModel:
+        """The base model of that name in the suite."""
+        if name not in self._bases:
+            self._bases[name] = find_base(self.suite.model(name), self.store)
+        return self._bases[name]
+
+    def checkpoint(self, key: CheckpointKey) -> Checkpoint:
+        """The checkpoint of that key, trained now if the store hasn't got it."""
+        base = self.base(key.model)
+        material = self.materials.checkpoint(key, base)
+        if key.train_task is None:
+            return Checkpoint(base, digest(material))
+        folder = self.store.get("checkpoints", material, lambda empty: self._train(key, base, empty))
+        return Checkpoint(base, digest(material), folder, read_json(folder / "train.json"))
+
+    def measure(self, cell: Cell) -> CellRecord:
+        """The record of a cell, made of whatever the store already holds."""
+        checkpoint = self.checkpoint(cell.checkpoint_key)
+        if self.fresh_timings:
+            return self._record(cell, checkpoint, self._time(cell, checkpoint))
+
+        def build(folder: Path) -> None:
+            record = self._record(cell, checkpoint, self._stored_timings(cell, checkpoint))
+            write_json(folder / "record.json", record.to_json())
+
+        folder = self.store.get("records", self.materials.record(cell, checkpoint.key), build)
+        return CellRecord.from_json(read_json(folder / "record.json"), folder)
+
+    def trivial(self, task_name: str) -> dict[str, dict[str, float | None]]:
+        """What answerers that read nothing score on a task's test rows."""
+        task = get_task(task_name)
+        rows = self.rows.test(task)
+        return {name: task.score(outputs, rows)["scores"] for name, outputs in task.trivial(rows).items()}
+
+    def close(self) -> None:
+        """Leave nothing of this suite on the device."""
+        self._ready = None
+        self.runtime.free()
+
+    def _train(self, key: CheckpointKey, base: BaseModel, folder: Path) -> None:
+        from pytest_ftbench.ml.adapters import peft_config
+        from pytest_ftbench.ml.train import Training, train
+
+        assert key.train_task is not None
+        name = Cell(key.model, key.method, "", key.train_task, key.rank, key.quantization).id.removesuffix("-to-")
+        task = get_task(key.train_task)
+        recipe = self.suite.recipe_for(key.method)
+        self.close()
+        with quiet_libraries(), one_thread_where_two_stall(), self.runtime.peak_memory() as peak:
+            tokenizer = load_tokenizer(base.folder)
+            renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
+            examples, left_out = training_examples(renderer, task, self.rows.train(task), recipe.max_length)
+            self.say(f"{name}: training on {len(examples)} rows" + (f", {left_out} are too long" if left_out else ""))
+            training = Training(examples, recipe, peft_config(self.suite.method(key.method), key.rank), key.seed)
+            model = load_weights(base.folder, self.runtime)
+            facts = train(model, tokenizer, training, self.runtime, folder, lambda line: self.say(f"{name}: {line}"))
+            memory = peak()
+        self.say(f"{name}: trained in {facts['seconds']:.1f} s, last loss {facts['final_loss']:.3f}")
+        write_json(folder / "train.json", facts | {"rows_left_out": left_out, "peak_memory_gib": memory})
+
+    def _record(self, cell: Cell, checkpoint: Checkpoint, timed: dict[str, Any]) -> CellRecord:
+        provenance = {
+            "checkpoint": checkpoint.key,
+            "base": checkpoint.base.fingerprint,
+            "train_rows": None if cell.train_task is None else self.materials.train_rows(cell.train_task),
+            "test_rows": self.materials.test_rows(cell.eval_task),
+            "reasoning": self.suite.evaluation.reasoning,
+            "recipe": None if cell.is_base else self.suite.recipe_for(cell.method).as_dict(),
+            "device_name": self.runtime.device_name,
+            "batch_size": self.suite.evaluation.batch_size,
+            "max_new_tokens": self.suite.evaluation.max_new_tokens,
+        }
+        rows = self.rows.test(get_task(cell.eval_task))
+        return assemble(cell, rows, checkpoint.train, self._answers(cell, checkpoint), timed, provenance)
+
+    def _answers(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:
+        def build(folder: Path) -> None:
+            with quiet_libraries(), one_thread_where_two_stall():
+                decoder = self._decoder(checkpoint)
+                prompts = self._prompts(cell, decoder)
+                with self.runtime.peak_memory() as peak:
+                    answers = decoder.answers(
+                        prompts, self.suite.evaluation.batch_size, lambda line: self.say(f"{cell.id}: {line}")
+                    )
+                    memory = peak()
+            value = {
+                "answers": [answer.as_dict() for answer in answers],
+                "dtype": live_dtype(decoder.model),
+                "template": digest(decoder.tokenizer.chat_template),
+                "peak_memory_gib": memory,
+            }
+            write_json(folder / "answers.json", value)
+
+        folder = self.store.get("answers", self.materials.answers(cell, checkpoint.key), build)
+        answered: dict[str, Any] = read_json(folder / "answers.json")
+        return answered
+
+    def _stored_timings(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:
+        def build(folder: Path) -> None:
+            write_json(folder / "timings.json", self._time(cell, checkpoint))
+
+        folder = self.store.get("timings", self.materials.timings(cell, checkpoint.key), build)
+        timed: dict[str, Any] = read_json(folder / "timings.json")
+        return timed
+
+    def _time(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:
+        evaluation = self.suite.evaluation
+        if not evaluation.latency_prompts:
+            return {"samples": [], "ttft": [], "tokens": []}
+        with quiet_libraries(), one_thread_where_two_stall():
+            decoder = self._decoder(checkpoint)
+            prompts = self._prompts(cell, decoder)
+            some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
+            return time_answers(decoder, some, evaluation.latency_warmup, self.runtime)
+
+    def _prompts(self, cell: Cell, decoder: "Decoder") -> list[str]:
+        task = get_task(cell.eval_task)
+        renderer = Renderer(decoder.tokenizer, self.suite.evaluation.reasoning)
+        return [renderer.prompt(task.messages(row)) for row in self.rows.test(task)]
+
+    def _decoder(self, checkpoint: Checkpoint) -> "Decoder":
+        """The checkpoint's model on the device; it stays there for the next cell, and only one does."""
+        if self._ready is None or self._ready[0] != checkpoint.key:
+            self.close()
+            self._ready = checkpoint.key, load_decoder(checkpoint, self.runtime, self.suite.evaluation.max_new_tokens)
+        return self._ready[1]
+
+
+def load_decoder(checkpoint: Checkpoint, runtime: Runtime, max_new_tokens: int) -> "Decoder":
+    """A checkpoint's model, ready to answer: its own weights, or the base with the adapter merged in."""
+    from pytest_ftbench.ml.adapters import merged
+    from pytest_ftbench.ml.generate import Decoder
+
+    base, folder = checkpoint.base.folder, checkpoint.folder
+    if folder is None or not (folder / "adapter_config.json").is_file():
+        model = load_weights(folder or base, runtime)
+    else:
+        model = merged(load_weights(base, runtime), folder, runtime)
+    return Decoder(model, load_tokenizer(base), max_new_tokens)
