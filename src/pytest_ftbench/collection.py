@@ -1,0 +1,108 @@
+"""From a test that asks for a cell to one item per cell of its suite. PYTEST_DONT_REWRITE."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_ftbench.fixtures import CELL_PARAMETER
+from pytest_ftbench.grid import Cell, Suite, UserError, load_suite
+from pytest_ftbench.ml.base import check_source
+from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.settings import Settings
+from pytest_ftbench.tasks import TASK_NAMES, get_task
+
+if TYPE_CHECKING:
+    from pytest_ftbench.ml.workbench import Workbench
+
+_DEFAULT_SUITE = "embedded"
+_PACKAGED = Path(__file__).parent / "suites"
+
+
+@dataclass
+class SuiteRun:
+    """A suite as this run uses it; its cells share one workbench, made when the first of them runs."""
+
+    suite: Suite
+    settings: Settings
+    workbench: "Workbench | None" = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What an item is parametrized with: its cell, the cell's place in the suite, and the suite."""
+
+    cell: Cell
+    index: int
+    run: SuiteRun
+
+
+_RUNS: pytest.StashKey[dict[Path, SuiteRun]] = pytest.StashKey()
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """Parametrize a test over the cells of its suite.
+
+    Raises a collection error of one sentence where the suite is wrong.
+    """
+    try:
+        run = _suite_run(metafunc.definition)
+        params = list(_params(run))
+    except UserError as error:
+        raise pytest.Collector.CollectError(str(error)) from None
+    metafunc.parametrize(CELL_PARAMETER, params, indirect=True)
+
+
+def _params(run: SuiteRun) -> Iterator[object]:
+    for index, cell in enumerate(run.suite.cells()):
+        mark = pytest.mark.cell(
+            model=cell.model,
+            method=cell.method,
+            rank=cell.rank,
+            train=cell.train_task,
+            eval=cell.eval_task,
+            seed=cell.seed,
+        )
+        yield pytest.param(Entry(cell, index, run), id=cell.id, marks=mark)
+
+
+def _suite_run(node: pytest.Item) -> SuiteRun:
+    """The suite of a test; one per file and session, so that tests of the same suite share its workbench."""
+    runs = node.config.stash.setdefault(_RUNS, {})
+    settings = Settings.from_config(node.config)
+    path = _suite_path(node, settings)
+    if path not in runs:
+        suite = settings.apply(load_suite(path, TASK_NAMES))
+        for model in suite.models:
+            check_source(model)
+        RowSource(suite.data).check(get_task(name) for name in {*suite.train_tasks, *suite.eval_tasks})
+        runs[path] = SuiteRun(suite, settings)
+    return runs[path]
+
+
+def _suite_path(node: pytest.Item, settings: Settings) -> Path:
+    """Where the suite file is: the option's, else the nearest ``ftbench`` marker's, else the configuration's."""
+    beside = node.path.parent
+    if settings.suite is not None:
+        return _find(settings.suite, node.config.invocation_params.dir, beside)
+    marker = node.get_closest_marker("ftbench")
+    if marker is not None:
+        if set(marker.kwargs) != {"suite"} or marker.args:
+            raise UserError(node.path, "marks a test with ftbench(…)", 'write pytest.mark.ftbench(suite="FILE.toml")')
+        return _find(str(marker.kwargs["suite"]), beside, beside)
+    configured = node.config.getini("ftbench_suite")
+    return _find(configured or _DEFAULT_SUITE, node.config.rootpath, beside)
+
+
+def _find(name: str, base: Path, beside: Path) -> Path:
+    """A suite by its file's path from ``base``, or by its name among those beside the test and those packaged."""
+    if name.endswith(".toml"):
+        return (base / name).resolve()
+    folders = (beside, beside / "suites", _PACKAGED)
+    for folder in folders:
+        if (path := folder / f"{name}.toml").is_file():
+            return path.resolve()
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
+    raise UserError(f"suite {name!r}", "is neither a file nor a known name", f"known are {', '.join(known) or 'none'}")

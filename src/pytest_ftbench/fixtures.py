@@ -1,0 +1,42 @@
+"""What a test can ask for: its cell, the cell's checkpoint, the cell's result. PYTEST_DONT_REWRITE."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_ftbench.collection import Entry
+    from pytest_ftbench.grid import Cell, CellRecord
+    from pytest_ftbench.ml.workbench import Checkpoint
+
+CELL_PARAMETER = "_ftbench"
+"""A test that uses this fixture, by way of the others, becomes one item per cell; a ``cell`` of another's doesn't."""
+
+
+@pytest.fixture
+def _ftbench(request: pytest.FixtureRequest) -> "Entry":
+    """The suite and the cell of an item, as collection made them."""
+    entry: Entry = request.param
+    return entry
+
+
+@pytest.fixture
+def cell(_ftbench: "Entry") -> "Cell":
+    """The cell: model, method, rank, train_task, eval_task, seed."""
+    return _ftbench.cell
+
+
+@pytest.fixture
+def checkpoint(_ftbench: "Entry", request: pytest.FixtureRequest) -> "Checkpoint":
+    """The cell's checkpoint, loaded from the store or trained now: its folder, its key, how it was trained."""
+    from pytest_ftbench.recorder import open_checkpoint
+
+    return open_checkpoint(request.node, _ftbench)
+
+
+@pytest.fixture
+def result(_ftbench: "Entry", request: pytest.FixtureRequest) -> "CellRecord":
+    """The cell's record: scores, format rate, latency, memory, items. Measured now unless it is stored."""
+    from pytest_ftbench.recorder import measure
+
+    return measure(request.node, _ftbench)

@@ -1,0 +1,121 @@
+"""The entry point: options, markers, and which module answers which hook. PYTEST_DONT_REWRITE.
+
+Every pytest run on a machine with this plugin imports this file, so it imports nothing but pytest: whatever a run with
+cells needs is imported when the first cell turns up.
+"""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ftbench.fixtures import CELL_PARAMETER, _ftbench, cell, checkpoint, result
+
+if TYPE_CHECKING:
+    from pytest_ftbench.ledger import Ledger
+
+__all__ = ["_ftbench", "cell", "checkpoint", "result"]
+
+LEDGER: "pytest.StashKey[Ledger]" = pytest.StashKey()
+
+_MARKERS = (
+    "cell(model, method, rank, train, eval, seed): set on every cell; select with -m \"cell(method='lora')\".",
+    "ftbench(suite): the suite file of a module's or test's cells, a path beside the test file or a suite's name.",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the group ``ftbench``."""
+    group = parser.getgroup("ftbench", "fine-tuning benchmark")
+    add = group.addoption
+    add("--ftbench-suite", metavar="NAME|FILE.toml", help="the suite to run (default: embedded)")
+    add(
+        "--ftbench-model",
+        metavar="NAME|PATH|HUB_ID",
+        action="append",
+        help="a model of the suite, or another in its place; repeatable",
+    )
+    add("--ftbench-data", metavar="FOLDER|hub", help="where the rows are: a folder of parquet or JSON Lines files")
+    add("--ftbench-samples", metavar="N", type=int, help="test items per task")
+    add("--ftbench-seeds", metavar="N", type=int, help="train with N seeds, 0 to N-1")
+    add("--ftbench-reasoning", choices=("on", "off", "unlocked"), help="the chat template's thinking switch")
+    add("--ftbench-device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
+    add("--ftbench-dtype", choices=("auto", "float32", "bfloat16"), help="of weights, in training and evaluation")
+    add("--ftbench-cache", metavar="FOLDER", help="where checkpoints and results are kept")
+    add("--ftbench-retime", action="store_true", help="time every answer anew, also where timings are stored")
+    add("--ftbench-json", metavar="FILE", help="write the results to a file")
+    add("--ftbench-from", metavar="FILE", help="render stored results; run nothing")
+    parser.addini("ftbench_suite", "the suite to run where neither option nor marker names one", default=None)
+    parser.addini("ftbench_cache", "where checkpoints and results are kept", default=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers, and listen to the reports of cells."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    config.pluginmanager.register(_Listener(config), "ftbench-listener")
+
+
+class _Listener:
+    """Hands the reports that carry a record to the ledger; under xdist they come from other processes."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Pass on a report with a record."""
+        # subtests copy a report's attributes onto reports of their own type
+        if hasattr(report, "ftbench") and type(report) is pytest.TestReport:
+            from pytest_ftbench.ledger import ledger_of
+
+            ledger_of(self.config).take(report)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one item per cell of a test that asks for one."""
+    if CELL_PARAMETER in metafunc.fixturenames:
+        from pytest_ftbench.collection import parametrize
+
+        parametrize(metafunc)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> bool | None:
+    """Collect nothing where stored results are rendered."""
+    if session.config.getoption("ftbench_from") is None:
+        return None
+    from pytest_ftbench.ledger import ledger_of
+
+    ledger_of(session.config).load(Path(session.config.getoption("ftbench_from")))
+    session.items = []
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put a cell's record on its report, where the run is executed."""
+    report = yield
+    if CELL_PARAMETER in getattr(getattr(item, "callspec", None), "params", ()):
+        from pytest_ftbench.recorder import attach
+
+        attach(item, call, report)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the results, also of a run that was interrupted."""
+    if ledger := session.config.stash.get(LEDGER, None):
+        ledger.finish(session)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the tables, before pytest-benchmark's: it may end the summary with a regression."""
+    if ledger := config.stash.get(LEDGER, None):
+        from pytest_ftbench.terminal import summarize
+
+        summarize(terminalreporter, ledger)

@@ -1,0 +1,95 @@
+"""Runs a cell in the process that executes its item, and puts the outcome on the item's report. PYTEST_DONT_REWRITE.
+
+The report carries plain built-in values only: it may travel to another process.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ftbench.collection import Entry, SuiteRun
+from pytest_ftbench.grid import CellRecord, UserError
+
+if TYPE_CHECKING:
+    from pytest_ftbench.ml.workbench import Checkpoint, Workbench
+
+_RECORD: pytest.StashKey[CellRecord] = pytest.StashKey()
+_REASON_LENGTH = 300
+
+
+def open_checkpoint(item: pytest.Item, entry: Entry) -> "Checkpoint":
+    """The checkpoint of an item's cell."""
+    with _one_sentence():
+        return _workbench(item.config, entry.run).checkpoint(entry.cell.checkpoint_key)
+
+
+def measure(item: pytest.Item, entry: Entry) -> CellRecord:
+    """The record of an item's cell, kept for its report."""
+    with _one_sentence():
+        record = _workbench(item.config, entry.run).measure(entry.cell)
+    item.stash[_RECORD] = record
+    return record
+
+
+def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Put a cell's record on the report of the phase that settles it."""
+    entry: Entry = item.callspec.params["_ftbench"]  # type: ignore[attr-defined]
+    record = _outcome(item, call, report, entry)
+    if record is None:
+        return
+    run = entry.run
+    payload: dict[str, Any] = {"suite": run.suite.name, "index": entry.index, "record": record.to_json()}
+    if run.workbench is not None and record.ok:
+        payload["trivial"] = run.workbench.trivial(entry.cell.eval_task)
+        payload["machine"] = run.workbench.runtime.as_dict()
+    vars(report)["ftbench"] = payload
+
+
+def _outcome(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, entry: Entry
+) -> CellRecord | None:
+    if report.skipped and call.when == "setup":
+        return CellRecord.of(entry.cell, status="skipped", error=_reason(call))
+    record = item.stash.get(_RECORD, None)
+    if report.failed and record is None and call.when in ("setup", "call"):
+        return CellRecord.of(entry.cell, status="failed", error=_reason(call))
+    if call.when != "call" or record is None:
+        return None
+    # measured, and its numbers stay; but the test that judges them has failed
+    record.error = f"its test failed: {_reason(call)}" if report.failed else None
+    return record
+
+
+def _reason(call: pytest.CallInfo[None]) -> str | None:
+    """Why a phase ended early, on one line."""
+    if call.excinfo is None:
+        return None
+    error = call.excinfo.value
+    said = str(error) if isinstance(error, (pytest.fail.Exception, pytest.skip.Exception)) else call.excinfo.exconly()
+    return " ".join(said.split())[:_REASON_LENGTH]
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Show a user's mistake as the sentence it is, not as a traceback through this plugin."""
+    try:
+        yield
+    except UserError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def _workbench(config: pytest.Config, run: SuiteRun) -> "Workbench":
+    if run.workbench is None:
+        from pytest_ftbench.ml.runtime import Runtime
+        from pytest_ftbench.ml.workbench import Workbench
+        from pytest_ftbench.store import Store
+        from pytest_ftbench.terminal import speaker
+
+        say = speaker(config)
+        runtime = Runtime.choose(run.suite.device, run.suite.dtype)
+        store = Store(run.settings.cache, say)
+        run.workbench = Workbench(run.suite, store, runtime, say, fresh_timings=run.settings.retime)
+        config.add_cleanup(run.workbench.close)
+    return run.workbench

@@ -1,0 +1,91 @@
+"""The options of a run as one value, and a suite with these options applied. PYTEST_DONT_REWRITE."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from pytest_ftbench.grid import Suite, UserError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line and the configuration file say. None: the suite decides."""
+
+    suite: str | None
+    models: tuple[str, ...]
+    data: str | None
+    samples: int | None
+    seeds: int | None
+    reasoning: str | None
+    device: str | None
+    dtype: str | None
+    cache: Path
+    json: Path | None
+    retime: bool
+
+    @classmethod
+    def from_config(cls, config: pytest.Config) -> "Settings":
+        """The settings of a run."""
+        option = config.getoption
+        invocation = config.invocation_params.dir
+        cache = option("ftbench_cache") or config.getini("ftbench_cache") or os.environ.get("FTBENCH_CACHE")
+        json = option("ftbench_json")
+        return cls(
+            suite=option("ftbench_suite"),
+            models=tuple(_absolute(model, invocation) for model in option("ftbench_model") or ()),
+            data=None if (data := option("ftbench_data")) is None else _absolute(data, invocation),
+            samples=_positive("--ftbench-samples", option("ftbench_samples")),
+            seeds=_positive("--ftbench-seeds", option("ftbench_seeds")),
+            reasoning=option("ftbench_reasoning"),
+            device=option("ftbench_device"),
+            dtype=option("ftbench_dtype"),
+            cache=invocation / Path(cache).expanduser() if cache else default_cache(),
+            json=invocation / json if json else None,
+            retime=option("ftbench_retime") or stores_benchmarks(config),
+        )
+
+    def apply(self, suite: Suite) -> Suite:
+        """The suite with what the options say in its keys' place."""
+        if self.models:
+            suite = suite.with_models(list(self.models))
+        data, evaluation = suite.data, suite.evaluation
+        if self.data is not None:
+            data = replace(data, source=self.data)
+        if self.samples is not None:
+            data = replace(data, test_samples=self.samples)
+        if self.reasoning is not None:
+            evaluation = replace(evaluation, reasoning=self.reasoning)
+        return replace(
+            suite,
+            data=data,
+            evaluation=evaluation,
+            seeds=suite.seeds if self.seeds is None else tuple(range(self.seeds)),
+            device=self.device or suite.device,
+            dtype=self.dtype or suite.dtype,
+        )
+
+
+def default_cache() -> Path:
+    """The user's cache folder, as the XDG base directory specification has it."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "pytest-ftbench"
+
+
+def stores_benchmarks(config: pytest.Config) -> bool:
+    """Whether pytest-benchmark stores or compares this run: then its timings must be this run's."""
+    names = ("json", "save", "autosave", "compare", "compare_fail")
+    return any(config.getoption(f"benchmark_{name}", None) for name in names)
+
+
+def _absolute(source: str, base: Path) -> str:
+    """A folder given on the command line as a path from anywhere; anything else as it is."""
+    path = base / Path(source).expanduser()
+    return str(path.resolve()) if path.is_dir() or source.startswith((".", "/", "~")) else source
+
+
+def _positive(option: str, value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise UserError(option, f"is {value}", "give at least 1")
+    return value
