@@ -1,0 +1,5 @@
+"""Report: findings as text for a reader. No torch, no pytest."""
+
+from pytest_ftbench.report.text import render
+
+__all__ = ["render"]

@@ -1,0 +1,105 @@
+"""The full table on a page: for each eval task its score, latency, tokens and format rate, as the width allows."""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+
+from pytest_ftbench.analysis import UNMEASURED, EvalTask, FullTable, Standing, TableCell
+from pytest_ftbench.report.labels import Names
+from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
+from pytest_ftbench.report.words import ABSENT, aligned, clean, elided, rate, score
+from pytest_ftbench.tasks import Metric
+
+WORDS = {Standing.INVALID: " INVALID", Standing.TRIVIAL: " <trivial"}
+BEST, VARIANT, TEST_FAILED = "*", "°", "†"
+_HEADING_ROOM = 10
+
+
+class Detail(IntEnum):
+    """How much is shown of each eval task."""
+
+    SPEED = 0
+    TOKENS = 1
+    ALL = 2
+
+
+def full_sheet(table: FullTable, names: Names, width: int) -> tuple[Sheet, list[str]]:
+    """The table in the fewest parts that ``width`` allows, in all the detail that keeps it so; the columns left out."""
+    sheets = {detail: _sheet(table, names, detail) for detail in Detail}
+    fewest = min(len(sheet.parts(width)) for sheet in sheets.values())
+    detail = max(
+        (detail for detail, sheet in sheets.items() if len(sheet.parts(width)) == fewest and sheet.fits(width)),
+        default=Detail.SPEED,
+    )
+    left_out = []
+    if detail < Detail.TOKENS:
+        left_out.append("Tok")
+    if detail < Detail.ALL:
+        known = {name for row in table.rows for name, cell in row.cells.items() if cell.study_score is not None}
+        left_out += [f"{task.label}'s {task.study.label}" for task in table.tasks if task.study and task.name in known]
+    return sheets[detail], left_out
+
+
+def standing_style(standing: Standing) -> Style:
+    """The look of a cell that is not ok."""
+    if standing in (Standing.INVALID, Standing.FAILED):
+        return Style.ALARM
+    return Style.PLAIN if standing is Standing.OK else Style.DIM
+
+
+def metric_heading(metric: Metric) -> str:
+    """A metric's name as a column heading, and the direction that is better."""
+    return f"{elided(clean(metric.label), _HEADING_ROOM)} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def _sheet(table: FullTable, names: Names, detail: Detail) -> Sheet:
+    keys = [row.key for row in table.rows]
+    return Sheet(
+        labels=Group("", [names.model(keys), *names.way(keys)]),
+        groups=[_group(task, [row.cells.get(task.name) for row in table.rows], detail) for task in table.tasks],
+        sections=[Section(clean(block.heading), len(block.rows)) for block in table.blocks],
+    )
+
+
+def _group(task: EvalTask, cells: Sequence[TableCell | None], detail: Detail) -> Group:
+    measured = [None if cell is None or cell.standing in UNMEASURED else cell for cell in cells]
+
+    def each(read: Callable[[TableCell], float | None]) -> list[float | None]:
+        return [None if cell is None else read(cell) for cell in measured]
+
+    def column(heading: str, texts: Sequence[str]) -> Column:
+        # beside the word that says why there is no score, nothing more is said
+        pairs = zip(measured, texts, strict=True)
+        return Column(heading, [Text() if cell is None else Text(text) for cell, text in pairs])
+
+    columns = [Column(metric_heading(task.headline), [_score_text(cell, task) for cell in cells])]
+    study_scores = each(lambda cell: cell.study_score)
+    if task.study is not None and detail >= Detail.ALL and any(value is not None for value in study_scores):
+        format = task.study.format
+        columns.append(column(metric_heading(task.study), [score(value, format) for value in study_scores]))
+    columns.append(column("Lat s", aligned(each(lambda cell: cell.latency_s), digits=3, room=6)))
+    if detail >= Detail.TOKENS:
+        columns.append(column("Tok", aligned(each(lambda cell: cell.output_tokens), digits=2, room=5)))
+    speeds = aligned(each(lambda cell: cell.ms_per_token), digits=3, room=5)
+    columns.append(Column("ms/tok", [_speed_text(cell, text) for cell, text in zip(measured, speeds, strict=True)]))
+    columns.append(column("Fmt%", [rate(value) for value in each(lambda cell: cell.format_rate)]))
+    return Group(clean(task.label), columns)
+
+
+def _speed_text(cell: TableCell | None, text: str) -> Text:
+    if cell is None:
+        return Text()
+    return Text(text, BEST, Style.STRONG) if cell.best_speed else Text(text)
+
+
+def _score_text(cell: TableCell | None, task: EvalTask) -> Text:
+    if cell is None:
+        return Text(ABSENT)
+    style = standing_style(cell.standing)
+    if cell.standing in UNMEASURED:
+        return Text(str(cell.standing), style=style)
+    marks = BEST * cell.best_score + VARIANT * cell.is_variant + TEST_FAILED * cell.test_failed
+    return Text(
+        score(cell.score, task.headline.format),
+        marks + WORDS.get(cell.standing, ""),
+        Style.STRONG if cell.best_score else style,
+    )

@@ -1,0 +1,48 @@
+"""What stands under a table: the meaning of every mark that occurs in it, and of no other."""
+
+from collections.abc import Iterable, Mapping
+
+from pytest_ftbench.report.layout import Sheet
+
+COLUMNS = (
+    "Lat s: mean seconds per answer. Tok: mean output tokens. ms/tok: latency per output token, the speed to compare. "
+    "Fmt%: outputs that could be read, in percent."
+)
+
+# in the order in which they are explained
+_MARKS: Mapping[str, str] = {
+    "*": "* best of its block, in score or in ms/tok; a bare latency is never best: saying less is not being faster.",
+    "INVALID": "INVALID: under half of the outputs can be read, or over half are empty. Shown, never ranked.",
+    "<trivial": "<trivial: not better than the best trivial answerer on the same items. Shown, never ranked.",
+    "°": "° over parsed outputs only, as the studies score it; the headline score, which counts an unparsed output as "
+    "an error, is missing. Shown, never ranked.",
+    "†": "† measured, but its test failed; the reason is below.",
+    "failed": "failed: not measured; the reason is below.",
+    "skipped": "skipped: not run.",
+    "[": "[ ] in-domain: tested on the task it was trained on.",
+    "null": "null: the headline score of this cell is missing.",
+    "no base": "no base: the untuned model was not run on this task.",
+    "base failed": "base failed: the untuned model's cell failed.",
+    "base null": "base null: the headline score of the untuned model is missing.",
+    "base 0": "base 0: no change is relative to an untuned score of 0.",
+    "–": "– does not apply, was not run, or is not known.",
+}
+_AT_END = ("*", "INVALID", "<trivial", "°", "†")
+
+
+def marks(sheet: Sheet) -> set[str]:
+    """The marks that occur in a table."""
+    found = set()
+    for column in (column for group in sheet.groups for column in group.columns):
+        for cell in column.cells:
+            found |= {mark for mark in _AT_END if mark in cell.tail}
+            found |= {cell.body[:1], cell.body.removeprefix("[")}
+    # names of models and methods are no marks, whatever they look like; a rank or seed that isn't there is one
+    found |= {cell.body for column in sheet.labels.columns if not column.words for cell in column.cells}
+    return found & _MARKS.keys()
+
+
+def explained(found: Iterable[str]) -> list[str]:
+    """What these marks mean, a text each."""
+    wanted = set(found)
+    return [text for mark, text in _MARKS.items() if mark in wanted]

@@ -1,0 +1,117 @@
+"""The report as text for a terminal: what was run, the full table, what transfers, what the marks mean, what failed."""
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from pytest_ftbench.analysis import (
+    EvalTask,
+    FullTable,
+    Standing,
+    Trivial,
+    full_table,
+    transfer_matrices,
+    trivial_scores,
+)
+from pytest_ftbench.grid import CellRecord, Results
+from pytest_ftbench.report.full_table import full_sheet
+from pytest_ftbench.report.labels import Names
+from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint
+from pytest_ftbench.report.notes import COLUMNS, explained, marks
+from pytest_ftbench.report.transfer_table import transfer_sheet
+from pytest_ftbench.report.words import clean, elided, score
+
+_NAME_ROOM = 40
+_ERROR_ROOM = 600  # an error can carry a whole traceback: results.json keeps all of it
+
+_APART = ((Standing.INVALID, "INVALID"), (Standing.TRIVIAL, "<trivial"))
+
+
+def render(results: Results, width: int = 100, color: bool = False) -> list[str]:
+    """The report's lines, none over ``width`` characters; below 80, rows of a wide table may have to be cut."""
+    paint = ansi if color else no_paint
+    table = full_table(results.cells, results.trivial)
+    matrices = transfer_matrices(results.cells, results.trivial)
+    names = Names([row.key for row in table.rows], width)
+    lines = _heading(results, table, width, paint)
+    if table.rows:
+        sheet, left_out = full_sheet(table, names, width)
+        found = marks(sheet)
+        lines += ["", *sheet.draw(width, paint), ""]
+        lines += _wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
+        lines += _wrapped(_table_notes(found, left_out, names), width, paint)
+        if matrices:
+            lines += ["", *_transfer_part(transfer_sheet(matrices, names), found, width, paint)]
+    return lines + _reasons(results.cells, width, paint)
+
+
+def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> list[str]:
+    counts = Counter(cell.standing for row in table.rows for cell in row.cells.values())
+    failed, skipped = counts[Standing.FAILED], counts[Standing.SKIPPED]
+    measured = counts.total() - failed - skipped
+    apart = [f"{counts[s]} {word}" for s, word in _APART if counts[s]]
+    text = f"{counts.total()} cells: {measured} ok{' (' + ', '.join(apart) + ')' if apart else ''}, {failed} failed"
+    lines = _wrapped([f"ftbench: {clean(results.suite) or 'unnamed suite'}"], width, paint, Style.STRONG)
+    lines += _wrapped([text + (f", {skipped} skipped" if skipped else "")], width, no_paint)
+    return lines + _wrapped([text for text in [", ".join(_provenance(results))] if text], width, no_paint)
+
+
+def _provenance(results: Results) -> Iterator[str]:
+    """The essentials of where the numbers come from, as far as they are known."""
+    known = results.provenance
+    if device := known.get("device"):
+        yield f"device {elided(clean(device), _NAME_ROOM)}"
+    measured_in = dict.fromkeys(cell.eval_dtype for cell in results.cells if cell.eval_dtype)
+    if dtype := known.get("dtype") or " and ".join(map(str, measured_in)):
+        yield f"dtype {elided(clean(dtype), _NAME_ROOM)}"
+    if sha := known.get("git_sha"):
+        yield f"git {clean(sha)[:12]}{' (uncommitted changes)' if known.get('dirty') else ''}"
+
+
+def _table_notes(found: set[str], left_out: Sequence[str], names: Names) -> Iterator[str]:
+    yield COLUMNS
+    yield from explained(found)
+    if left_out:
+        yield f"Left out at this width: {', '.join(left_out)}."
+    yield from (f"{short} is {full}." for short, full in names.shortened.items())
+
+
+def _trivial_lines(tasks: Sequence[EvalTask], trivial: Trivial) -> Iterator[str]:
+    """For each task what answerers score that read nothing, in its headline metric."""
+    for task in tasks:
+        if scores := trivial_scores(trivial, task):
+            said = [
+                f"{clean(name).replace('_', ' ').replace('always abstain', 'always abstaining')} scores "
+                f"{score(value, task.headline.format)}"
+                for name, value in scores.items()
+            ]
+            yield f"Trivial on {clean(task.label)}: {', '.join(said)}."
+
+
+def _transfer_part(sheet: Sheet, told: set[str], width: int, paint: Paint) -> list[str]:
+    """The transfer matrices, and the marks in them that were not told before."""
+    title = "Transfer: change of the headline score against the untuned model, in percent; + is better"
+    notes = explained(marks(sheet) - told)
+    lines = [*_wrapped([title], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
+    return lines + [""] * bool(notes) + _wrapped(notes, width, paint)
+
+
+def _reasons(records: Sequence[CellRecord], width: int, paint: Paint) -> list[str]:
+    """Each cell that failed, was skipped for a reason, or failed its test after it was measured; and why."""
+    texts = []
+    for record in records:
+        why = elided(clean(record.error or ""), _ERROR_ROOM)
+        if record.ok and why:
+            texts.append(f"{clean(record.id)} †: {why}")
+        elif not record.ok and (why or record.status != "skipped"):
+            texts.append(f"{clean(record.id)} {clean(record.status)}: {why or 'no reason was recorded'}")
+    if not texts:
+        return []
+    return ["", *_wrapped(["Reasons"], width, paint, Style.STRONG), *_wrapped(texts, width, no_paint)]
+
+
+def _wrapped(texts: Iterable[str], width: int, paint: Paint, style: Style = Style.DIM) -> list[str]:
+    """Each text on lines of its own, further lines indented."""
+    room = max(width, 20)
+    lines = (textwrap.wrap(text, room, subsequent_indent="  ", break_on_hyphens=False) for text in texts)
+    return [paint(line, style) for wrapped in lines for line in wrapped]

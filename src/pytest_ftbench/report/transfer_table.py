@@ -1,0 +1,74 @@
+"""The transfer matrices on a page: under each model its base scores, then a small matrix per way of tuning it."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from pytest_ftbench.analysis import UNMEASURED, EvalTask, Standing, TransferEntry, TransferMatrix, task_label
+from pytest_ftbench.grid import CheckpointKey
+from pytest_ftbench.report.full_table import WORDS, standing_style
+from pytest_ftbench.report.labels import Names
+from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
+from pytest_ftbench.report.words import ABSENT, clean, elided, percent, score
+
+_TASK_ROOM = 12
+_HEADING_ROOM = 20
+_Row = tuple[CheckpointKey | None, TransferMatrix, str | None]
+"""The key that names the row (None: the same as above), its matrix, its train task (None: the base row)."""
+
+
+def transfer_sheet(matrices: Sequence[TransferMatrix], names: Names) -> Sheet:
+    """All matrices in one table, a section per model."""
+    rows: list[_Row] = []
+    sections = []
+    for model, of_model in groupby(matrices, key=lambda matrix: matrix.way.model):
+        mine = _rows(list(of_model))
+        sections.append(Section(f"{names.models[model]} against its base", len(mine)))
+        rows += mine
+    trained = [ABSENT if train is None else elided(clean(task_label(train)), _TASK_ROOM) for _, _, train in rows]
+    labels = [
+        *names.way([key for key, _, _ in rows]),
+        Column("Trained on", [Text(text) for text in trained], words=True),
+    ]
+    tasks = matrices[0].tasks if matrices else ()
+    return Sheet(Group("", labels), [_group(task, rows) for task in tasks], sections)
+
+
+def _rows(matrices: Sequence[TransferMatrix]) -> list[_Row]:
+    way = matrices[0].way
+    base = CheckpointKey(way.model, "base", None, None, None, seed=0)
+    rows: list[_Row] = [(base, matrices[0], None)]
+    for matrix in matrices:
+        rows += [(None if index else matrix.way, matrix, train) for index, train in enumerate(matrix.train_tasks)]
+    return rows
+
+
+def _group(task: EvalTask, rows: Sequence[_Row]) -> Group:
+    cells = [
+        _base_text(matrix, task) if train is None else _entry_text(matrix.entries.get((train, task.name)))
+        for _, matrix, train in rows
+    ]
+    heading = elided(clean(f"{task.label} {task.headline.label}"), _HEADING_ROOM)
+    return Group("", [Column(heading, cells)])
+
+
+def _base_text(matrix: TransferMatrix, task: EvalTask) -> Text:
+    base = matrix.base.get(task.name)
+    if base is None:
+        return Text(ABSENT)
+    if base.standing in UNMEASURED:
+        return Text(str(base.standing), style=standing_style(base.standing))
+    return Text(score(base.score, task.headline.format), _tail(" ", base.standing), standing_style(base.standing))
+
+
+def _entry_text(entry: TransferEntry | None) -> Text:
+    if entry is None:
+        return Text(ABSENT)
+    style = Style.STRONG if entry.improves else standing_style(entry.standing)
+    shown = entry.reason or percent(entry.change_percent)
+    if entry.in_domain:
+        return Text(f"[{shown}", _tail("]", entry.standing), style)
+    return Text(shown, _tail(" ", entry.standing), style)
+
+
+def _tail(close: str, standing: Standing) -> str:
+    return (close + WORDS.get(standing, "")).rstrip()
