@@ -110,14 +110,14 @@ def test_the_heading_names_suite_counts_and_provenance():
     provenance = {"device": "NVIDIA H200", "dtype": "bfloat16", "git_sha": "0123456789abcdef", "dirty": True}
     lines = shown(record(), record("arc", 0.5, status="failed"), provenance=provenance)
     assert lines[:3] == [
-        "ftbench: small",
+        "suite: small",
         "2 cells: 1 ok, 1 failed",
         "device NVIDIA H200, dtype bfloat16, git 0123456789ab (uncommitted changes)",
     ]
 
 
 def test_results_without_cells_are_a_heading():
-    assert shown() == ["ftbench: small", "0 cells: 0 ok, 0 failed"]
+    assert shown() == ["suite: small", "0 cells: 0 ok, 0 failed"]
 
 
 def test_a_failed_cell_leaves_the_rest_of_its_row_and_says_why():
@@ -130,7 +130,7 @@ def test_a_failed_cell_leaves_the_rest_of_its_row_and_says_why():
 
 def test_a_measured_cell_whose_test_failed_keeps_its_numbers_and_has_a_dagger():
     lines = shown(record(error="its test failed: too slow"))
-    (row,) = rows(lines, "nano", "LoRA", "60.0†")
+    (row,) = rows(lines, "nano", "LoRA", "60.00†")
     assert row
     assert "nano-lora-r8-squad-to-squad †: its test failed: too slow" in lines
 
@@ -161,7 +161,7 @@ def test_the_marks_that_occur_are_explained_and_no_others(measured, expected):
 
 def test_every_table_has_the_trivial_baselines_below_it():
     lines = shown(record(), record("arc", 0.5), trivial={**TRIVIAL, "openmath": {"constant_0": {"solve_rate": 0.03}}})
-    assert "Trivial on SQuAD v2: always abstaining scores 49.0." in lines
+    assert "Trivial on SQuAD v2: always abstaining scores 49.00." in lines
     assert "Trivial on ARC: majority class scores 0.100." in lines
     assert not any("OpenMath" in line for line in lines)
 
@@ -217,7 +217,7 @@ def test_transfer_shows_the_base_score_and_the_change_in_brackets_in_domain():
 
 def test_colour_is_bold_for_the_best_and_red_for_the_invalid():
     text = "\n".join(shown(record(rank=1), record(rank=2, score=70.0), record(rank=4, format_rate=0.1), color=True))
-    assert re.search(r"\x1b\[1m *70\.0\* *\x1b\[0m", text)
+    assert re.search(r"\x1b\[1m *70\.00\* *\x1b\[0m", text)
     assert re.search(r"\x1b\[31m *60\.0 INVALID *\x1b\[0m", text)
 
 
@@ -242,7 +242,7 @@ if PUBLISHED.exists():  # beside a checkout of the project, not in every clone
         assert max(map(len, lines)) <= width
         assert any("0.490° INVALID" in line and " 10.5" in line for line in rows(lines, "qwen3-0.6b", "NoPeft"))
         assert any("0.000 INVALID" in line for line in rows(lines, "qwen3-0.6b", "NoPeft"))
-        assert "Trivial on SQuAD v2: always abstaining scores 49.0." in lines
+        assert "Trivial on SQuAD v2: always abstaining scores 49.00." in lines
         labelled = [line for line in lines if line.startswith("qwen3-") and not line.endswith("base")]
         assert sum(line.count(" <trivial") for line in labelled) == 16 + 2  # every squad cell, two of openmath
-        assert not any(f"{score}*" in line for line in lines for score in ("0.490", "0.517", "27.9", "30.4"))
+        assert not any(f"{score}*" in line for line in lines for score in ("0.490", "0.517", "27.95", "30.36"))

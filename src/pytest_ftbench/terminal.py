@@ -1,6 +1,7 @@
 """What the person at the terminal sees: whole lines of progress, and the tables at the end. PYTEST_DONT_REWRITE."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,11 +12,16 @@ from pytest_ftbench.ledger import Ledger
 def speaker(config: pytest.Config) -> Callable[[str], None]:
     """A function that prints one line of progress; it keeps quiet in a worker, whose output nobody sees."""
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
 
     def say(line: str) -> None:
-        if reporter is not None and not hasattr(config, "workerinput"):
+        if reporter is None or hasattr(config, "workerinput"):
+            return
+        # cells run while pytest captures output, and what is captured shows up only where a test fails
+        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
             reporter.ensure_newline()
             reporter.write_line(f"ftbench: {line}")
+            reporter._tw.flush()
 
     return say
 
@@ -27,6 +33,6 @@ def summarize(reporter: Any, ledger: Ledger) -> None:
         return
     from pytest_ftbench.report import render
 
-    reporter.section(f"fine-tuning comparison: {results.suite}")
+    reporter.section("fine-tuning comparison")
     for line in render(results, width=reporter._tw.fullwidth, color=reporter.hasmarkup):
         reporter.write_line(line)

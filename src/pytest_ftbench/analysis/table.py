@@ -1,5 +1,6 @@
 """The full table: a block per train task, a row per checkpoint, a cell per eval task, and which cells are best."""
 
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ class TableCell:
     """One checkpoint on one eval task.
 
     ``score`` and ``study_score`` are in their metrics' units, ``latency_s`` is the mean in seconds per answer,
-    ``output_tokens`` the mean per answer, ``format_rate`` in 0..1; None is unknown. ``is_variant`` says that ``score``
+    ``output_tokens`` the mean of the same answers, ``format_rate`` in 0..1; None is unknown. ``is_variant`` says that ``score``
     is the studies' variant because the headline is unknown; ``test_failed`` that it was measured, then failed its
     test.
     """
@@ -132,10 +133,17 @@ def _cell(record: CellRecord, trivial: Trivial, task: EvalTask) -> TableCell:
         is_variant=score is None and variant is not None,
         study_score=task.study_score(record),
         latency_s=number(record.latency_s.get("mean")),
-        output_tokens=number(record.output_tokens.get("mean")),
+        output_tokens=_timed_tokens(record),
         format_rate=number(record.format_rate),
         test_failed=bool(record.error),
     )
+
+
+def _timed_tokens(record: CellRecord) -> float | None:
+    """Mean tokens of the answers that were timed, where the record says which; else of all answers."""
+    timed = [number(count) for count in record.latency_s.get("tokens") or ()]
+    known = [count for count in timed if count is not None]
+    return statistics.fmean(known) if known else number(record.output_tokens.get("mean"))
 
 
 def _block(

@@ -20,10 +20,12 @@ NAME = r"[a-z][a-z0-9_]*"
 _MODEL = r"[a-z0-9][a-z0-9._-]*"
 _QUANTIZATION = "|".join(QUANTIZATIONS)
 _METHOD = rf"(?!(?:r\d+|{_QUANTIZATION}|base)-){NAME}"
+# one spelling per number, and none that int() refuses for its length
+_NUMBER = r"(?:0|[1-9][0-9]{0,17})"
 _BASE_ID = re.compile(rf"(?P<model>{_MODEL})-base(?:-(?P<quantization>{_QUANTIZATION}))?-to-(?P<eval_task>{NAME})")
 _TUNED_ID = re.compile(
-    rf"(?P<model>{_MODEL})-(?P<method>{_METHOD})(?:-r(?P<rank>\d+))?(?:-(?P<quantization>{_QUANTIZATION}))?"
-    rf"-(?P<train_task>{NAME})-to-(?P<eval_task>{NAME})(?:-s(?P<seed>\d+))?"
+    rf"(?P<model>{_MODEL})-(?P<method>{_METHOD})(?:-r(?P<rank>{_NUMBER}))?(?:-(?P<quantization>{_QUANTIZATION}))?"
+    rf"-(?P<train_task>{NAME})-to-(?P<eval_task>{NAME})(?:-s(?P<seed>{_NUMBER}))?"
 )
 
 

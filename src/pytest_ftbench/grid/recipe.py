@@ -23,7 +23,8 @@ class Recipe:
     max_length: int = 1024
     packing: bool = False
     gradient_checkpointing: bool = True
-    optim: str = "adamw_torch"
+    # the studies leave the optimizer to Transformers' default, which is the fused AdamW
+    optim: str = "adamw_torch_fused"
 
     def as_dict(self) -> dict[str, Any]:
         """Every field by name, plain values."""

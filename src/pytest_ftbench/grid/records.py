@@ -9,17 +9,20 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_ftbench.grid.cell import Cell
 from pytest_ftbench.grid.errors import UserError
 
 SCHEMA = 1
+_T = TypeVar("_T", dict[str, Any], list[Any])
 
-_KNOWN_NULL: Mapping[str, tuple[str, ...]] = {
-    "latency_s": ("mean", "median", "stddev", "n", "ttft_median", "tpot_median"),
-    "output_tokens": ("mean", "median"),
+# the keys of schema 1 in a record's objects; "samples" is a list, unknown numbers are null
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "latency_s": ("mean", "median", "stddev", "n", "ttft_median", "tpot_median", "samples"),
+    "output_tokens": ("mean", "median", "samples"),
     "memory_gib": ("train_allocated", "train_reserved", "eval_allocated", "eval_reserved"),
+    "train": ("seconds", "steps", "final_loss", "learning_rate", "alpha", "trainable_params", "total_params", "dtype"),
 }
 
 
@@ -78,19 +81,19 @@ class CellRecord:
                 raise UserError(place, f"a cell has no text under the key {key!r}", "write it as schema 1 says")
         given = {key: value[key] for key in known & value.keys()}
         for key in ("scores", "latency_s", "output_tokens", "memory_gib"):
-            if given.get(key) is None:
-                given[key] = {}
-            elif not isinstance(given[key], dict):
-                raise UserError(place, f"{value['id']}: {key!r} is no object", "write it as schema 1 says")
+            given[key] = _of_type(given.get(key), dict, place, f"{value['id']}: {key!r}")
+        if given.get("train") is not None:
+            given["train"] = _of_type(given["train"], dict, place, f"{value['id']}: 'train'")
         for key in ("items", "flags"):
-            given[key] = list(given.get(key) or [])
+            given[key] = _of_type(given.get(key), list, place, f"{value['id']}: {key!r}")
         return cls(**given, extra={key: value[key] for key in value.keys() - known})
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON values: unknown or non-finite numbers are null, all keys of schema 1 are there."""
         value: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
-        for key, names in _KNOWN_NULL.items():
-            value[key] = dict.fromkeys(names) | value[key]
+        for key, names in _KEYS.items():
+            if value[key] is not None:
+                value[key] = {name: [] if name == "samples" else None for name in names} | value[key]
         return {key: plain(inner) for key, inner in (value | self.extra).items()}
 
     @property
@@ -102,6 +105,13 @@ class CellRecord:
     def complete(self) -> bool:
         """Whether every test item was answered and scored."""
         return self.ok and self.n is not None and self.n == len(self.items)
+
+    @property
+    def reasoning(self) -> str | None:
+        """How the template's thinking switch stood: on, off or unlocked; None where the record doesn't say."""
+        provenance = self.extra.get("provenance")
+        said = provenance.get("reasoning") if isinstance(provenance, dict) else None
+        return said if isinstance(said, str) else None
 
     @property
     def seeded(self) -> bool:
@@ -146,8 +156,8 @@ class Results:
         return cls(
             suite=str(value.get("suite") or ""),
             cells=[CellRecord.from_json(cell, place) for cell in value["cells"]],
-            provenance=dict(value.get("provenance") or {}),
-            trivial=dict(value.get("trivial") or {}),
+            provenance=_of_type(value.get("provenance"), dict, place, "'provenance'"),
+            trivial=_of_type(value.get("trivial"), dict, place, "'trivial'"),
             extra={key: value[key] for key in value.keys() - known},
         )
 
@@ -161,9 +171,16 @@ def read_results(path: Path) -> Results:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(path, f"can't be read ({error.strerror})", "name a file that --ftbench-json wrote") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(path, f"is no JSON ({error})", "name a file that --ftbench-json wrote") from None
     return Results.from_json(value, path)
+
+
+def _of_type(value: Any, wanted: type[_T], place: object, what: str) -> _T:
+    """A copy of a JSON object or array; of null, an empty one."""
+    if value is not None and not isinstance(value, wanted):
+        raise UserError(place, f"{what} is no {'object' if wanted is dict else 'list'}", "write it as schema 1 says")
+    return wanted(value or ())
 
 
 def plain(value: Any) -> Any:

@@ -35,6 +35,7 @@ A whole file, every key but ``[models]``, ``[methods]`` and ``[tasks]`` optional
     latency_warmup = 2
 """
 
+import math
 import re
 import tomllib
 import types
@@ -67,6 +68,8 @@ _AT_LEAST = {
     "gradient_accumulation_steps": 1,
     "num_train_epochs": 0,
     "max_length": 1,
+    "lora_alpha": 0,
+    "lora_dropout": 0,
 }
 
 
@@ -83,7 +86,7 @@ def load_suite(path: Path, tasks: Collection[str]) -> Suite:
         raise UserError(path, "is not UTF-8 text", "save it as UTF-8") from None
     try:
         value = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(path, f"is not valid TOML ({error})", "correct that line") from None
     suite = _Reader(path).suite(value, tasks)
     suite.cells()
@@ -131,7 +134,7 @@ class _Reader:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
             raise self.fail(key, "is no name for an id", "use lower-case letters, digits, '.', '_' and '-'")
         if isinstance(value, str):
-            return ModelSpec(name, self.resolve(value))
+            return ModelSpec(name, self.resolve(key, value))
         table = self.table(key, value)
         self.known(key, table, {"source", "revision", "methods"})
         if "source" not in table:
@@ -143,7 +146,7 @@ class _Reader:
                     raise self.fail(f"{key}.methods", f"names {method!r}", suggestion(method, methods))
         return ModelSpec(
             name,
-            self.resolve(self.typed(f"{key}.source", table["source"], str)),
+            self.resolve(f"{key}.source", self.typed(f"{key}.source", table["source"], str)),
             self.typed(f"{key}.revision", table.get("revision"), str | None),
             None if limited is None else tuple(limited),
         )
@@ -156,9 +159,22 @@ class _Reader:
         table = self.table(key, value)
         options = {option: table[option] for option in table if option not in ("ranks", "recipe")}
         self.known(key, options, method.defaults, also={"ranks", "recipe"} if method.trains else ())
+        if not method.trains and "recipe" in table:
+            raise self.fail(f"{key}.recipe", "is given for a method that trains nothing", "remove the key")
+        for option, given in options.items():
+            self.option(f"{key}.{option}", given, method.defaults[option])
         recipe = self.table(f"{key}.recipe", table.get("recipe", {}))
         self.recipe_fields(f"{key}.recipe", recipe)
         return MethodSpec(name, self.ranks(key, table.get("ranks"), method.rank_field), options, recipe)
+
+    def option(self, key: str, value: Any, default: Any) -> None:
+        """Check an option of PEFT's: it is of its default's kind, where a list of names may also be one text."""
+        if isinstance(default, tuple):
+            if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(n, str) for n in value)):
+                raise self.fail(key, f"is {value!r}", f"give a list of names, as in {list(default)}")
+        elif default is not None:
+            self.typed(key, value, float if type(default) is int else type(default))
+            self.at_least(key, value)
 
     def ranks(self, key: str, value: Any, rank_field: str | None) -> tuple[int, ...]:
         if rank_field is None:
@@ -194,12 +210,12 @@ class _Reader:
             source = {"id": value} if isinstance(value, str) else self.table(f"data.hub.{task}", value)
             self.fields_of(f"data.hub.{task}", HubSource, source)
             if "id" in source:
-                source = {**source, "id": self.resolve(source["id"])}
+                source = {**source, "id": self.resolve(f"data.hub.{task}.id", source["id"])}
             hub[task] = HubSource(**source)
         rest = {key: value for key, value in table.items() if key != "hub"}
         self.fields_of("data", DataSpec, rest, also={"hub"})
         if rest.get("source", "embedded") not in ("embedded", "hub"):
-            rest["source"] = self.resolve(rest["source"], folder=True)
+            rest["source"] = self.resolve("data.source", rest["source"], folder=True)
         return DataSpec(**rest, hub=hub)
 
     def evaluation(self, table: Mapping[str, Any]) -> EvaluationSpec:
@@ -207,10 +223,13 @@ class _Reader:
         self.choice("evaluation.reasoning", table.get("reasoning", "unlocked"), REASONING)
         return EvaluationSpec(**table)
 
-    def resolve(self, source: str, folder: bool = False) -> str:
+    def resolve(self, key: str, source: str, folder: bool = False) -> str:
         """A path beside the suite file as a path from anywhere; what is no folder there stays as it is (a Hub id)."""
-        path = self.path.parent / Path(source).expanduser()
-        return str(path.resolve()) if folder or source.startswith((".", "~", "/")) or path.is_dir() else source
+        try:
+            path = self.path.parent / Path(source).expanduser()
+            return str(path.resolve()) if folder or source.startswith((".", "~", "/")) or path.is_dir() else source
+        except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, no such user
+            raise self.fail(key, f"is no path ({error})", "name a folder") from None
 
     def task_names(self, key: str, value: Any, tasks: Collection[str]) -> tuple[str, ...]:
         for name in (names := self.names(key, value)):
@@ -248,8 +267,12 @@ class _Reader:
         self.known(key, table, [f.name for f in fields(spec) if f.name not in also], also)
         for name, value in table.items():
             self.typed(f"{key}.{name}", value, hints[name])
-            if name in _AT_LEAST and value is not None and value < _AT_LEAST[name]:
-                raise self.fail(f"{key}.{name}", f"is {value}", f"give at least {_AT_LEAST[name]}")
+            self.at_least(f"{key}.{name}", value)
+
+    def at_least(self, key: str, value: Any) -> None:
+        least = _AT_LEAST.get(key.rpartition(".")[2])
+        if least is not None and value < least:
+            raise self.fail(key, f"is {value}", f"give at least {least}")
 
     def typed(self, key: str, value: Any, hint: Any) -> Any:
         allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
@@ -258,4 +281,6 @@ class _Reader:
         if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in allowed):
             wanted = " or ".join("nothing" if t is types.NoneType else t.__name__ for t in allowed)
             raise self.fail(key, f"is {value!r}", f"give a value of type {wanted}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.fail(key, f"is {value!r}", "give a finite number")
         return value

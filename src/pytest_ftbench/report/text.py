@@ -51,7 +51,7 @@ def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> li
     measured = counts.total() - failed - skipped
     apart = [f"{counts[s]} {word}" for s, word in _APART if counts[s]]
     text = f"{counts.total()} cells: {measured} ok{' (' + ', '.join(apart) + ')' if apart else ''}, {failed} failed"
-    lines = _wrapped([f"ftbench: {clean(results.suite) or 'unnamed suite'}"], width, paint, Style.STRONG)
+    lines = _wrapped([f"suite: {clean(results.suite) or 'unnamed'}"], width, paint, Style.STRONG)
     lines += _wrapped([text + (f", {skipped} skipped" if skipped else "")], width, no_paint)
     return lines + _wrapped([text for text in [", ".join(_provenance(results))] if text], width, no_paint)
 
@@ -59,11 +59,13 @@ def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> li
 def _provenance(results: Results) -> Iterator[str]:
     """The essentials of where the numbers come from, as far as they are known."""
     known = results.provenance
-    if device := known.get("device"):
+    if device := known.get("device_name") or known.get("device"):
         yield f"device {elided(clean(device), _NAME_ROOM)}"
     measured_in = dict.fromkeys(cell.eval_dtype for cell in results.cells if cell.eval_dtype)
     if dtype := known.get("dtype") or " and ".join(map(str, measured_in)):
         yield f"dtype {elided(clean(dtype), _NAME_ROOM)}"
+    if modes := sorted({mode for cell in results.cells if cell.ok and (mode := cell.reasoning)}):
+        yield f"reasoning {elided(clean(' and '.join(modes)), _NAME_ROOM)}"
     if sha := known.get("git_sha"):
         yield f"git {clean(sha)[:12]}{' (uncommitted changes)' if known.get('dirty') else ''}"
 

@@ -55,11 +55,12 @@ class Store:
             return folder
         if not folder.exists():
             return None
-        if problem := _mismatch(folder):
-            self._set_aside(folder, problem)
-            return None
-        self._verified.add(folder)
-        return folder
+        if _mismatch(folder) is None:
+            self._verified.add(folder)
+            return folder
+        # another process may be replacing it this very moment: what is set aside is judged under the lock
+        with self._lock(kind, folder.name):
+            return self._find_locked(folder)
 
     def get(self, kind: str, material: Any, build: Callable[[Path], None]) -> Path:
         """The folder of the entry, which ``build`` fills first if need be; the same for every process that asks."""
@@ -67,7 +68,16 @@ class Store:
             return found
         with self._lock(kind, digest(material)):
             # another process may have built it while this one waited
-            return self.find(kind, material) or self._build(kind, material, build)
+            return self._find_locked(self.root / kind / digest(material)) or self._build(kind, material, build)
+
+    def _find_locked(self, folder: Path) -> Path | None:
+        if not folder.exists():
+            return None
+        if problem := _mismatch(folder):
+            self._set_aside(folder, problem)
+            return None
+        self._verified.add(folder)
+        return folder
 
     def _build(self, kind: str, material: Any, build: Callable[[Path], None]) -> Path:
         with self._workplace() as folder:
@@ -105,10 +115,8 @@ class Store:
     def _set_aside(self, folder: Path, problem: str) -> None:
         grave = self.root / "set-aside" / f"{folder.parent.name}-{folder.name}-{secrets.token_hex(4)}"
         grave.parent.mkdir(exist_ok=True)
-        # a process beside this one may have set it aside already
-        with contextlib.suppress(FileNotFoundError):
-            folder.rename(grave)
-            self.say(f"{folder}: {problem}; set aside as {grave.name} and made anew")
+        folder.rename(grave)
+        self.say(f"{folder}: {problem}; set aside as {grave.name} and made anew")
 
     def _sweep(self) -> None:
         """Remove what dead processes left unfinished."""
@@ -160,10 +168,13 @@ def _mismatch(folder: Path) -> str | None:
         return "its manifest belongs to another entry"
     for name, (size, sha256) in files.items():
         path = folder / name
-        if path.is_symlink() or not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != size or file_digest(path) != sha256:
-            return f"{name} has changed"
+        try:
+            if path.is_symlink() or not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != size or file_digest(path) != sha256:
+                return f"{name} has changed"
+        except OSError as error:  # also where another process sets the entry aside meanwhile
+            return f"{name} can't be read ({error.strerror})"
     return None
 
 

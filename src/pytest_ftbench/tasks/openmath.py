@@ -169,7 +169,6 @@ class OpenMathTask(Task):
         Metric("solve_rate", "Solved"),
         Metric("abs_diff_mean", "Mean difference", higher_is_better=False, format=",.0f"),
         Metric("abs_diff_median", "Median difference", higher_is_better=False, format=",.2f"),
-        Metric("abs_diff_n", "Parsed", format=",.0f"),
     )
 
     def question(self, row: Row) -> str:

@@ -97,12 +97,12 @@ class SquadTask(Task):
         "\\boxed{in 1912}. If the context does not answer it, write \\boxed{unanswerable}."
     )
     metrics = (
-        Metric("f1", "F1", format=".1f"),
-        Metric("em", "EM", format=".1f"),
-        Metric("has_ans_f1", "HasAns F1", format=".1f"),
-        Metric("has_ans_em", "HasAns EM", format=".1f"),
-        Metric("no_ans_accuracy", "NoAns accuracy", format=".1f"),
-        Metric("avna", "AvNA", format=".1f"),
+        Metric("f1", "F1", format=".2f"),
+        Metric("em", "EM", format=".2f"),
+        Metric("has_ans_f1", "HasAns F1", format=".2f"),
+        Metric("has_ans_em", "HasAns EM", format=".2f"),
+        Metric("no_ans_accuracy", "NoAns accuracy", format=".2f"),
+        Metric("avna", "AvNA", format=".2f"),
     )
 
     def question(self, row: Row) -> str:
