@@ -218,7 +218,7 @@ def test_transfer_shows_the_base_score_and_the_change_in_brackets_in_domain():
 def test_colour_is_bold_for_the_best_and_red_for_the_invalid():
     text = "\n".join(shown(record(rank=1), record(rank=2, score=70.0), record(rank=4, format_rate=0.1), color=True))
     assert re.search(r"\x1b\[1m *70\.00\* *\x1b\[0m", text)
-    assert re.search(r"\x1b\[31m *60\.0 INVALID *\x1b\[0m", text)
+    assert re.search(r"\x1b\[31m *60\.00 INVALID *\x1b\[0m", text)
 
 
 def test_1000_cells_render_in_under_two_seconds():
