@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies_grid import cells, json_values
 
@@ -89,6 +89,7 @@ def broken(path):
 
 
 @given(records)
+@settings(deadline=None)
 def test_a_record_comes_back_from_json_as_it_went(record):
     value = as_file(record.to_json())
     again = CellRecord.from_json(value)
@@ -98,7 +99,8 @@ def test_a_record_comes_back_from_json_as_it_went(record):
         assert getattr(again, key) == getattr(record, key)
 
 
-@given(st.lists(records, max_size=3), _objects, st.text())
+@given(st.lists(records, max_size=2), _objects, st.text())
+@settings(deadline=None)
 def test_results_come_back_from_json_as_they_went(measured, provenance, name):
     results = Results(name, measured, provenance, {"squad": {"always": {"f1": 49.0}}}, extra={"later": provenance})
     value = as_file(results.to_json())

@@ -1,0 +1,180 @@
+import json
+
+import pytest
+from plugin_project import CELLS, SUITE, Project, import_libraries, untimed
+
+from pytest_ftbench.grid import read_results
+from pytest_ftbench.report import render
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """One cache for all: what a suite trained for one test serves the next."""
+    import_libraries()
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def project(pytester, cache):
+    return Project(pytester, cache)
+
+
+BROKEN = SUITE.replace("ranks = [2]", 'ranks = [2], target_modules = ["nowhere"]')
+
+
+def test_a_run_measures_every_cell_prints_the_tables_and_writes_the_file(project):
+    outcome, results = project.results()
+    outcome.assert_outcomes(passed=CELLS)
+    outcome.stdout.fnmatch_lines(["*fine-tuning comparison*", "*Trained on ARC*", "*Base models*", "*Transfer*"])
+    assert (results["schema"], results["suite"]) == (1, "suite")
+    assert results["provenance"]["device"] == "cpu"
+    assert results["provenance"]["packages"]["trl"]
+    assert set(results["trivial"]) == {"arc", "squad"}
+    for cell in results["cells"]:
+        assert cell["status"] == "ok"
+        assert cell["n"] == len(cell["items"]) == 6
+        assert cell["latency_s"]["n"] == len(cell["latency_s"]["samples"]) == 3
+        assert cell["eval_dtype"] == "float32"
+        assert cell["provenance"]["reasoning"] == "off"
+        assert (cell["train"] is None) == (cell["method"] == "base")
+
+
+def test_a_second_run_trains_nothing_and_says_the_same(project):
+    _, first = project.results()
+    outcome, second = project.results()
+    outcome.stdout.no_fnmatch_line("*training on*")
+    assert second["cells"] == first["cells"]
+
+
+def test_stored_results_are_rendered_as_they_were_and_nothing_runs(project):
+    project.results()
+    path = project.pytester.path / "results.json"
+    outcome = project.run("--ftbench-from", path)
+    assert outcome.ret == pytest.ExitCode.OK
+    assert "no tests ran" in outcome.outlines[-1]
+    shown = [line.rstrip() for line in outcome.outlines]
+    for line in render(read_results(path), width=80):
+        assert line.rstrip() in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("{", "is no JSON"), ('{"schema": 2, "cells": []}', "schema"), ("[]", "cells"), (None, "can't be read")],
+)
+def test_a_file_that_holds_no_results_is_one_sentence(project, content, words):
+    path = project.pytester.path / "broken.json"
+    if content is not None:
+        path.write_text(content)
+    outcome = project.run("--ftbench-from", path)
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines([f"ERROR: *broken.json*{words}*"])
+
+
+def test_a_failed_cell_shows_its_reason_and_the_others_run(project):
+    project.write(BROKEN)
+    outcome, results = project.results()
+    outcome.assert_outcomes(passed=CELLS - 4, errors=4)
+    assert outcome.ret == pytest.ExitCode.TESTS_FAILED
+    status = {cell["id"]: cell["status"] for cell in results["cells"]}
+    assert {name for name in status if status[name] == "failed"} == {name for name in status if "lora" in name}
+    (error,) = {cell["error"] for cell in results["cells"] if cell["status"] == "failed"}
+    assert "nowhere" in error
+    outcome.stdout.fnmatch_lines(["*LoRA*failed*", "*nano-lora-r2-arc-to-arc failed*"])
+
+
+def test_a_failing_assertion_keeps_the_numbers_and_marks_the_cell(project):
+    project.pytester.makepyfile(
+        test_cells="""
+        def test_cell(cell, result):
+            assert cell.method != "nopeft", "full fine-tuning is too good"
+        """
+    )
+    outcome, results = project.results("-k", "nopeft-arc-to-arc or base")
+    outcome.assert_outcomes(passed=2, failed=1)
+    (failed,) = [cell for cell in results["cells"] if cell["error"]]
+    assert failed["status"] == "ok"
+    assert failed["scores"]
+    assert "too good" in failed["error"]
+
+
+def test_a_skipped_cell_is_recorded_as_skipped(project):
+    project.pytester.makeconftest(
+        """
+        import pytest
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                if "lora" in item.name:
+                    item.add_marker(pytest.mark.skip(reason="no time"))
+        """
+    )
+    outcome, results = project.results("-k", "arc-to-arc or base-to-arc")
+    outcome.assert_outcomes(passed=2, skipped=1)
+    (skipped,) = [cell for cell in results["cells"] if cell["status"] == "skipped"]
+    assert "no time" in skipped["error"]
+
+
+def test_a_test_can_ask_for_the_checkpoint_alone(project):
+    project.pytester.makepyfile(
+        test_cells="""
+        def test_adapter_is_small(cell, checkpoint):
+            if cell.method == "lora":
+                assert checkpoint.train["trainable_params"] < checkpoint.train["total_params"] / 10
+                assert (checkpoint.folder / "adapter_model.safetensors").is_file()
+        """
+    )
+    project.run("-k", "arc-to-arc").assert_outcomes(passed=2)
+
+
+def test_two_workers_give_the_same_scores_and_the_same_tables(project):
+    _, alone = project.results("-p", "no:xdist")
+    outcome, together = project.results("-n", "2", new_process=True)
+    outcome.assert_outcomes(passed=CELLS)
+    outcome.stdout.fnmatch_lines(["*fine-tuning comparison*", "*Transfer*"])
+    assert untimed(together) == untimed(alone)
+    assert list(untimed(together)) == list(untimed(alone))
+
+
+def test_the_same_from_scratch_in_two_workers(pytester, tmp_path, project):
+    _, alone = project.results()
+    fresh = Project(pytester, tmp_path / "fresh")
+    outcome, together = fresh.results("-n", "2", new_process=True)
+    outcome.assert_outcomes(passed=CELLS)
+    assert untimed(together) == untimed(alone)
+
+
+def test_progress_is_told_in_whole_lines_also_while_output_is_captured(pytester, tmp_path):
+    outcome = Project(pytester, tmp_path / "fresh").run("-k", "lora and arc-to-arc")
+    outcome.stdout.fnmatch_lines(["ftbench: nano-lora-r2-arc: training on 16 rows", "ftbench: *trained in * s*"])
+    assert "\r" not in outcome.stdout.str()
+
+
+def test_a_measured_cell_without_pytest_benchmark(project):
+    project.run("-p", "no:benchmark", "-k", "base-to-arc").assert_outcomes(passed=1)
+
+
+def test_an_interrupted_run_still_writes_what_it_has(project):
+    project.pytester.makepyfile(
+        test_cells="""
+        def test_cell(cell, result):
+            if cell.eval_task == "squad":
+                raise KeyboardInterrupt
+        """
+    )
+    outcome, results = project.results("-k", "base", new_process=True)
+    assert outcome.ret == pytest.ExitCode.INTERRUPTED
+    assert "nano-base-to-arc" in {cell["id"] for cell in results["cells"]}
+    outcome.stdout.fnmatch_lines(["*fine-tuning comparison*"])
+
+
+def test_reasoning_is_recorded_and_changes_the_prompts(project):
+    _, off = project.results("-k", "base-to-arc")
+    _, on = project.results("-k", "base-to-arc", "--ftbench-reasoning", "on")
+    assert [cell["provenance"]["reasoning"] for cell in (*off["cells"], *on["cells"])] == ["off", "on"]
+
+
+def test_results_are_plain_json_whatever_the_numbers(project):
+    project.results("-k", "base")
+    text = (project.pytester.path / "results.json").read_text()
+    json.loads(text, parse_constant=pytest.fail)
