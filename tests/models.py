@@ -1,0 +1,73 @@
+"""Tiny models for the tests of the ml room, and what those do with them again and again."""
+
+import contextlib
+
+from pytest_ftbench import lab
+from pytest_ftbench.grid import MethodSpec, Recipe
+from pytest_ftbench.ml.adapters import peft_config
+from pytest_ftbench.ml.base import load_tokenizer, load_weights
+from pytest_ftbench.ml.embedded import make_tokenizer, make_weights
+from pytest_ftbench.ml.prompts import Renderer, training_examples
+from pytest_ftbench.ml.runtime import one_thread_where_two_stall, quiet_libraries
+from pytest_ftbench.ml.train import Training, make_trainer, train
+from pytest_ftbench.tasks import get_task
+
+SHAPE = lab.SHAPES["nano"] | {"hidden_size": 32, "intermediate_size": 64}
+VOCABULARY = 400
+
+# a few steps that move the weights far
+FAST = Recipe(
+    name="fast",
+    learning_rate=1e-2,
+    per_device_train_batch_size=4,
+    gradient_accumulation_steps=1,
+    gradient_checkpointing=False,
+)
+
+
+@contextlib.contextmanager
+def at_work():
+    """As the workbench has it around everything it does with a model."""
+    with quiet_libraries(), one_thread_where_two_stall():
+        yield
+
+
+def make_folder(folder, dtype="float32"):
+    """The folder of a model with random weights and a tokenizer that knows the world's words."""
+    texts = []
+    for name in lab.TASKS:
+        task = get_task(name)
+        for row in lab.rows(name, 40):
+            texts += [message["content"] for message in task.messages(row)] + [task.target(row)]
+    with at_work():
+        make_weights(SHAPE, make_tokenizer(texts, VOCABULARY, folder), 0, folder, dtype)
+    return folder
+
+
+def make_examples(folder, task="arc", count=12, reasoning="off"):
+    """The first training examples of a task in the world."""
+    with at_work():
+        renderer = Renderer(load_tokenizer(folder), reasoning)
+        return training_examples(renderer, get_task(task), lab.rows(task, count), 1024)[0]
+
+
+def training_of(examples, method="nopeft", rank=None, recipe=FAST, seed=0, **options):
+    """A training as the workbench would ask for it."""
+    return Training(examples, recipe, peft_config(MethodSpec(method, (rank,), options), rank), seed)
+
+
+def trainer_of(folder, runtime, scratch, training):
+    """TRL's trainer, before its first step."""
+    return make_trainer(load_weights(folder, runtime), load_tokenizer(folder), training, runtime, scratch)
+
+
+def tune(folder, runtime, out, training, say=print):
+    """Train into a folder made for it; the facts."""
+    out.mkdir()
+    with at_work():
+        return train(load_weights(folder, runtime), load_tokenizer(folder), training, runtime, out, say)
+
+
+def bytes_in(folder):
+    """Every file's content by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
