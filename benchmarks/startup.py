@@ -67,8 +67,7 @@ def interleaved(commands: Sequence[Sequence[str]], folder: Path, rounds: int) ->
 def idle_and_bare(folder: Path) -> tuple[list[float], list[float]]:
     """The seconds of an unrelated collection with the plugin and without it."""
     commands = [command("test_other.py"), command("-pno:ftbench", "test_other.py")]
-    idle: list[float] = []
-    bare: list[float] = []
+    idle, bare = list[float](), list[float]()
     while len(idle) < MOST:
         for seconds, more in zip((idle, bare), interleaved(commands, folder, FEWEST), strict=True):
             seconds += more

@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def runtime():
-    """This machine's processor, in float32."""
+    """The processor of this machine, in float32."""
     from pytest_ftbench.ml.runtime import Runtime
 
     return Runtime.choose("cpu", "float32")

@@ -26,7 +26,8 @@ def test_an_id_names_its_cell_and_a_cell_its_id(text, cell):
 
 @given(cells)
 @example(Cell("x-r8", "lora", "arc", "squad", rank=8))
-@example(Cell("a-to-b", "nopeft", "to", "to"))
+@example(Cell("a-to-b", "nopeft", "to", "arc"))
+@example(Cell("base", "lora", "to", "arc", seed=0, seeded=True))
 @example(Cell("base", "base", "arc"))
 @example(Cell("lora", "lora", "nf4", "nf4", quantization="nf4"))
 @example(Cell("m-base-nf4", "lora", "s1", "r8", seed=1, seeded=True))
@@ -86,11 +87,10 @@ def test_whatever_is_read_as_a_cell_is_written_as_the_same_text(text):
     assert format_cell(cell) == text
 
 
-def test_a_cell_knows_its_checkpoint_and_its_row():
+def test_a_cell_knows_its_checkpoint_and_its_domain():
     cell = Cell("nano", "lora", "arc", "squad", rank=8, seed=1, seeded=True)
     in_domain = Cell("nano", "lora", "squad", "squad", rank=8, seed=1, seeded=True)
     assert cell.checkpoint_key == in_domain.checkpoint_key == ("nano", "lora", 8, None, "squad", 1)
-    assert cell.row == in_domain.row
     assert in_domain.in_domain
     assert not cell.in_domain
     assert not cell.is_base

@@ -129,6 +129,7 @@ class Silent(OpenMathTask):
     """Answers with whatever its rows hold under ``target``."""
 
     def target(self, row):
+        """Whatever that is."""
         return row["target"]
 
 
@@ -181,23 +182,22 @@ def test_where_the_template_renders_an_answered_chat_otherwise_the_target_follow
     assert text == renderer.prompt(task.messages(row)) + task.target(row) + lab.END
 
 
-def test_an_end_token_that_is_no_single_token_is_refused(tokenizer):
-    tokenizer.eos_token = "the end of it all"
-    # added tokens would make one token of it; a tokenizer whose end token is only a text has none
-    tokenizer = _Spelling(tokenizer)
-    with pytest.raises(UserError, match="doesn't end in the end token; check the tokenizer's eos_token"):
-        Renderer(tokenizer, "off").example(get_task("arc"), lab.rows("arc", 1)[0])
+class Spelling:
+    """A tokenizer to which every letter is a token, and the end token but a word."""
 
-
-class _Spelling:
-    """A tokenizer that spells everything letter by letter."""
+    eos_token, eos_token_id = "the end", 1_000
 
     def __init__(self, tokenizer):
-        self.eos_token, self.eos_token_id = tokenizer.eos_token, tokenizer.eos_token_id
         self.apply_chat_template = tokenizer.apply_chat_template
 
     def __call__(self, text, add_special_tokens):
+        """Spell it."""
         return {"input_ids": list(text.encode())}
+
+
+def test_an_end_token_that_is_no_single_token_is_refused(tokenizer):
+    with pytest.raises(UserError, match="doesn't end in the end token; check the tokenizer's eos_token"):
+        Renderer(Spelling(tokenizer), "off").example(get_task("arc"), lab.rows("arc", 1)[0])
 
 
 def test_a_tokenizer_without_a_chat_template_is_refused_with_a_fix(model_folder, tmp_path):
@@ -221,6 +221,8 @@ def test_rows_over_the_maximum_length_are_left_out_and_counted(tokenizer):
 def test_where_every_row_is_too_long_the_message_names_the_length_that_would_do(tokenizer):
     task, renderer, rows = get_task("squad"), Renderer(tokenizer, "off"), lab.rows("squad", 5)
     shortest = min(len(renderer.example(task, row).input_ids) for row in rows)
-    with pytest.raises(UserError, match=rf"recipe.max_length: {shortest - 1}: every row of squad is longer; .*{shortest}"):
+    with pytest.raises(
+        UserError, match=rf"recipe.max_length: {shortest - 1}: every row of squad is longer; .*{shortest}"
+    ):
         training_examples(renderer, task, rows, shortest - 1)
     assert len(training_examples(renderer, task, rows, shortest)[0]) >= 1

@@ -52,8 +52,6 @@ def test_killed_ten_times_at_random_moments_it_ends_with_the_same_scores(pyteste
     last = start(pytester.path, tmp_path / "disturbed", "--ftbench-json", "disturbed.json")
     assert last.wait() == 0
 
-    first, second = (
-        json.loads((pytester.path / f"{name}.json").read_text()) for name in ("undisturbed", "disturbed")
-    )
+    first, second = (json.loads((pytester.path / f"{name}.json").read_text()) for name in ("undisturbed", "disturbed"))
     assert untimed(second) == untimed(first)
     assert list((tmp_path / "disturbed" / "building").iterdir()) == []

@@ -166,11 +166,6 @@ def test_a_record_is_complete_when_every_item_was_scored():
     assert not CellRecord.of(CELL, n=2, items=items, status="failed").complete
 
 
-def test_a_record_knows_whether_its_id_names_the_seed():
-    assert CellRecord.of(Cell("nano", "nopeft", "arc", "arc", seed=1, seeded=True)).seeded
-    assert not CellRecord.of(Cell("nano", "nopeft", "arc", "arc")).seeded
-
-
 def test_stored_results_are_read_without_loss(tmp_path):
     good = GOOD | {"provenance": {"git_sha": None}, "trivial": {"arc": {"majority": {"accuracy": 25.0}}}, "later": [1]}
     for path in (results_file(tmp_path, good), *PUBLISHED.glob("*.json")):

@@ -289,7 +289,7 @@ def test_a_count_is_no_fraction_and_at_least_one(tmp_path, place):
     assert sentence(write(tmp_path / "mine.toml", changed((place, 0)))) == f"{place}: is 0; give at least 1."
 
 
-@pytest.mark.parametrize("place", ["name", "device", "description", "recipe.optim", "data.source", "models.big.source"])
+@pytest.mark.parametrize("place", ["name", "device", "recipe.optim", "data.source", "models.big.source"])
 def test_a_text_is_a_text(tmp_path, place):
     said = sentence(write(tmp_path / "mine.toml", changed((place, 1))))
     assert said == f"{place}: is 1; give a value of type str."

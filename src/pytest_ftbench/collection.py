@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from pytest_ftbench.ml.workbench import Workbench
 
 _DEFAULT_SUITE = "embedded"
+# a wheel carries the suites of benchmarks/ inside the package; a checkout has them where they are
 _PACKAGED = Path(__file__).parent / "suites"
+_CHECKED_OUT = Path(__file__).parents[2] / "benchmarks" / "suites"
 
 
 @dataclass
@@ -77,7 +79,7 @@ def _suite_run(node: pytest.Item) -> SuiteRun:
         suite = settings.apply(load_suite(path, TASK_NAMES))
         for model in suite.models:
             check_source(model)
-        RowSource(suite.data).check(get_task(name) for name in {*suite.train_tasks, *suite.eval_tasks})
+        RowSource(suite.data).check(get_task(name) for name in dict.fromkeys((*suite.train_tasks, *suite.eval_tasks)))
         runs[path] = SuiteRun(suite, settings)
     return runs[path]
 
@@ -100,7 +102,7 @@ def _find(name: str, base: Path, beside: Path) -> Path:
     """A suite by its file's path from ``base``, or by its name among those beside the test and those packaged."""
     if name.endswith(".toml"):
         return (base / name).resolve()
-    folders = (beside, beside / "suites", _PACKAGED)
+    folders = (beside, beside / "suites", _PACKAGED, _CHECKED_OUT)
     for folder in folders:
         if (path := folder / f"{name}.toml").is_file():
             return path.resolve()

@@ -16,9 +16,9 @@ class TableCell:
     """One checkpoint on one eval task.
 
     ``score`` and ``study_score`` are in their metrics' units, ``latency_s`` is the mean in seconds per answer,
-    ``output_tokens`` the mean of the same answers, ``format_rate`` in 0..1; None is unknown. ``is_variant`` says that ``score``
-    is the studies' variant because the headline is unknown; ``test_failed`` that it was measured, then failed its
-    test.
+    ``output_tokens`` the mean of the same answers, ``format_rate`` in 0..1; None is unknown. ``is_variant`` says that
+    ``score`` is the studies' variant because the headline is unknown; ``test_failed`` that it was measured, then
+    failed its test.
     """
 
     standing: Standing

@@ -15,17 +15,19 @@ from pytest_ftbench.grid.errors import UserError
 QUANTIZATIONS = ("nf4", "int8")
 
 # A method or task is a lower-case identifier, and a method never looks like the rank or quantization that may follow
-# it: this is what makes an id readable from its right end although model names contain hyphens themselves.
+# it, nor a training task like the words that ids are made of: this is what makes an id readable from its right end
+# although model names contain hyphens themselves.
 NAME = r"[a-z][a-z0-9_]*"
 _MODEL = r"[a-z0-9][a-z0-9._-]*"
 _QUANTIZATION = "|".join(QUANTIZATIONS)
 _METHOD = rf"(?!(?:r\d+|{_QUANTIZATION}|base)-){NAME}"
+_TRAIN_TASK = rf"(?!(?:base|to)-){NAME}"
 # one spelling per number, and none that int() refuses for its length
 _NUMBER = r"(?:0|[1-9][0-9]{0,17})"
 _BASE_ID = re.compile(rf"(?P<model>{_MODEL})-base(?:-(?P<quantization>{_QUANTIZATION}))?-to-(?P<eval_task>{NAME})")
 _TUNED_ID = re.compile(
     rf"(?P<model>{_MODEL})-(?P<method>{_METHOD})(?:-r(?P<rank>{_NUMBER}))?(?:-(?P<quantization>{_QUANTIZATION}))?"
-    rf"-(?P<train_task>{NAME})-to-(?P<eval_task>{NAME})(?:-s(?P<seed>{_NUMBER}))?"
+    rf"-(?P<train_task>{_TRAIN_TASK})-to-(?P<eval_task>{NAME})(?:-s(?P<seed>{_NUMBER}))?"
 )
 
 
@@ -66,11 +68,6 @@ class Cell:
     def checkpoint_key(self) -> CheckpointKey:
         """The checkpoint this cell is tested on; cells that share it train once."""
         return CheckpointKey(self.model, self.method, self.rank, self.quantization, self.train_task, self.seed)
-
-    @property
-    def row(self) -> "Cell":
-        """The same cell without its eval task: what one line of the full table stands for."""
-        return Cell(self.model, self.method, "", self.train_task, self.rank, self.quantization, self.seed, self.seeded)
 
     @property
     def in_domain(self) -> bool:

@@ -113,11 +113,6 @@ class CellRecord:
         said = provenance.get("reasoning") if isinstance(provenance, dict) else None
         return said if isinstance(said, str) else None
 
-    @property
-    def seeded(self) -> bool:
-        """Whether its id names the seed."""
-        return self.id.endswith(f"-s{self.seed}")
-
 
 @dataclass
 class Results:

@@ -81,7 +81,6 @@ class Suite:
     evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
     device: str = "auto"
     dtype: str = "auto"
-    description: str = ""
 
     def cells(self) -> list[Cell]:
         """Every valid cell, those of one checkpoint side by side.

@@ -51,7 +51,7 @@ from pytest_ftbench.grid.methods import METHODS
 from pytest_ftbench.grid.recipe import RECIPES, Recipe
 from pytest_ftbench.grid.suite import REASONING, DataSpec, EvaluationSpec, HubSource, MethodSpec, ModelSpec, Suite
 
-_TOP = {"name", "description", "seeds", "device", "dtype", "recipe", "models", "methods", "tasks", "data", "evaluation"}
+_TOP = {"name", "seeds", "device", "dtype", "recipe", "models", "methods", "tasks", "data", "evaluation"}
 # What must be at least 1, or at least 0, to mean anything; everything else is checked by its type alone.
 _AT_LEAST = {
     "train_samples": 1,
@@ -112,7 +112,6 @@ class _Reader:
         methods = tuple(self.method(name, spec) for name, spec in self.table("methods", value["methods"]).items())
         return Suite(
             name=self.typed("name", value.get("name", self.path.stem), str),
-            description=self.typed("description", value.get("description", ""), str),
             place=self.path,
             models=tuple(
                 self.model(name, spec, {method.name for method in methods})

@@ -56,7 +56,7 @@ class Runtime:
             device="cuda" if on_cuda else "cpu",
             dtype=dtype if dtype != "auto" else ("bfloat16" if on_cuda else "float32"),
             device_name=torch.cuda.get_device_name() if on_cuda else _processor(),
-            threads=torch.get_num_threads(),
+            threads=usable_threads(),
         )
 
     @property
@@ -109,17 +109,23 @@ class Runtime:
             torch.cuda.empty_cache()
 
 
-@contextlib.contextmanager
-def one_thread_where_two_stall() -> Iterator[None]:
-    """Compute on one thread where the machine has two cores or fewer; the setting doesn't outlive the block.
+def usable_threads() -> int:
+    """How many threads torch should compute with: one where there are two cores or fewer, else its own choice.
 
-    Two threads on two cores wait for each other most of the time in kernels this small.
+    Two threads on two cores wait for each other, and for whatever else runs, most of the time.
     """
     import torch
 
+    return 1 if (os.cpu_count() or 1) <= 2 else torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def one_thread_where_two_stall() -> Iterator[None]:
+    """Compute on :func:`usable_threads`; the setting doesn't outlive the block."""
+    import torch
+
     before = torch.get_num_threads()
-    if (os.cpu_count() or 1) <= 2:
-        torch.set_num_threads(1)
+    torch.set_num_threads(usable_threads())
     try:
         yield
     finally:
@@ -129,27 +135,31 @@ def one_thread_where_two_stall() -> Iterator[None]:
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Keep progress bars and notices of the libraries out of pytest's output; nothing of it outlives the block."""
-    import datasets
-    import transformers
+    from datasets import utils as data
+    from huggingface_hub import utils as hub
+    from transformers import logging
 
-    verbosity = transformers.logging.get_verbosity()
+    verbosity = logging.get_verbosity()
+    # the Hub's bars come last: the switch of Transformers turns them too
     bars = [
-        (transformers.logging.is_progress_bar_enabled(), transformers.logging.enable_progress_bar),
-        (datasets.utils.are_progress_bars_disabled() is False, datasets.utils.enable_progress_bars),
+        (logging.is_progress_bar_enabled, logging.enable_progress_bar, logging.disable_progress_bar),
+        (lambda: not data.are_progress_bars_disabled(), data.enable_progress_bars, data.disable_progress_bars),
+        (lambda: not hub.are_progress_bars_disabled(), hub.enable_progress_bars, hub.disable_progress_bars),
     ]
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    datasets.utils.disable_progress_bars()
+    before = [enabled() for enabled, _, _ in bars]
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    data.disable_progress_bars()
     try:
         with warnings.catch_warnings():
             # "deprecated and will be removed in v6", of names that TRL and this package share with older versions
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:
-        transformers.logging.set_verbosity(verbosity)
-        for was_enabled, enable in bars:
-            if was_enabled:
-                enable()
+        logging.set_verbosity(verbosity)
+        for (enabled, enable, disable), was_enabled in zip(bars, before, strict=True):
+            if enabled() != was_enabled:
+                (enable if was_enabled else disable)()
 
 
 def _processor() -> str:

@@ -43,7 +43,7 @@ def train(
     """Train a model, save the adapter or the weights into a folder, and return the record's ``train`` object.
 
     The learning rate, seconds, steps and losses are those of the run; dtype and parameter counts are read from the live
-    model. Raises :class:`UserError` for a loss that is not finite.
+    model. Raises :class:`UserError` for a loss that is not finite, and where nothing was trained.
     """
     with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime):
         trainer = make_trainer(model, tokenizer, training, runtime, Path(scratch))
@@ -54,12 +54,14 @@ def train(
         outcome = trainer.train()
         runtime.synchronize()
         seconds = time.perf_counter() - start
+        if not watch.losses:
+            raise UserError("recipe.num_train_epochs", "makes no training step", "give a number above 0")
         dtype = live_dtype(trainer.model)
         trainer.model.save_pretrained(folder, safe_serialization=True)
     return {
         "seconds": seconds,
         "steps": outcome.global_step,
-        "final_loss": watch.losses[-1] if watch.losses else None,
+        "final_loss": watch.losses[-1],
         "mean_loss": outcome.training_loss,
         "learning_rate": training.recipe.learning_rate,
         "alpha": getattr(training.adapter, "lora_alpha", None),
@@ -78,19 +80,27 @@ def make_trainer(
     runtime: Runtime,
     scratch: Path,
 ) -> "SFTTrainer":
-    """The trainer for a recipe. The examples come tokenised; TRL builds the labels from their completion masks."""
+    """The trainer for a recipe. The examples come tokenised; TRL builds the labels from their completion masks.
+
+    Raises :class:`UserError` for a value that only TRL or PEFT can tell is wrong, such as a target module there isn't.
+    """
     from datasets import Dataset
     from trl import SFTTrainer
 
     rows = [{"input_ids": e.input_ids, "completion_mask": e.completion_mask} for e in training.examples]
-    arguments = trainer_arguments(training.recipe, training.seed, runtime, scratch)
-    trainer = SFTTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=training.adapter,
-    )
+    try:
+        trainer = SFTTrainer(
+            model=model,
+            args=trainer_arguments(training.recipe, training.seed, runtime, scratch),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            peft_config=training.adapter,
+        )
+    except (TypeError, ValueError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"recipe {training.recipe.name!r}", f"it or the method is refused ({lines[0]:.200})", "correct that value"
+        ) from error
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
@@ -105,8 +115,8 @@ def trainer_arguments(recipe: Recipe, seed: int, runtime: Runtime, scratch: Path
         output_dir=str(scratch),
         learning_rate=recipe.learning_rate,
         lr_scheduler_type=recipe.lr_scheduler_type,
-        # below 1, Transformers 5 reads warmup_steps as the fraction that warmup_ratio was before
-        warmup_steps=recipe.warmup_ratio,
+        # below 1, Transformers 5 reads warmup_steps as the fraction that warmup_ratio was before; 1 would be one step
+        warmup_steps=min(recipe.warmup_ratio, math.nextafter(1, 0)),
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         per_device_train_batch_size=recipe.per_device_train_batch_size,

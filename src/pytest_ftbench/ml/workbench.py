@@ -50,6 +50,7 @@ class Workbench:
         self.rows = RowSource(suite.data)
         self.materials = Materials(suite, runtime, self.rows)
         self._bases: dict[str, BaseModel] = {}
+        self._trivial: dict[str, dict[str, dict[str, float | None]]] = {}
         self._ready: tuple[str, Decoder] | None = None
 
     def base(self, name: str) -> BaseModel:
@@ -69,22 +70,28 @@ class Workbench:
 
     def measure(self, cell: Cell) -> CellRecord:
         """The record of a cell, made of whatever the store already holds."""
-        checkpoint = self.checkpoint(cell.checkpoint_key)
         if self.fresh_timings:
+            checkpoint = self.checkpoint(cell.checkpoint_key)
             return self._record(cell, checkpoint, self._time(cell, checkpoint))
 
         def build(folder: Path) -> None:
+            checkpoint = self.checkpoint(cell.checkpoint_key)
             record = self._record(cell, checkpoint, self._stored_timings(cell, checkpoint))
             write_json(folder / "record.json", record.to_json())
 
-        folder = self.store.get("records", self.materials.record(cell, checkpoint.key), build)
+        # a stored record spares finding, and so verifying, a checkpoint of gigabytes
+        key = digest(self.materials.checkpoint(cell.checkpoint_key, self.base(cell.model)))
+        folder = self.store.get("records", self.materials.record(cell, key), build)
         return CellRecord.from_json(read_json(folder / "record.json"), folder)
 
     def trivial(self, task_name: str) -> dict[str, dict[str, float | None]]:
         """What answerers that read nothing score on a task's test rows."""
-        task = get_task(task_name)
-        rows = self.rows.test(task)
-        return {name: task.score(outputs, rows)["scores"] for name, outputs in task.trivial(rows).items()}
+        if task_name not in self._trivial:
+            task = get_task(task_name)
+            rows = self.rows.test(task)
+            outputs = task.trivial(rows)
+            self._trivial[task_name] = {name: task.score(outputs[name], rows)["scores"] for name in outputs}
+        return self._trivial[task_name]
 
     def close(self) -> None:
         """Leave nothing of this suite on the device."""
