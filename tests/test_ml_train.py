@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from models import FAST, bytes_in, make_examples, training_of, tune
+from models import FAST, SHAPE, VOCABULARY, bytes_in, make_examples, training_of, tune
 from safetensors.torch import load_file
 
 from pytest_ftbench.grid import Recipe, UserError
@@ -33,14 +33,14 @@ def run(model_folder, runtime, tmp_path, rows):
     return train
 
 
-@pytest.mark.parametrize(("method", "rank"), METHODS)
-def test_the_loss_of_a_few_rows_falls(run, method, rank):
-    # LoRA's few parameters need a larger step to get as far
-    rate = 1e-2 if method == "nopeft" else 1e-1
-    _, facts = run(method, rank, replace(FAST, learning_rate=rate, num_train_epochs=6, lr_scheduler_type="constant"))
+# an adapter can't move the output embedding, whose random values keep any loss of this base above 5.4
+@pytest.mark.parametrize(("method", "rank", "share"), [("nopeft", None, 0.75), ("lora", 16, 0.97)])
+def test_the_loss_of_a_few_rows_falls(run, method, rank, share):
+    options = {"lora_alpha": 64, "target_modules": "all-linear"} if method == "lora" else {}
+    _, facts = run(method, rank, replace(FAST, num_train_epochs=6, lr_scheduler_type="constant"), **options)
     losses = facts["losses"]
     assert len(losses) == facts["steps"] == 18
-    assert sum(losses[-3:]) < 0.75 * sum(losses[:3])
+    assert sum(losses[-3:]) < share * sum(losses[:3])
     assert facts["final_loss"] == losses[-1]
     assert facts["mean_loss"] == pytest.approx(sum(losses) / len(losses))
 
@@ -49,7 +49,10 @@ def test_the_loss_of_a_few_rows_falls(run, method, rank):
 def test_a_checkpoint_holds_safetensors_and_nothing_pickled(run, method, rank):
     out, _ = run(method, rank)
     files = {path.name for path in out.rglob("*")}
-    wanted = {"nopeft": {"model.safetensors", "config.json"}, "lora": {"adapter_model.safetensors", "adapter_config.json"}}
+    wanted = {
+        "nopeft": {"model.safetensors", "config.json"},
+        "lora": {"adapter_model.safetensors", "adapter_config.json"},
+    }
     assert wanted[method] <= files
     assert not {path.suffix for path in out.rglob("*")} & PICKLED
     assert all(path.is_file() for path in out.rglob("*"))
@@ -66,10 +69,18 @@ def test_the_files_of_an_adapter_are_the_adapter_alone(run):
     assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (4, 16, 0.1)
 
 
+def weights_in_shape():
+    """How many weights a Qwen3 of the tests' shape has: tied embedding, layers, last norm."""
+    width, inner, head = SHAPE["hidden_size"], SHAPE["intermediate_size"], SHAPE["head_dim"]
+    queries, keys = SHAPE["num_attention_heads"] * head, SHAPE["num_key_value_heads"] * head
+    layer = width * (2 * queries + 2 * keys + 3 * inner) + 2 * head + 2 * width
+    return VOCABULARY * width + SHAPE["num_hidden_layers"] * layer + width
+
+
 @pytest.mark.parametrize(("method", "rank", "alpha"), [("nopeft", None, None), ("lora", 4, 16), ("lora", 2, 16)])
 def test_the_facts_tell_how_it_was_trained(run, rows, method, rank, alpha):
     _, facts = run(method, rank)
-    total = 41184 - (512 - 400) * 32  # the tied embedding of 400 tokens, two layers, the last norm
+    total = weights_in_shape()
     # per layer q and o join 32 and 64 features, k and v 32 and 32
     adapter = 0 if rank is None else 2 * rank * (2 * (32 + 64) + 2 * (32 + 32))
     assert facts["total_params"] == total + adapter
@@ -109,22 +120,20 @@ def test_another_seed_gives_other_weights(run, method, rank):
     "change", [{"learning_rate": 2e-2}, {"weight_decay": 0.5}, {"lr_scheduler_type": "constant"}, {"warmup_ratio": 0.9}]
 )
 def test_another_recipe_gives_other_weights(run, change):
-    assert bytes_in(run()[0])["model.safetensors"] != bytes_in(run(recipe=replace(FAST, **change))[0])["model.safetensors"]
+    assert (
+        bytes_in(run()[0])["model.safetensors"] != bytes_in(run(recipe=replace(FAST, **change))[0])["model.safetensors"]
+    )
 
 
 @pytest.mark.parametrize(("method", "rank"), METHODS)
 def test_one_row_eight_times_with_checkpointing_is_the_same_step_as_eight_rows_at_once(run, rows, method, rank):
-    slow = replace(Recipe(), learning_rate=1e-3)
+    options = {"lora_dropout": 0.0} if method == "lora" else {}
+    slow = replace(Recipe(), learning_rate=1e-2, num_train_epochs=3)
     fast = replace(slow, per_device_train_batch_size=8, gradient_accumulation_steps=1, gradient_checkpointing=False)
-    # the loss after the first step tells whether that step was the same
-    losses = [
-        run(method, rank, replace(recipe, num_train_epochs=3), examples=rows[:8], lora_dropout=0.0)[1]["losses"]
-        if method == "lora"
-        else run(method, rank, replace(recipe, num_train_epochs=3), examples=rows[:8])[1]["losses"]
-        for recipe in (slow, fast)
-    ]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
-    assert losses[0][0] != losses[0][-1]
+    # the losses after the first step tell whether that step was the same
+    one, eight = (run(method, rank, recipe, examples=rows[:8], **options)[1]["losses"] for recipe in (slow, fast))
+    assert one == pytest.approx(eight, abs=1e-4)
+    assert one[0] - one[-1] > 0.01
 
 
 @pytest.mark.parametrize(("method", "rank", "dtype"), [("nopeft", None, "bfloat16"), ("lora", 4, "bfloat16+float32")])

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from pytest_ftbench import __version__
 from pytest_ftbench.grid import CellRecord, Results, UserError, read_results
 from pytest_ftbench.plugin import LEDGER
 from pytest_ftbench.provenance import git_state
 from pytest_ftbench.settings import Settings
 from pytest_ftbench.store import package_versions, write_json
 
-_PACKAGES = ("pytest-ftbench", "pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets")
+_PACKAGES = ("pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets")
 
 
 def ledger_of(config: pytest.Config) -> "Ledger":
@@ -64,7 +65,7 @@ class Ledger:
             provenance={
                 **git_state(self.config.rootpath),
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "packages": package_versions(*_PACKAGES),
+                "packages": {"pytest-ftbench": __version__, **package_versions(*_PACKAGES)},
                 **self.machine,
             },
             trivial=self.trivial,

@@ -8,7 +8,7 @@ from typing import Any
 def git_state(folder: Path) -> dict[str, Any]:
     """The commit checked out in a folder and whether files differ from it; unknown (None) outside a repository."""
     sha = _git(folder, "rev-parse", "HEAD")
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    changes = None if sha is None else _git(folder, "status", "--porcelain", "--untracked-files=no")
     return {"git_sha": sha, "dirty": None if changes is None else bool(changes)}
 
 

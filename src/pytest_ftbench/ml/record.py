@@ -45,7 +45,7 @@ def assemble(
         truncated_rate=_share(answer["truncated"] for answer in answers),
         latency_s=latency_summary(timed),
         output_tokens={"mean": statistics.fmean(tokens), "median": statistics.median(tokens), "samples": tokens},
-        memory_gib=_memory(train, answered),
+        memory_gib=_memory(train, timed),
         train=None if train is None else {key: train.get(key) for key in _TRAIN_KEYS},
         eval_dtype=answered["dtype"],
         items=items,
@@ -53,9 +53,9 @@ def assemble(
     )
 
 
-def _memory(train: dict[str, Any] | None, answered: dict[str, Any]) -> dict[str, float | None]:
-    """The record's ``memory_gib`` object: peaks of both phases, GiB."""
-    phases = {"train": (train or {}).get("peak_memory_gib") or {}, "eval": answered["peak_memory_gib"]}
+def _memory(train: dict[str, Any] | None, timed: dict[str, Any]) -> dict[str, float | None]:
+    """The record's ``memory_gib`` object: peaks of training under its recipe and of answering at batch 1, GiB."""
+    phases = {"train": (train or {}).get("peak_memory_gib") or {}, "eval": timed["peak_memory_gib"]}
     return {f"{phase}_{kind}": peak.get(kind) for phase, peak in phases.items() for kind in ("allocated", "reserved")}
 
 

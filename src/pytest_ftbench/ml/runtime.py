@@ -88,12 +88,12 @@ class Runtime:
     @contextlib.contextmanager
     def peak_memory(self) -> Iterator[Callable[[], dict[str, float | None]]]:
         """Measure the peak of device memory inside the block, GiB; the yielded call reads it. On CPU it's unknown."""
-        self.free()
         if self.device != "cuda":
             yield lambda: {"allocated": None, "reserved": None}
             return
         import torch
 
+        self.free()
         torch.cuda.reset_peak_memory_stats()
         yield lambda: {
             "allocated": torch.cuda.max_memory_allocated() / _GIB,

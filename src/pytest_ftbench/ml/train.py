@@ -4,6 +4,7 @@ import contextlib
 import math
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,7 +188,10 @@ def _deterministic(runtime: Runtime) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        yield
+        with warnings.catch_warnings():
+            # what has no deterministic kernel says so in every step
+            warnings.filterwarnings("ignore", message=".*determinis", category=UserWarning)
+            yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 

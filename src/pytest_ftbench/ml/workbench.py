@@ -139,16 +139,13 @@ class Workbench:
             with quiet_libraries(), one_thread_where_two_stall():
                 decoder = self._decoder(checkpoint)
                 prompts = self._prompts(cell, decoder)
-                with self.runtime.peak_memory() as peak:
-                    answers = decoder.answers(
-                        prompts, self.suite.evaluation.batch_size, lambda line: self.say(f"{cell.id}: {line}")
-                    )
-                    memory = peak()
+                answers = decoder.answers(
+                    prompts, self.suite.evaluation.batch_size, lambda line: self.say(f"{cell.id}: {line}")
+                )
             value = {
                 "answers": [answer.as_dict() for answer in answers],
                 "dtype": live_dtype(decoder.model),
                 "template": digest(decoder.tokenizer.chat_template),
-                "peak_memory_gib": memory,
             }
             write_json(folder / "answers.json", value)
 
@@ -167,12 +164,15 @@ class Workbench:
     def _time(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:
         evaluation = self.suite.evaluation
         if not evaluation.latency_prompts:
-            return {"samples": [], "ttft": [], "tokens": []}
+            return {"samples": [], "ttft": [], "tokens": [], "peak_memory_gib": {}}
         with quiet_libraries(), one_thread_where_two_stall():
             decoder = self._decoder(checkpoint)
             prompts = self._prompts(cell, decoder)
             some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
-            return time_answers(decoder, some, evaluation.latency_warmup, self.runtime)
+            # one answer at a time, for batches only show how large they are
+            with self.runtime.peak_memory() as peak:
+                timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime)
+                return timed | {"peak_memory_gib": peak()}
 
     def _prompts(self, cell: Cell, decoder: "Decoder") -> list[str]:
         task = get_task(cell.eval_task)

@@ -1,0 +1,126 @@
+"""A merged adapter: in the base's dtype, computing what the adapter beside its base computes."""
+
+from dataclasses import replace
+
+import pytest
+from models import FAST, at_work, make_examples, training_of, tune
+
+from pytest_ftbench import lab
+from pytest_ftbench.ml.adapters import merged
+from pytest_ftbench.ml.base import live_dtype, load_tokenizer, load_weights
+from pytest_ftbench.ml.generate import Decoder
+from pytest_ftbench.ml.prompts import Renderer
+from pytest_ftbench.tasks import get_task
+
+pytestmark = pytest.mark.torch
+
+TARGETS = {"q_proj", "k_proj", "v_proj", "o_proj"}
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def machine(runtime, dtype):
+    return replace(runtime, dtype=dtype)
+
+
+@pytest.fixture(scope="module")
+def adapter(model_folder, machine, tmp_path_factory):
+    """The folder of an adapter trained far from where it began."""
+    out = tmp_path_factory.mktemp("adapters") / "lora"
+    recipe = replace(FAST, learning_rate=5e-2, num_train_epochs=3)
+    tune(model_folder, machine, out, training_of(make_examples(model_folder), "lora", 4, recipe))
+    return out
+
+
+@pytest.fixture
+def base(model_folder, machine):
+    with at_work():
+        return load_weights(model_folder, machine)
+
+
+@pytest.fixture
+def whole(model_folder, adapter, machine):
+    with at_work():
+        return merged(load_weights(model_folder, machine), adapter, machine)
+
+
+def test_every_parameter_keeps_the_dtype_of_the_base(base, whole, dtype):
+    assert live_dtype(base) == live_dtype(whole) == dtype
+    assert {str(parameter.dtype) for parameter in whole.parameters()} == {f"torch.{dtype}"}
+
+
+def test_nothing_of_the_adapter_is_left(base, whole):
+    assert type(whole) is type(base)
+    assert list(whole.state_dict()) == list(base.state_dict())
+
+
+def test_the_targets_differ_from_the_base_beyond_rounding_and_nothing_else_does(base, whole):
+    import torch
+
+    old = dict(base.named_parameters())
+    step = torch.finfo(next(base.parameters()).dtype).eps
+    for name, parameter in whole.named_parameters():
+        change = (parameter.float() - old[name].float()).abs().max()
+        if name.split(".")[-2] in TARGETS:
+            assert change > 8 * step * old[name].float().abs().max(), name
+        else:
+            assert change == 0, name
+
+
+def test_the_merged_weights_are_base_plus_scaled_product_to_the_last_digit(adapter, base, whole):
+    import torch
+    from safetensors.torch import load_file
+
+    factors, old = load_file(adapter / "adapter_model.safetensors"), dict(base.named_parameters())
+    targets = {name: parameter for name, parameter in whole.named_parameters() if name.split(".")[-2] in TARGETS}
+    for name, parameter in targets.items():
+        stem = f"base_model.model.{name.removesuffix('.weight')}"
+        a, b = (factors[f"{stem}.lora_{which}.weight"].double() for which in "AB")
+        expected = old[name].double() + 16 / 4 * b @ a
+        # one rounding to the base's dtype after a few of the product's in float32
+        units = torch.finfo(parameter.dtype).eps + 4 * torch.finfo(torch.float32).eps
+        rounding = units * (old[name].double().abs() + 16 / 4 * b.abs() @ a.abs())
+        assert ((parameter.double() - expected).abs() <= rounding).all(), name
+    assert len(targets) == 2 * len(TARGETS)
+
+
+def test_merged_and_unmerged_logits_agree(model_folder, machine, adapter, whole, dtype):
+    import torch
+    from peft import PeftModel
+
+    with at_work():
+        tokenizer = load_tokenizer(model_folder)
+        unmerged = PeftModel.from_pretrained(load_weights(model_folder, machine), adapter).eval()
+        task, renderer = get_task("arc"), Renderer(tokenizer, "off")
+        prompts = [renderer.prompt(task.messages(row)) for row in lab.rows("arc", 6)]
+        batch = tokenizer(prompts, padding=True, return_tensors="pt", add_special_tokens=False)
+        with torch.inference_mode():
+            together, beside = whole.eval()(**batch).logits, unmerged(**batch).logits
+            with unmerged.disable_adapter():
+                before = unmerged(**batch).logits
+    kept = batch["attention_mask"].bool()
+    difference, effect = ((together - other)[kept].abs().max().item() for other in (beside, before))
+    # the adapter matters, or the agreement would mean nothing
+    assert effect > 0.1
+    assert difference < (1e-4 if dtype == "float32" else effect / 4)
+
+
+def test_a_merged_model_answers_as_the_adapter_beside_its_base_does(model_folder, runtime, adapter):
+    from peft import PeftModel
+
+    task = get_task("arc")
+    with at_work():
+        tokenizer = load_tokenizer(model_folder)
+        prompts = [Renderer(tokenizer, "off").prompt(task.messages(row)) for row in lab.rows("arc", 5)]
+        # in float32, where rounding tips no greedy choice
+        models = [
+            merged(load_weights(model_folder, runtime), adapter, runtime),
+            PeftModel.from_pretrained(load_weights(model_folder, runtime), adapter),
+            load_weights(model_folder, runtime),
+        ]
+        together, beside, before = (Decoder(model, tokenizer, 8).answers(prompts, 5, print) for model in models)
+    assert together == beside != before
