@@ -120,12 +120,20 @@ def test_with_a_test_file_every_training_row_is_trained_on(tmp_path):
     assert any(in_test_share(task, row) for row in rows[:50])
 
 
-def test_at_most_as_many_rows_are_taken_as_asked_from_the_start(tmp_path):
+def test_at_most_as_many_rows_are_taken_as_asked_spread_over_the_file_and_fewer_are_among_more(tmp_path):
     task, rows = get_task("arc"), lab.rows("arc", 100)
     write(tmp_path, "train", task, rows)
     train, test = split(tmp_path, task)
     limited = source(tmp_path, train_samples=7, test_samples=3)
-    assert (limited.train(task), limited.test(task)) == (train[:7], test[:3])
+    more = source(tmp_path, train_samples=20, test_samples=6)
+    for few, some, every, count in (
+        (limited.train(task), more.train(task), train, 7),
+        (limited.test(task), more.test(task), test, 3),
+    ):
+        assert len(few) == count
+        assert few != every[:count]
+        assert [row for row in some if row in few] == few
+        assert [row for row in every if row in some] == some
     many = source(tmp_path, train_samples=10**6, test_samples=10**6)
     assert (many.train(task), many.test(task)) == (train, test)
 

@@ -113,6 +113,25 @@ def test_a_cell_fixture_of_another_kind_is_left_alone(project):
     project.run(suite=None).assert_outcomes(passed=3)
 
 
+def test_a_result_that_a_hook_parametrizes_is_left_alone(project):
+    project.pytester.makeconftest(
+        """
+        def pytest_generate_tests(metafunc):
+            if "result" in metafunc.fixturenames:
+                metafunc.parametrize("result", [1, 2])
+        """
+    )
+    project.pytester.makepyfile(test_cells="def test_mine(result):\n    assert result in (1, 2)\n")
+    project.run(suite=None).assert_outcomes(passed=2)
+
+
+def test_a_fixture_asked_for_at_run_time_says_where_to_ask_instead(project):
+    project.pytester.makepyfile(test_cells="def test_mine(request):\n    request.getfixturevalue('result')\n")
+    outcome = project.run()
+    outcome.assert_outcomes(failed=1)
+    outcome.stdout.fnmatch_lines(["*are arguments of a test function*"])
+
+
 def test_help_lists_every_option_in_its_group(project):
     outcome = project.run("--help", suite=None)
     names = ("suite", "model", "data", "samples", "seeds", "reasoning", "device", "dtype", "cache", "json", "from")
@@ -125,6 +144,7 @@ def test_another_model_takes_the_place_of_the_suites_model(project):
     folder.mkdir()
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"")
+    (folder / "tokenizer.json").write_text("{}")
     ids = project.collect("--ftbench-model", "My Model", "-k", "base")
     assert ids == ["my-model-base-to-arc", "my-model-base-to-squad"]
 

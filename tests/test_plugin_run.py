@@ -79,8 +79,9 @@ def test_a_failed_cell_shows_its_reason_and_the_others_run(project):
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
     status = {cell["id"]: cell["status"] for cell in results["cells"]}
     assert {name for name in status if status[name] == "failed"} == {name for name in status if "lora" in name}
-    (error,) = {cell["error"] for cell in results["cells"] if cell["status"] == "failed"}
-    assert "nowhere" in error
+    errors = [cell["error"] for cell in results["cells"] if cell["status"] == "failed"]
+    assert all("nowhere" in error for error in errors)
+    assert sum("its training failed before" in error for error in errors) == 2
     outcome.stdout.fnmatch_lines(["*LoRA*failed*", "*nano-lora-r2-arc-to-arc failed*"])
 
 
@@ -172,6 +173,78 @@ def test_reasoning_is_recorded_and_changes_the_prompts(project):
     _, off = project.results("-k", "base-to-arc")
     _, on = project.results("-k", "base-to-arc", "--ftbench-reasoning", "on")
     assert [cell["provenance"]["reasoning"] for cell in (*off["cells"], *on["cells"])] == ["off", "on"]
+
+
+def test_two_tests_of_a_suite_measure_a_cell_once_and_forget_no_verdict(project):
+    project.pytester.makepyfile(
+        test_cells="""
+        import pytest
+        def test_full(result):
+            assert result.complete
+        def test_small(cell, checkpoint):
+            assert cell.is_base
+        def test_strict(cell, result):
+            assert cell.method != "lora", "too large"
+        def test_well(result):
+            pass
+        @pytest.mark.skip(reason="not today")
+        def test_later(result):
+            pass
+        """
+    )
+    outcome, results = project.results("-k", "arc-to-arc or base-to-arc")
+    outcome.assert_outcomes(passed=3 + 1 + 2 + 3, failed=2 + 1, skipped=3)
+    assert [cell["status"] for cell in results["cells"]] == ["ok"] * 3
+    assert all(cell["scores"] for cell in results["cells"])
+    errors = {cell["method"]: cell["error"] for cell in results["cells"]}
+    assert errors["base"] is errors["nopeft"] is None
+    assert "too large" in errors["lora"]
+
+
+def test_two_suites_of_one_name_stay_apart(project):
+    folders = [project.pytester.mkdir(name) for name in ("first", "second")]
+    for folder, task in zip(folders, ("arc", "squad"), strict=True):
+        (folder / "mine.toml").write_text(SUITE.replace('eval = ["arc", "squad"]', f'eval = ["{task}"]'))
+        (folder / f"test_{folder.name}.py").write_text(
+            "import pytest\npytestmark = pytest.mark.ftbench(suite='mine.toml')\ndef test_mine(result): pass\n"
+        )
+    path = project.pytester.path / "both.json"
+    project.run("-k", "base and mine", "--ftbench-json", path, suite=None).assert_outcomes(passed=2)
+    written = [json.loads(file.read_text()) for file in (path, path.with_stem("both-2"))]
+    assert [[cell["id"] for cell in results["cells"]] for results in written] == [
+        ["nano-base-to-arc"],
+        ["nano-base-to-squad"],
+    ]
+
+
+def test_stored_results_are_rendered_without_workers(project):
+    project.results("-k", "base")
+    path = project.pytester.path / "results.json"
+    outcome = project.run("--ftbench-from", path, "-n", "2", new_process=True)
+    assert outcome.ret == pytest.ExitCode.OK
+    outcome.stdout.fnmatch_lines(["*fine-tuning comparison*", "*Base models*"])
+
+
+@pytest.mark.parametrize("name", ["a_folder", "a_file/results.json"])
+def test_a_place_where_no_results_can_be_written_is_said_before_anything_runs(project, name):
+    project.pytester.mkdir("a_folder")
+    (project.pytester.path / "a_file").write_text("")
+    outcome = project.run("--ftbench-json", name)
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines([f"ERROR: --ftbench-json {name}: is no place for a file*"])
+
+
+def test_what_cant_be_written_in_the_end_is_said_below_the_tables(project):
+    project.pytester.makeconftest(
+        """
+        import pathlib
+        def pytest_runtest_teardown(item):
+            pathlib.Path("out").write_text("in the way")
+        """
+    )
+    outcome = project.run("-k", "base-to-arc", "--ftbench-json", "out/results.json", new_process=True)
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stdout.fnmatch_lines(["*Base models*", "--ftbench-json: the results can't be written*"])
 
 
 def test_results_are_plain_json_whatever_the_numbers(project):

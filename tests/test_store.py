@@ -192,17 +192,18 @@ def test_a_damaged_entry_is_not_found(store, said, build):
     assert len(said) == 1
 
 
-def test_what_dead_processes_left_is_swept_and_what_living_ones_build_stays(store):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
+def test_what_nobody_builds_any_more_is_swept_and_what_is_being_built_stays(store):
     building = store.root / "building"
-    for name in (f"{dead.pid}-1234abcd", f"{os.getpid()}-1234abcd", "1-1234abcd", "notes"):
-        (building / name).mkdir()
-        (building / name / "weights.bin").write_bytes(WEIGHTS)
-    Store(store.root)
-    assert sorted(path.name for path in building.iterdir()) == sorted(
-        [f"{os.getpid()}-1234abcd", "1-1234abcd", "notes"]
-    )
+    (building / "checkpoint-left").mkdir()
+    (building / "checkpoint-left" / "weights.bin").write_bytes(WEIGHTS)
+
+    def build(folder):
+        Store(store.root)
+        assert list(building.iterdir()) == [folder]
+        (folder / "weights.bin").write_bytes(WEIGHTS)
+
+    assert (store.get("checkpoint", MATERIAL, build) / "weights.bin").read_bytes() == WEIGHTS
+    assert list(building.iterdir()) == []
 
 
 @pytest.mark.parametrize("root", ["file", "file/below", "taken"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ftbench.fixtures import CELL_PARAMETER
+from pytest_ftbench import fixtures
 from pytest_ftbench.grid import Cell, Suite, UserError, load_suite
 from pytest_ftbench.ml.base import check_source
 from pytest_ftbench.ml.rows import RowSource
@@ -44,6 +44,16 @@ class Entry:
 _RUNS: pytest.StashKey[dict[Path, SuiteRun]] = pytest.StashKey()
 
 
+def asks_for_a_cell(metafunc: pytest.Metafunc) -> bool:
+    """Whether a test uses one of our fixtures as they are, not one parametrized or redefined under its name."""
+    taken = {name for call in metafunc._calls for name in call.params}
+    defined = metafunc._arg2fixturedefs
+    return any(
+        name in metafunc.fixturenames and name not in taken and defined[name][-1].func.__module__ == fixtures.__name__
+        for name in fixtures.ROUTES
+    )
+
+
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Parametrize a test over the cells of its suite.
 
@@ -54,7 +64,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         params = list(_params(run))
     except UserError as error:
         raise pytest.Collector.CollectError(str(error)) from None
-    metafunc.parametrize(CELL_PARAMETER, params, indirect=True)
+    metafunc.parametrize(fixtures.CELL_PARAMETER, params, indirect=True)
 
 
 def _params(run: SuiteRun) -> Iterator[object]:

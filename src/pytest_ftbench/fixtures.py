@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from pytest_ftbench.grid import Cell, CellRecord
     from pytest_ftbench.ml.workbench import Checkpoint
 
+ROUTES = ("cell", "checkpoint", "result")
+"""The fixtures by which a test asks for a cell."""
+
 CELL_PARAMETER = "_ftbench"
 """A test that uses this fixture, by way of the others, becomes one item per cell; a ``cell`` of another's doesn't."""
 
@@ -16,6 +19,8 @@ CELL_PARAMETER = "_ftbench"
 @pytest.fixture
 def _ftbench(request: pytest.FixtureRequest) -> "Entry":
     """The suite and the cell of an item, as collection made them."""
+    if not hasattr(request, "param"):
+        pytest.fail("cell, checkpoint and result are arguments of a test function; name them there.", pytrace=False)
     entry: Entry = request.param
     return entry
 

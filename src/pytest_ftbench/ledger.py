@@ -1,5 +1,6 @@
 """Collects the records of a run in the process that reports it, and writes them to a file. PYTEST_DONT_REWRITE."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +12,12 @@ from pytest_ftbench import __version__
 from pytest_ftbench.grid import CellRecord, Results, UserError, read_results
 from pytest_ftbench.plugin import LEDGER
 from pytest_ftbench.provenance import git_state
-from pytest_ftbench.settings import Settings
+from pytest_ftbench.settings import json_path
 from pytest_ftbench.store import package_versions, write_json
+from pytest_ftbench.xdist_bridge import is_worker
 
 _PACKAGES = ("pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets")
+_WEIGHT = {"skipped": 0, "failed": 1, "ok": 2}
 
 
 def ledger_of(config: pytest.Config) -> "Ledger":
@@ -22,24 +25,36 @@ def ledger_of(config: pytest.Config) -> "Ledger":
     return config.stash.setdefault(LEDGER, Ledger(config))
 
 
-@dataclass(eq=False)
-class Ledger:
-    """The records of a run, by suite and cell; of a cell that ran again the last one counts."""
+@dataclass
+class SuiteRecords:
+    """The records of one suite, by the place of their cells in it."""
 
-    config: pytest.Config
-    records: dict[tuple[str, int], CellRecord] = field(default_factory=dict)
+    name: str
+    records: dict[int, CellRecord] = field(default_factory=dict)
     trivial: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Ledger:
+    """The records of a run, by suite file."""
+
+    config: pytest.Config
+    suites: dict[str, SuiteRecords] = field(default_factory=dict)
     stored: Results | None = None
+    problem: str | None = None
 
     def take(self, report: pytest.TestReport) -> None:
         """Take a cell's record from its report."""
         payload: dict[str, Any] = vars(report)["ftbench"]
+        suite = self.suites.setdefault(payload["place"], SuiteRecords(payload["suite"]))
         record = CellRecord.from_json(payload["record"])
-        self.records[payload["suite"], payload["index"]] = record
-        self.trivial |= {record.eval_task: payload["trivial"]} if "trivial" in payload else {}
-        self.machine |= payload.get("machine", {})
-        if record.ok and self.config.pluginmanager.has_plugin("pytest-benchmark"):
+        before = suite.records.get(payload["index"])
+        suite.records[payload["index"]] = record if before is None else _joined(before, record)
+        suite.trivial |= {record.eval_task: payload["trivial"]} if "trivial" in payload else {}
+        suite.machine |= payload.get("machine", {})
+        first = before is None or not before.ok
+        if first and record.ok and self.config.pluginmanager.has_plugin("pytest-benchmark"):
             from pytest_ftbench.benchmark_bridge import feed
 
             feed(self.config, report.nodeid, record)
@@ -54,32 +69,59 @@ class Ledger:
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
 
-    def results(self) -> Results | None:
-        """All records in the order of their suites; None where there is none."""
-        if self.stored is not None or not self.records:
-            return self.stored
-        keys = sorted(self.records)
-        return Results(
-            suite="+".join(sorted({suite for suite, _ in keys})),
-            cells=[self.records[key] for key in keys],
-            provenance={
-                **git_state(self.config.rootpath),
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "packages": {"pytest-ftbench": __version__, **package_versions(*_PACKAGES)},
-                **self.machine,
-            },
-            trivial=self.trivial,
-        )
+    def results(self) -> list[Results]:
+        """All records, those of a suite together and in its order; or the stored ones."""
+        if self.stored is not None:
+            return [self.stored]
+        common = {
+            **git_state(self.config.rootpath),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "packages": {"pytest-ftbench": __version__, **package_versions(*_PACKAGES)},
+        }
+        return [
+            Results(
+                suite=suite.name,
+                cells=[suite.records[index] for index in sorted(suite.records)],
+                provenance=common | suite.machine,
+                trivial=suite.trivial,
+            )
+            for _, suite in sorted(self.suites.items())
+        ]
 
     def finish(self, session: pytest.Session) -> None:
         """Write the results where the run was told to."""
-        path = Settings.from_config(self.config).json
-        results = self.results()
-        if hasattr(self.config, "workerinput") or results is None:
+        if is_worker(self.config):
             return
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, results.to_json())
-        if self.stored is not None and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        self._write()
+        if self.problem is not None:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif self.stored is not None and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             # to render stored results is to run no test, and it went well
             session.exitstatus = pytest.ExitCode.OK
+
+    def _write(self) -> None:
+        results = self.results()
+        try:
+            path = json_path(self.config)
+            if path is None:
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for file, content in zip(_files(path, len(results)), results, strict=True):
+                write_json(file, content.to_json())
+        except (OSError, UserError) as error:
+            self.problem = f"--ftbench-json: the results can't be written ({error}); run again with another file."
+
+
+def _joined(before: CellRecord, after: CellRecord) -> CellRecord:
+    """What two items say of one cell: a measured record outweighs a failed one, and no failed test is forgotten."""
+    kept = after if _WEIGHT.get(after.status, 1) >= _WEIGHT.get(before.status, 1) else before
+    if before.ok and after.ok:
+        said = dict.fromkeys(error for error in (before.error, after.error) if error)
+        kept.error = "; ".join(said) or None
+    return kept
+
+
+def _files(path: Path, count: int) -> Iterator[Path]:
+    """The file itself for one suite; with several, each gets its own, numbered from the second on."""
+    for number in range(1, count + 1):
+        yield path if number == 1 else path.with_stem(f"{path.stem}-{number}")

@@ -55,6 +55,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     config.pluginmanager.register(_Listener(config), "ftbench-listener")
+    if config.getoption("ftbench_json") is not None:
+        from pytest_ftbench.settings import check_options
+
+        check_options(config)
 
 
 class _Listener:
@@ -72,12 +76,25 @@ class _Listener:
             ledger_of(self.config).take(report)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Start no workers where stored results are rendered."""
+    if config.getoption("ftbench_from") is not None:
+        from pytest_ftbench.xdist_bridge import work_alone
+
+        work_alone(config)
+    return (yield)
+
+
+# last, to see what others have parametrized
+@pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one item per cell of a test that asks for one."""
     if CELL_PARAMETER in metafunc.fixturenames:
-        from pytest_ftbench.collection import parametrize
+        from pytest_ftbench.collection import asks_for_a_cell, parametrize
 
-        parametrize(metafunc)
+        if asks_for_a_cell(metafunc):
+            parametrize(metafunc)
 
 
 @pytest.hookimpl(tryfirst=True)

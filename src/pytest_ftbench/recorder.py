@@ -40,7 +40,12 @@ def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
     if record is None:
         return
     run = entry.run
-    payload: dict[str, Any] = {"suite": run.suite.name, "index": entry.index, "record": record.to_json()}
+    payload: dict[str, Any] = {
+        "suite": run.suite.name,
+        "place": str(run.suite.place),
+        "index": entry.index,
+        "record": record.to_json(),
+    }
     if run.workbench is not None and record.ok:
         payload["trivial"] = run.workbench.trivial(entry.cell.eval_task)
         payload["machine"] = run.workbench.runtime.as_dict()
@@ -50,11 +55,12 @@ def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
 def _outcome(
     item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, entry: Entry
 ) -> CellRecord | None:
-    if report.skipped and call.when == "setup":
-        return CellRecord.of(entry.cell, status="skipped", error=_reason(call))
     record = item.stash.get(_RECORD, None)
-    if report.failed and record is None and call.when in ("setup", "call"):
-        return CellRecord.of(entry.cell, status="failed", error=_reason(call))
+    if record is None:
+        # a test that doesn't ask for the result says nothing of it
+        asked = "result" in getattr(item, "fixturenames", ())
+        status = {"skipped": "skipped", "failed": "failed"}.get(report.outcome)
+        return CellRecord.of(entry.cell, status=status, error=_reason(call)) if asked and status else None
     if call.when != "call" or record is None:
         return None
     # measured, and its numbers stay; but the test that judges them has failed

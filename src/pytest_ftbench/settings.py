@@ -31,7 +31,6 @@ class Settings:
         option = config.getoption
         invocation = config.invocation_params.dir
         cache = option("ftbench_cache") or config.getini("ftbench_cache") or os.environ.get("FTBENCH_CACHE")
-        json = option("ftbench_json")
         return cls(
             suite=option("ftbench_suite"),
             models=tuple(_absolute(model, invocation) for model in option("ftbench_model") or ()),
@@ -42,7 +41,7 @@ class Settings:
             device=option("ftbench_device"),
             dtype=option("ftbench_dtype"),
             cache=invocation / Path(cache).expanduser() if cache else default_cache(),
-            json=invocation / json if json else None,
+            json=json_path(config),
             retime=option("ftbench_retime") or stores_benchmarks(config),
         )
 
@@ -65,6 +64,32 @@ class Settings:
             device=self.device or suite.device,
             dtype=self.dtype or suite.dtype,
         )
+
+
+def check_options(config: pytest.Config) -> None:
+    """Check before anything runs what is only needed at its end.
+
+    Raises pytest's usage error.
+    """
+    try:
+        json_path(config)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def json_path(config: pytest.Config) -> Path | None:
+    """Where the results are to be written; None where they are not.
+
+    Raises :class:`UserError` for a place where no file can be.
+    """
+    name = config.getoption("ftbench_json")
+    if name is None:
+        return None
+    path: Path = config.invocation_params.dir / name
+    taken = next((parent for parent in path.parents if parent.exists()), path.parent)
+    if path.is_dir() or not taken.is_dir():
+        raise UserError(f"--ftbench-json {name}", "is no place for a file", "name a file in a folder")
+    return path
 
 
 def default_cache() -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_ftbench.ledger import Ledger
+from pytest_ftbench.xdist_bridge import is_worker
 
 
 def speaker(config: pytest.Config) -> Callable[[str], None]:
@@ -15,7 +16,7 @@ def speaker(config: pytest.Config) -> Callable[[str], None]:
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
 
     def say(line: str) -> None:
-        if reporter is None or hasattr(config, "workerinput"):
+        if reporter is None or is_worker(config):
             return
         # cells run while pytest captures output, and what is captured shows up only where a test fails
         with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
@@ -28,11 +29,13 @@ def speaker(config: pytest.Config) -> Callable[[str], None]:
 
 def summarize(reporter: Any, ledger: Ledger) -> None:
     """Print the tables of a run or of stored results."""
-    results = ledger.results()
-    if results is None or hasattr(ledger.config, "workerinput"):
+    if is_worker(ledger.config):
         return
     from pytest_ftbench.report import render
 
-    reporter.section("fine-tuning comparison")
-    for line in render(results, width=reporter._tw.fullwidth, color=reporter.hasmarkup):
-        reporter.write_line(line)
+    for results in ledger.results():
+        reporter.section("fine-tuning comparison")
+        for line in render(results, width=reporter._tw.fullwidth, color=reporter.hasmarkup):
+            reporter.write_line(line)
+    if ledger.problem is not None:
+        reporter.write_line(ledger.problem, red=True)

@@ -133,7 +133,7 @@ class Suite:
         A folder or Hub id takes the place of the suite's first model and so its methods; a second one the place of
         the second, and so on.
         """
-        mine = {model.name: model for model in self.models}
+        mine = {model.source: model for model in self.models} | {model.name: model for model in self.models}
         models = []
         for index, source in enumerate(sources):
             if source in mine:

@@ -42,8 +42,8 @@ def peft_config(spec: MethodSpec, rank: int | None) -> "PeftConfig | None":
 def merged(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> "PreTrainedModel":
     """A base model with the adapter in a folder merged into its weights, in the base's own dtype.
 
-    The merge is computed with the adapter as it was trained (float32) and rounded once; whatever PEFT leaves in another
-    dtype is brought back, for a base in two dtypes costs the memory of the larger.
+    The product is computed with the adapter as it was trained (float32); it and the sum are rounded to the base's
+    dtype. Whatever PEFT leaves in another dtype is brought back: a base in two dtypes costs the memory of the larger.
     """
     from peft import PeftModel
 

@@ -1,5 +1,7 @@
 """Base models: from a name, a folder or a Hub id to weights on the device. safetensors only, no remote code."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +70,8 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, padding_side="left")
+    with _one_sentence(folder, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, padding_side="left")
     if not tokenizer.chat_template:
         raise UserError(folder, "its tokenizer has no chat template", "add one as chat_template.jinja")
     if tokenizer.pad_token is None:
@@ -80,9 +83,10 @@ def load_weights(folder: Path, runtime: Runtime) -> "PreTrainedModel":
     """The model of a folder on the device, every parameter in the runtime's dtype."""
     from transformers import AutoModelForCausalLM
 
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=runtime.torch_dtype, trust_remote_code=False, use_safetensors=True
-    )
+    with _one_sentence(folder, "weights"):
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=runtime.torch_dtype, trust_remote_code=False, use_safetensors=True
+        )
     return model.to(runtime.device)
 
 
@@ -98,8 +102,22 @@ def live_dtype(model: "PreTrainedModel") -> str:
     return "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}))
 
 
+@contextlib.contextmanager
+def _one_sentence(folder: Path, part: str) -> Iterator[None]:
+    """Say in one sentence that a model's files can't be read."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, ImportError, SafetensorError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(folder, f"its {part} can't be loaded ({lines[0]:.200})", "save the model again") from error
+
+
 def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise UserError(folder, "has no config.json", "name a model folder in Hugging Face format")
     if not any(folder.glob(_WEIGHTS[0])):
         raise UserError(folder, "has no *.safetensors", "save the weights as safetensors; pickled ones are not loaded")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        raise UserError(folder, "has no tokenizer files", "save the tokenizer beside the weights")

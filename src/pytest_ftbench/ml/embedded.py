@@ -5,7 +5,7 @@ from typing import Any
 
 from pytest_ftbench import lab
 from pytest_ftbench.ml.runtime import LIBRARIES, quiet_libraries
-from pytest_ftbench.store import Store, digest, package_versions
+from pytest_ftbench.store import Store, digest, package_versions, source_digest
 from pytest_ftbench.tasks import get_task
 
 _TOKENIZER_ROWS = 300
@@ -21,6 +21,7 @@ def embedded_base(name: str, store: Store) -> Path:
         "texts": digest(texts),
         "seed": lab.SEED,
         "versions": package_versions(*LIBRARIES),
+        "code": source_digest(Path(__file__)),
     }
 
     def build(folder: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench.grid import HubSource, UserError
+from pytest_ftbench.ml.runtime import quiet_libraries
 from pytest_ftbench.tasks import Row, Task
 
 MAX_ROWS = 10_000
@@ -27,9 +28,10 @@ def hub_rows(task: Task, split: str, source: HubSource) -> list[Row] | None:
     name = source.id or task.hub.id
     config = source.config or (task.hub.config if source.id is None else None)
     try:
-        stream = load_dataset(name, config, split=theirs, revision=source.revision, streaming=True)
-        usable = (row for row in map(task.from_hub, stream) if row is not None)
-        return list(islice(usable, MAX_ROWS))
+        with quiet_libraries():
+            stream = load_dataset(name, config, split=theirs, revision=source.revision, streaming=True)
+            usable = (row for row in map(task.from_hub, stream) if row is not None)
+            return list(islice(usable, MAX_ROWS))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise _unreachable(f"data.hub.{task.name}", name, error) from error
 
@@ -42,7 +44,8 @@ def hub_model(source: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=_MODEL_FILES))
+        with quiet_libraries():
+            return Path(snapshot_download(source, revision=revision, allow_patterns=_MODEL_FILES))
     except (OSError, ValueError, RuntimeError) as error:
         raise _unreachable("models", source, error) from error
 

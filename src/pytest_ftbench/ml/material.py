@@ -4,11 +4,12 @@ Code that decides a result is part of its key by the digest of its source, so th
 what the code before it computed. Rows count by what is rendered from them, the messages and targets.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import tasks
-from pytest_ftbench.grid import METHODS, Cell, CheckpointKey, Suite
+from pytest_ftbench.grid import METHODS, Cell, CheckpointKey, Suite, records
 from pytest_ftbench.ml.adapters import adapter_fields
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.rows import RowSource
@@ -17,10 +18,18 @@ from pytest_ftbench.store import digest, source_digest
 from pytest_ftbench.tasks import get_task
 
 _HERE = Path(__file__).parent
-_TRAINING_CODE = source_digest(*(_HERE / f"{name}.py" for name in ("adapters", "base", "prompts", "train")))
-_ANSWER_CODE = source_digest(*(_HERE / f"{name}.py" for name in ("adapters", "base", "prompts", "generate")))
-_TIMING_CODE = source_digest(_HERE / "latency.py")
-_RECORD_CODE = source_digest(_HERE / "record.py", *Path(tasks.__file__).parent.glob("*.py"))
+# what every number goes through; rows, hub and embedded count by what they yield, material by the keys it makes
+_SHARED = ("adapters", "base", "prompts", "runtime", "workbench")
+
+
+def _code(*names: str, also: Iterable[Path] = ()) -> str:
+    return source_digest(*(_HERE / f"{name}.py" for name in names), *also)
+
+
+_TRAINING_CODE = _code(*_SHARED, "train")
+_ANSWER_CODE = _code(*_SHARED, "generate")
+_TIMING_CODE = _code("latency")
+_RECORD_CODE = _code("record", also=(*Path(tasks.__file__).parent.glob("*.py"), Path(records.__file__)))
 
 
 class Materials:
@@ -37,11 +46,13 @@ class Materials:
         if key.train_task is None:
             return {"base": base.fingerprint}
         method = self.suite.method(key.method)
+        recipe = self.suite.recipe_for(key.method).as_dict()
         return {
             "base": base.fingerprint,
             "rows": self.train_rows(key.train_task),
             "reasoning": self.suite.evaluation.reasoning,
-            "recipe": self.suite.recipe_for(key.method).as_dict(),
+            # by any other name it trains the same
+            "recipe": {name: value for name, value in recipe.items() if name != "name"},
             "method": key.method,
             "peft": METHODS[key.method].peft_type,
             "adapter": adapter_fields(method, key.rank),
@@ -76,8 +87,11 @@ class Materials:
         }
 
     def record(self, cell: Cell, checkpoint: str) -> dict[str, Any]:
-        """Of a record: the timings', and the code that scores. The id is in it, for suites name things differently."""
-        return {"id": cell.id, "timings": digest(self.timings(cell, checkpoint)), "code": _RECORD_CODE}
+        """Of a record: the timings', what names its cell and its items, and the code that scores."""
+        names = [row.get("id") for row in self.rows.test(get_task(cell.eval_task))]
+        recipe = None if cell.is_base else self.suite.recipe_for(cell.method).name
+        timings = digest(self.timings(cell, checkpoint))
+        return {"id": cell.id, "recipe": recipe, "items": digest(names), "timings": timings, "code": _RECORD_CODE}
 
     def train_rows(self, task_name: str) -> str:
         """A digest of a task's training rows as they are rendered."""
@@ -97,5 +111,8 @@ class Materials:
         return self._digests[task_name, split]
 
     def _machine(self) -> dict[str, Any]:
-        """What of the machine decides which numbers come out; its name decides only how fast."""
+        """What of the machine decides which numbers come out.
+
+        The chip isn't in it, so that a cache serves a mixed fleet: a record names the one it was made on.
+        """
         return {"device": self.runtime.device, "dtype": self.runtime.dtype, "versions": self.runtime.versions}

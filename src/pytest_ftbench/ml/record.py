@@ -17,6 +17,8 @@ _TRAIN_KEYS = (
     "trainable_params",
     "total_params",
     "dtype",
+    "device_name",
+    "threads",
     "rows",
     "rows_left_out",
     "losses",

@@ -28,14 +28,14 @@ class RowSource:
     _read: dict[tuple[str, str], list[Row] | None] = field(default_factory=dict)
 
     def train(self, task: Task) -> list[Row]:
-        """The rows to train on, in file order, at most ``train_samples`` of them."""
+        """The rows to train on, in file order; ``train_samples`` of them, chosen by hash, where there are more."""
         rows = self._split(task, "train") or []
         if self._split(task, "test") is None:
             rows = [row for row in rows if not in_test_share(task, row)]
         return self._some(task, rows, "train", self.data.train_samples)
 
     def test(self, task: Task) -> list[Row]:
-        """The rows to test on, in file order, at most ``test_samples`` of them."""
+        """The rows to test on, in file order; ``test_samples`` of them, chosen by hash, where there are more."""
         rows = self._split(task, "test")
         if rows is None:
             rows = [row for row in self._split(task, "train") or [] if in_test_share(task, row)]
@@ -59,10 +59,14 @@ class RowSource:
 
     def _some(self, task: Task, rows: list[Row], split: str, limit: int | None) -> list[Row]:
         if not rows:
-            raise UserError(
-                f"{self.data.source}: {task.name}", f"has no {split} rows", f"add {split}-{task.stem}.parquet"
-            )
-        return rows if limit is None else rows[:limit]
+            in_folder = self.data.source not in ("embedded", "hub")
+            fix = f"add {split}-{task.stem}.parquet" if in_folder else "give another source"
+            raise UserError(f"{self.data.source}: {task.name}", f"has no {split} rows", fix)
+        if limit is None or limit >= len(rows):
+            return rows
+        # files are often sorted, by article or source: the choice is by hash, so that 100 are among the 200
+        chosen = sorted(range(len(rows)), key=lambda index: _hash(json.dumps(task.messages(rows[index]))))[:limit]
+        return [rows[index] for index in sorted(chosen)]
 
     def _split(self, task: Task, split: str) -> list[Row] | None:
         """All rows of a split; None where the source has no such split."""
@@ -86,7 +90,7 @@ class RowSource:
 
 def in_test_share(task: Task, row: Row) -> bool:
     """Whether a row of a training file is one of its test rows."""
-    return int(hashlib.sha256(task.group(row).encode()).hexdigest(), 16) % _TEST_SHARE == 0
+    return _hash(task.group(row)) % _TEST_SHARE == 0
 
 
 def read_file(path: Path) -> list[dict[str, Any]]:
@@ -126,6 +130,10 @@ def checked(task: Task, rows: list[Any], place: object) -> list[Row]:
             column, problem, fix = problem_found
             raise UserError(f"{where}, column {column!r}", problem, fix)
     return rows
+
+
+def _hash(text: str) -> int:
+    return int(hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest(), 16)
 
 
 def _file(folder: Path, task: Task, split: str) -> Path | None:

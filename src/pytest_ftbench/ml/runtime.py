@@ -4,9 +4,11 @@ import contextlib
 import gc
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,18 +35,20 @@ class Runtime:
     versions: dict[str, str | None] = field(default_factory=lambda: package_versions(*LIBRARIES))
 
     @classmethod
+    @cache
     def choose(cls, device: str, dtype: str) -> "Runtime":
         """The runtime that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` means here; ``auto`` dtype is bfloat16 on CUDA.
 
-        Sets what has to be set before CUDA starts: the one visible device, and cuBLAS's deterministic workspace.
-        Raises :class:`UserError` for a device that isn't there.
+        Sets what has to be set before CUDA starts and can't be taken back after: the one visible device, and cuBLAS's
+        deterministic workspace. Raises :class:`UserError` for a device that isn't there.
         """
         kind, _, index = device.partition(":")
         if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
             raise UserError("device", f"is {device!r}", "give auto, cpu, cuda or cuda:N")
         if index:
-            os.environ["CUDA_VISIBLE_DEVICES"] = index
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            _show_only(int(index))
+        if kind != "cpu":
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         import torch
 
         if kind == "cuda" and not torch.cuda.is_available():
@@ -107,6 +111,35 @@ class Runtime:
             import torch
 
             torch.cuda.empty_cache()
+
+
+def _show_only(index: int) -> None:
+    """Make the ``index``-th of the CUDA devices that this process may use the only one it sees."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        raise UserError("device", f"is cuda:{index} but CUDA is in use already", "set CUDA_VISIBLE_DEVICES instead")
+    allowed = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if allowed and index >= len(allowed):
+        raise UserError("device", f"is cuda:{index} but {len(allowed)} can be seen", "give a lower number")
+    os.environ["CUDA_VISIBLE_DEVICES"] = allowed[index] if allowed else str(index)
+
+
+@contextlib.contextmanager
+def own_randomness() -> Iterator[None]:
+    """Give the block random states of its own: the caller's go on afterwards as if it hadn't been."""
+    import random
+
+    import numpy as np
+    import torch
+
+    python, numpy = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def usable_threads() -> int:

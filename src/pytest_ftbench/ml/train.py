@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ftbench.grid import Recipe, UserError
 from pytest_ftbench.ml.base import live_dtype
 from pytest_ftbench.ml.prompts import Example
-from pytest_ftbench.ml.runtime import Runtime
+from pytest_ftbench.ml.runtime import Runtime, own_randomness
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -44,9 +44,10 @@ def train(
     """Train a model, save the adapter or the weights into a folder, and return the record's ``train`` object.
 
     The learning rate, seconds, steps and losses are those of the run; dtype and parameter counts are read from the live
-    model. Raises :class:`UserError` for a loss that is not finite, and where nothing was trained.
+    model. Raises :class:`UserError` for a loss or a weight that is not finite, and where nothing was trained.
     """
-    with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime):
+    with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime), own_randomness():
+        cached = model.config.use_cache
         trainer = make_trainer(model, tokenizer, training, runtime, Path(scratch))
         watch = _Watch(say)
         trainer.add_callback(watch.callback())
@@ -57,7 +58,10 @@ def train(
         seconds = time.perf_counter() - start
         if not watch.losses:
             raise UserError("recipe.num_train_epochs", "makes no training step", "give a number above 0")
+        _check_weights(trainer.model)
         dtype = live_dtype(trainer.model)
+        # the Trainer switches the cache off for checkpointing, in the configuration that is saved as well
+        trainer.model.config.use_cache = cached
         trainer.model.save_pretrained(folder, safe_serialization=True)
     return {
         "seconds": seconds,
@@ -69,6 +73,8 @@ def train(
         "trainable_params": trainable,
         "total_params": total,
         "dtype": dtype,
+        "device_name": runtime.device_name,
+        "threads": runtime.threads,
         "rows": len(training.examples),
         "losses": watch.losses,
     }
@@ -194,6 +200,15 @@ def _deterministic(runtime: Runtime) -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def _check_weights(model: Any) -> None:
+    """Refuse weights that the last update, whose loss nobody sees, has driven out of range."""
+    import torch
+
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and not torch.isfinite(parameter).all():
+            raise UserError(f"training, {name}", "holds a number that is not finite", "lower the learning rate")
 
 
 def _parameters(model: Any) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Suite
+from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Suite, UserError
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype, load_tokenizer, load_weights
 from pytest_ftbench.ml.latency import strided, time_answers
 from pytest_ftbench.ml.material import Materials
@@ -50,6 +50,7 @@ class Workbench:
         self.rows = RowSource(suite.data)
         self.materials = Materials(suite, runtime, self.rows)
         self._bases: dict[str, BaseModel] = {}
+        self._failed: dict[CheckpointKey, str] = {}
         self._trivial: dict[str, dict[str, dict[str, float | None]]] = {}
         self._ready: tuple[str, Decoder] | None = None
 
@@ -65,7 +66,16 @@ class Workbench:
         material = self.materials.checkpoint(key, base)
         if key.train_task is None:
             return Checkpoint(base, digest(material))
-        folder = self.store.get("checkpoints", material, lambda empty: self._train(key, base, empty))
+        if key in self._failed:
+            raise UserError(
+                _name(key), f"its training failed before ({self._failed[key]})", "see the cell it failed in"
+            )
+        try:
+            folder = self.store.get("checkpoints", material, lambda empty: self._train(key, base, empty))
+        except Exception as error:
+            # the cells that share it need not train it to the same end; the error itself would hold on to the model
+            self._failed[key] = " ".join(str(error).split())[:200] or type(error).__name__
+            raise
         return Checkpoint(base, digest(material), folder, read_json(folder / "train.json"))
 
     def measure(self, cell: Cell) -> CellRecord:
@@ -103,7 +113,7 @@ class Workbench:
         from pytest_ftbench.ml.train import Training, train
 
         assert key.train_task is not None
-        name = Cell(key.model, key.method, "", key.train_task, key.rank, key.quantization).id.removesuffix("-to-")
+        name = _name(key)
         task = get_task(key.train_task)
         recipe = self.suite.recipe_for(key.method)
         self.close()
@@ -185,6 +195,12 @@ class Workbench:
             self.close()
             self._ready = checkpoint.key, load_decoder(checkpoint, self.runtime, self.suite.evaluation.max_new_tokens)
         return self._ready[1]
+
+
+def _name(key: CheckpointKey) -> str:
+    """What progress lines call a checkpoint: the id of its cells without their eval task."""
+    parts = (key.model, key.method, key.rank and f"r{key.rank}", key.quantization, key.train_task, f"s{key.seed}")
+    return "-".join(part for part in parts if part and part != "s0")
 
 
 def load_decoder(checkpoint: Checkpoint, runtime: Runtime, max_new_tokens: int) -> "Decoder":

@@ -6,7 +6,7 @@ that doesn't match it is set aside and built anew. One lock per entry keeps seve
 locks are the operating system's, so a dead process holds none. Layout::
 
     {cache}/{kind}/{key}/manifest.json + the entry's files
-    {cache}/building/{pid}-{random}/          unfinished
+    {cache}/building/{kind}-{key}/             unfinished
     {cache}/set-aside/{kind}-{key}-{random}/  did not match its manifest
     {cache}/locks/{kind}-{key}.lock
 """
@@ -80,10 +80,10 @@ class Store:
         return folder
 
     def _build(self, kind: str, material: Any, build: Callable[[Path], None]) -> Path:
-        with self._workplace() as folder:
+        final = self.root / kind / digest(material)
+        with self._workplace(f"{kind}-{final.name}") as folder:
             build(folder)
             _write_manifest(folder, kind, material)
-            final = self.root / kind / digest(material)
             final.parent.mkdir(exist_ok=True)
             folder.rename(final)
             _sync(final.parent)
@@ -91,8 +91,10 @@ class Store:
         return final
 
     @contextlib.contextmanager
-    def _workplace(self) -> Iterator[Path]:
-        folder = self.root / "building" / f"{os.getpid()}-{secrets.token_hex(4)}"
+    def _workplace(self, name: str) -> Iterator[Path]:
+        """The private folder of an entry's builder; who holds the entry's lock is the only one."""
+        folder = self.root / "building" / name
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:
             yield folder
@@ -101,7 +103,7 @@ class Store:
 
     @contextlib.contextmanager
     def _lock(self, kind: str, key: str) -> Iterator[None]:
-        lock = FileLock(self.root / "locks" / f"{kind}-{key}.lock")
+        lock = FileLock(self._lock_path(f"{kind}-{key}"))
         with contextlib.suppress(TimeoutError):
             lock.acquire(timeout=1)
         if not lock.is_locked:
@@ -119,11 +121,14 @@ class Store:
         self.say(f"{folder}: {problem}; set aside as {grave.name} and made anew")
 
     def _sweep(self) -> None:
-        """Remove what dead processes left unfinished."""
+        """Remove what was left unfinished: whoever builds an entry holds its lock, on this machine or another."""
         for folder in (self.root / "building").iterdir():
-            pid = folder.name.partition("-")[0]
-            if pid.isdigit() and not _alive(int(pid)):
+            lock = FileLock(self._lock_path(folder.name))
+            with contextlib.suppress(TimeoutError), lock.acquire(timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _lock_path(self, name: str) -> Path:
+        return self.root / "locks" / f"{name}.lock"
 
 
 def write_file(path: Path, text: str) -> None:
@@ -185,13 +190,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -55,9 +55,12 @@ def parse_span(output: str) -> str | None:
 
 
 def _answers(row: Row) -> list[str]:
-    """The golds as the row has them: `answers` wins over `answer`; none means unanswerable."""
-    if row.get("answers") is not None:
-        return list(row["answers"])
+    """The golds as the row has them: `answers`, a list or the Hub's object, wins over `answer`; none: unanswerable."""
+    answers = row.get("answers")
+    if isinstance(answers, Mapping):
+        answers = answers["text"]
+    if answers is not None:
+        return [answers] if isinstance(answers, str) else list(answers)
     return [row["answer"]] if row["answer"] else []
 
 

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from pytest_ftbench.ml import material
+
+# what they do reaches a key by what they yield: rows and models by their content, material by the keys themselves
+BY_CONTENT = {"__init__", "embedded", "hub", "material", "rows"}
+
+
+def test_every_module_that_decides_a_number_is_part_of_a_key():
+    keyed = set(material._SHARED) | {"train", "generate", "latency", "record"}
+    modules = {path.stem for path in Path(material.__file__).parent.glob("*.py")}
+    assert modules == keyed | BY_CONTENT
+    assert not keyed & BY_CONTENT
+
+
+def test_the_digests_of_code_change_with_any_of_their_modules(tmp_path, monkeypatch):
+    monkeypatch.setattr(material, "_HERE", tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text("x = 1\n")
+    before = material._code("one", "two")
+    assert material._code("two", "one") == before
+    (tmp_path / "two.py").write_text("x = 2\n")
+    assert material._code("one", "two") != before
