@@ -1,15 +1,17 @@
 """Nothing outlives a cell: what it sets in the libraries and in the process is as before, after a failure as well."""
 
 import os
+import random
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from models import FAST, make_examples, training_of, tune
 
 from pytest_ftbench.grid import DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Suite, UserError
-from pytest_ftbench.ml.runtime import Runtime, one_thread_where_two_stall, quiet_libraries
+from pytest_ftbench.ml.runtime import Runtime, _show_only, one_thread_where_two_stall, quiet_libraries
 from pytest_ftbench.ml.train import _deterministic
 from pytest_ftbench.ml.workbench import Workbench
 from pytest_ftbench.store import Store
@@ -27,6 +29,7 @@ def state():
     from huggingface_hub.utils import are_progress_bars_disabled
 
     return {
+        "random states": (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()),
         "transformers": transformers.logging.get_verbosity(),
         "datasets": datasets.logging.get_verbosity(),
         "bars of transformers": transformers.logging.is_progress_bar_enabled(),
@@ -177,3 +180,19 @@ def test_the_processor_computes_in_float32_unless_told_otherwise(monkeypatch):
     assert Runtime.choose("cpu", "bfloat16").torch_dtype is torch.bfloat16
     with pytest.raises(UserError, match="torch finds no CUDA device"):
         Runtime.choose("cuda", "auto")
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "left"), [("", "cuda:1", "1"), ("5,6", "cuda:1", "6"), ("GPU-a,GPU-b", "cuda:0", "GPU-a")]
+)
+def test_a_numbered_device_is_one_of_those_this_process_may_use(monkeypatch, visible, device, left):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    _show_only(int(device.partition(":")[2]))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == left
+
+
+def test_a_number_beyond_those_devices_is_a_sentence(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+    with pytest.raises(UserError, match=r"^device: is cuda:2 but 2 can be seen; give a lower number\.$"):
+        _show_only(2)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,6"

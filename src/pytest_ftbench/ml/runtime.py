@@ -195,6 +195,13 @@ def quiet_libraries() -> Iterator[None]:
                 (enable if was_enabled else disable)()
 
 
+@contextlib.contextmanager
+def at_work() -> Iterator[None]:
+    """All that a cell sets in this process while it loads, trains, answers or is timed; undone afterwards."""
+    with quiet_libraries(), one_thread_where_two_stall(), own_randomness():
+        yield
+
+
 def _processor() -> str:
     """The processor's name as Linux tells it, for timings only compare on the same one."""
     with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as lines:

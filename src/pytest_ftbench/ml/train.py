@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ftbench.grid import Recipe, UserError
 from pytest_ftbench.ml.base import live_dtype
 from pytest_ftbench.ml.prompts import Example
-from pytest_ftbench.ml.runtime import Runtime, own_randomness
+from pytest_ftbench.ml.runtime import Runtime
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -46,7 +46,7 @@ def train(
     The learning rate, seconds, steps and losses are those of the run; dtype and parameter counts are read from the live
     model. Raises :class:`UserError` for a loss or a weight that is not finite, and where nothing was trained.
     """
-    with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime), own_randomness():
+    with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime):
         cached = model.config.use_cache
         trainer = make_trainer(model, tokenizer, training, runtime, Path(scratch))
         watch = _Watch(say)

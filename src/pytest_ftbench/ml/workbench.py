@@ -16,7 +16,7 @@ from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.record import assemble
 from pytest_ftbench.ml.rows import RowSource
-from pytest_ftbench.ml.runtime import Runtime, one_thread_where_two_stall, quiet_libraries
+from pytest_ftbench.ml.runtime import Runtime, at_work
 from pytest_ftbench.store import Store, digest, read_json, write_json
 from pytest_ftbench.tasks import get_task
 
@@ -117,7 +117,7 @@ class Workbench:
         task = get_task(key.train_task)
         recipe = self.suite.recipe_for(key.method)
         self.close()
-        with quiet_libraries(), one_thread_where_two_stall(), self.runtime.peak_memory() as peak:
+        with at_work(), self.runtime.peak_memory() as peak:
             tokenizer = load_tokenizer(base.folder)
             renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
             examples, left_out = training_examples(renderer, task, self.rows.train(task), recipe.max_length)
@@ -146,7 +146,7 @@ class Workbench:
 
     def _answers(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:
         def build(folder: Path) -> None:
-            with quiet_libraries(), one_thread_where_two_stall():
+            with at_work():
                 decoder = self._decoder(checkpoint)
                 prompts = self._prompts(cell, decoder)
                 answers = decoder.answers(
@@ -175,7 +175,7 @@ class Workbench:
         evaluation = self.suite.evaluation
         if not evaluation.latency_prompts:
             return {"samples": [], "ttft": [], "tokens": [], "peak_memory_gib": {}}
-        with quiet_libraries(), one_thread_where_two_stall():
+        with at_work():
             decoder = self._decoder(checkpoint)
             prompts = self._prompts(cell, decoder)
             some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
