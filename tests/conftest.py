@@ -1,6 +1,7 @@
-"""Fixtures that several test modules share: the machine, and a tiny model with random weights."""
+"""Fixtures that several test modules share: this machine, a tiny random model, a project to run cells in."""
 
 import pytest
+from plugin_project import Project, import_libraries
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,16 @@ def model_folder(tmp_path_factory):
     from models import make_folder
 
     return make_folder(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def plugin_cache(tmp_path_factory):
+    """One cache for a module's runs of the plugin: what was trained for one test serves the next."""
+    import_libraries()
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def project(pytester, plugin_cache):
+    """A user's project whose cells can run."""
+    return Project(pytester, plugin_cache)

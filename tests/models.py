@@ -1,14 +1,12 @@
 """Tiny models for the tests of the ml room, and what those do with them again and again."""
 
-import contextlib
-
 from pytest_ftbench import lab
 from pytest_ftbench.grid import MethodSpec, Recipe
 from pytest_ftbench.ml.adapters import peft_config
 from pytest_ftbench.ml.base import load_tokenizer, load_weights
 from pytest_ftbench.ml.embedded import make_tokenizer, make_weights
 from pytest_ftbench.ml.prompts import Renderer, training_examples
-from pytest_ftbench.ml.runtime import one_thread_where_two_stall, quiet_libraries
+from pytest_ftbench.ml.runtime import at_work
 from pytest_ftbench.ml.train import Training, make_trainer, train
 from pytest_ftbench.tasks import get_task
 
@@ -23,13 +21,6 @@ FAST = Recipe(
     gradient_accumulation_steps=1,
     gradient_checkpointing=False,
 )
-
-
-@contextlib.contextmanager
-def at_work():
-    """As the workbench has it around everything it does with a model."""
-    with quiet_libraries(), one_thread_where_two_stall():
-        yield
 
 
 def make_folder(folder, dtype="float32"):

@@ -3,23 +3,11 @@
 import json
 
 import pytest
-from plugin_project import Project, import_libraries
 
 from pytest_ftbench.benchmark_bridge import feed
 from pytest_ftbench.grid import Cell, CellRecord
 
 torch = pytest.mark.torch
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    import_libraries()
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def project(pytester, cache):
-    return Project(pytester, cache)
 
 
 @torch

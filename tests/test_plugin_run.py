@@ -1,24 +1,12 @@
 import json
 
 import pytest
-from plugin_project import CELLS, SUITE, Project, import_libraries, untimed
+from plugin_project import CELLS, SUITE, Project, untimed
 
 from pytest_ftbench.grid import read_results
 from pytest_ftbench.report import render
 
 pytestmark = pytest.mark.torch
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """One cache for all: what a suite trained for one test serves the next."""
-    import_libraries()
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def project(pytester, cache):
-    return Project(pytester, cache)
 
 
 BROKEN = SUITE.replace("ranks = [2]", 'ranks = [2], target_modules = ["nowhere"]')

@@ -59,9 +59,10 @@ def _outcome(
     if record is None:
         # a test that doesn't ask for the result says nothing of it
         asked = "result" in getattr(item, "fixturenames", ())
-        status = {"skipped": "skipped", "failed": "failed"}.get(report.outcome)
-        return CellRecord.of(entry.cell, status=status, error=_reason(call)) if asked and status else None
-    if call.when != "call" or record is None:
+        if not asked or report.passed:
+            return None
+        return CellRecord.of(entry.cell, status=report.outcome, error=_reason(call))
+    if call.when != "call":
         return None
     # measured, and its numbers stay; but the test that judges them has failed
     record.error = f"its test failed: {_reason(call)}" if report.failed else None
@@ -69,12 +70,12 @@ def _outcome(
 
 
 def _reason(call: pytest.CallInfo[None]) -> str | None:
-    """Why a phase ended early, on one line."""
+    """Why a phase ended early: the first line of what was said; pytest shows the rest."""
     if call.excinfo is None:
         return None
     error = call.excinfo.value
     said = str(error) if isinstance(error, (pytest.fail.Exception, pytest.skip.Exception)) else call.excinfo.exconly()
-    return " ".join(said.split())[:_REASON_LENGTH]
+    return next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)[:_REASON_LENGTH]
 
 
 @contextmanager

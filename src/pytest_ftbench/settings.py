@@ -30,7 +30,6 @@ class Settings:
         """The settings of a run."""
         option = config.getoption
         invocation = config.invocation_params.dir
-        cache = option("ftbench_cache") or config.getini("ftbench_cache") or os.environ.get("FTBENCH_CACHE")
         return cls(
             suite=option("ftbench_suite"),
             models=tuple(_absolute(model, invocation) for model in option("ftbench_model") or ()),
@@ -40,7 +39,7 @@ class Settings:
             reasoning=option("ftbench_reasoning"),
             device=option("ftbench_device"),
             dtype=option("ftbench_dtype"),
-            cache=invocation / Path(cache).expanduser() if cache else default_cache(),
+            cache=cache_folder(config),
             json=json_path(config),
             retime=option("ftbench_retime") or stores_benchmarks(config),
         )
@@ -92,10 +91,16 @@ def json_path(config: pytest.Config) -> Path | None:
     return path
 
 
-def default_cache() -> Path:
-    """The user's cache folder, as the XDG base directory specification has it."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "pytest-ftbench"
+def cache_folder(config: pytest.Config) -> Path:
+    """The option's folder, else the configuration's, the environment's, or a user's cache as XDG has it."""
+    here = config.invocation_params.dir
+    if option := config.getoption("ftbench_cache"):
+        return here / Path(option).expanduser()
+    if configured := config.getini("ftbench_cache"):
+        return config.rootpath / Path(configured).expanduser()
+    if named := os.environ.get("FTBENCH_CACHE"):
+        return here / Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pytest-ftbench"
 
 
 def stores_benchmarks(config: pytest.Config) -> bool:

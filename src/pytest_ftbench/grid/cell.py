@@ -2,8 +2,8 @@
 
 >>> format_cell(Cell(model="nano", method="lora", rank=8, train_task="squad", eval_task="arc"))
 'nano-lora-r8-squad-to-arc'
->>> parse_cell("nano-base-to-arc")
-Cell(model='nano', method='base', eval_task='arc', train_task=None, rank=None, quantization=None, seed=0, seeded=False)
+>>> parse_cell("nano-base-to-arc").eval_task
+'arc'
 """
 
 import re
@@ -42,7 +42,7 @@ class CheckpointKey(NamedTuple):
     seed: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cell:
     """One row × column of the comparison.
 
@@ -58,6 +58,9 @@ class Cell:
     quantization: str | None = None
     seed: int = 0
     seeded: bool = False
+
+    def __repr__(self) -> str:
+        return f"Cell({self.id})"
 
     @property
     def id(self) -> str:

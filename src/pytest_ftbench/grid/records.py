@@ -26,7 +26,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass
+@dataclass(repr=False)
 class CellRecord:
     """Everything measured in one cell; field names are the keys of ``results.json``. Unknown is None."""
 
@@ -53,6 +53,10 @@ class CellRecord:
     items: list[dict[str, Any]] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        # it stands in the messages of failing assertions, where a record of 200 items would hide what matters
+        return f"CellRecord({self.id}, {self.status})"
 
     @classmethod
     def of(cls, cell: Cell, **measured: Any) -> "CellRecord":

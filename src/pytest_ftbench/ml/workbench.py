@@ -50,6 +50,7 @@ class Workbench:
         self.rows = RowSource(suite.data)
         self.materials = Materials(suite, runtime, self.rows)
         self._bases: dict[str, BaseModel] = {}
+        self._timed: dict[str, dict[str, Any]] = {}
         self._failed: dict[CheckpointKey, str] = {}
         self._trivial: dict[str, dict[str, dict[str, float | None]]] = {}
         self._ready: tuple[str, Decoder] | None = None
@@ -82,7 +83,9 @@ class Workbench:
         """The record of a cell, made of whatever the store already holds."""
         if self.fresh_timings:
             checkpoint = self.checkpoint(cell.checkpoint_key)
-            return self._record(cell, checkpoint, self._time(cell, checkpoint))
+            if cell.id not in self._timed:
+                self._timed[cell.id] = self._time(cell, checkpoint)
+            return self._record(cell, checkpoint, self._timed[cell.id])
 
         def build(folder: Path) -> None:
             checkpoint = self.checkpoint(cell.checkpoint_key)
