@@ -68,15 +68,22 @@ def train(
         "steps": outcome.global_step,
         "final_loss": watch.losses[-1],
         "mean_loss": outcome.training_loss,
-        "learning_rate": training.recipe.learning_rate,
-        "alpha": getattr(training.adapter, "lora_alpha", None),
         "trainable_params": trainable,
         "total_params": total,
         "dtype": dtype,
+        "losses": watch.losses,
+        **_declared(training, runtime),
+    }
+
+
+def _declared(training: Training, runtime: Runtime) -> dict[str, Any]:
+    """What of the record's ``train`` object was known beforehand."""
+    return {
+        "learning_rate": training.recipe.learning_rate,
+        "alpha": getattr(training.adapter, "lora_alpha", None),
+        "rows": len(training.examples),
         "device_name": runtime.device_name,
         "threads": runtime.threads,
-        "rows": len(training.examples),
-        "losses": watch.losses,
     }
 
 
