@@ -246,3 +246,8 @@ if PUBLISHED.exists():  # beside a checkout of the project, not in every clone
         labelled = [line for line in lines if line.startswith("qwen3-") and not line.endswith("base")]
         assert sum(line.count(" <trivial") for line in labelled) == 16 + 2  # every squad cell, two of openmath
         assert not any(f"{score}*" in line for line in lines for score in ("0.490", "0.517", "27.95", "30.36"))
+
+
+def test_the_heading_says_on_how_many_items_each_score_stands():
+    lines = shown(record(n=10), record(rank=2, n=200), record("arc", 0.5, n=30), record("arc", 0.5, rank=2, n="many"))
+    assert "SQuAD v2 on 10 to 200 items, ARC on 30 items" in lines

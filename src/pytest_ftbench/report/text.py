@@ -53,7 +53,18 @@ def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> li
     text = f"{counts.total()} cells: {measured} ok{' (' + ', '.join(apart) + ')' if apart else ''}, {failed} failed"
     lines = _wrapped([f"suite: {clean(results.suite) or 'unnamed'}"], width, paint, Style.STRONG)
     lines += _wrapped([text + (f", {skipped} skipped" if skipped else "")], width, no_paint)
-    return lines + _wrapped([text for text in [", ".join(_provenance(results))] if text], width, no_paint)
+    facts = [", ".join(_provenance(results)), ", ".join(_sizes(results, table))]
+    return lines + _wrapped([text for text in facts if text], width, no_paint)
+
+
+def _sizes(results: Results, table: FullTable) -> Iterator[str]:
+    """On how many test items each task's scores stand: ten items make no finding."""
+    for task in table.tasks:
+        cells = (cell for cell in results.cells if cell.ok and cell.eval_task == task.name)
+        known = {cell.n for cell in cells if isinstance(cell.n, int)}
+        if known:
+            few, many = min(known), max(known)
+            yield f"{clean(task.label)} on {few if few == many else f'{few} to {many}'} items"
 
 
 def _provenance(results: Results) -> Iterator[str]:
