@@ -118,8 +118,15 @@ def test_a_lone_cell_is_not_best():
 
 
 def test_the_best_cell_is_never_one_that_may_not_be_compared():
-    found = cells([record(rank=1, score=99.0, format_rate=0.1), record(rank=2, score=50.0), record(rank=3, score=48.0)])
-    assert [cell.best_score for cell in found.values()] == [False, True, False]
+    invalid, trivial = record(rank=1, score=99.0, format_rate=0.1), record(rank=4, score=48.0)
+    found = cells([invalid, record(rank=2, score=51.0), record(rank=3, score=50.0), trivial])
+    assert [cell.best_score for cell in found.values()] == [False, True, False, False]
+
+
+def test_nothing_is_best_where_no_valid_cell_is_worse():
+    alone = cells([record(rank=1, format_rate=0.1), record(rank=2), record(rank=3, score=48.0)])
+    equal = cells([record(rank=1), record(rank=2), record(rank=3)])
+    assert not any(cell.best_score for cell in (*alone.values(), *equal.values()))
 
 
 def test_speed_is_latency_per_token_and_bare_latency_wins_nothing():
@@ -127,8 +134,35 @@ def test_speed_is_latency_per_token_and_bare_latency_wins_nothing():
     wordy = record(rank=2, latency_s={"mean": 1.0}, output_tokens={"mean": 50.0})
     found = cells([terse, wordy])
     assert not found["lora", 1].best_speed
-    assert found["lora", 2].best_speed
+    # nor does the longer answer, which spreads the reading of its prompt over more tokens
+    assert not found["lora", 2].best_speed
     assert found["lora", 2].s_per_token == pytest.approx(0.02)
+
+
+def test_answers_of_like_length_compare_per_token():
+    slow = record(rank=1, latency_s={"mean": 1.0}, output_tokens={"mean": 50.0})
+    fast = record(rank=2, latency_s={"mean": 0.9}, output_tokens={"mean": 55.0})
+    found = cells([slow, fast])
+    assert [cell.best_speed for cell in found.values()] == [False, True]
+
+
+def test_time_per_token_after_the_first_compares_answers_of_any_length():
+    terse = record(rank=1, latency_s={"mean": 0.16, "tpot_median": 0.020}, output_tokens={"mean": 5.0})
+    wordy = record(rank=2, latency_s={"mean": 10.6, "tpot_median": 0.021}, output_tokens={"mean": 500.0})
+    found = cells([terse, wordy])
+    assert [cell.best_speed for cell in found.values()] == [True, False]
+    assert found["lora", 1].ms_per_token == pytest.approx(20)
+
+
+def test_a_time_that_is_none_is_unknown():
+    found = cells([record(latency_s={"mean": -0.5, "tpot_median": -0.1, "tokens": 5})])
+    assert found["lora", 8].latency_s is found["lora", 8].tpot_s is None
+
+
+def test_there_is_no_transfer_from_a_base_that_cant_be_read():
+    found = entry(record(train=None, score=1.0, format_rate=0.02), record(score=60.0))
+    assert (found.change_percent, found.reason) == (None, "base INVALID")
+    assert not found.improves
 
 
 def test_no_tokens_means_no_speed():
@@ -157,7 +191,7 @@ def test_only_ok_cells_are_best_and_none_of_them_is_better(measured):
     best = [cell for cell in found if cell.best_score]
     assert all(cell.standing is Standing.OK for cell in best)
     assert all(cell.score <= top.score for cell in found if cell.standing is Standing.OK for top in best)
-    assert len(found) < 2 or bool(best) == any(cell.standing is Standing.OK for cell in found)
+    assert bool(best) == (len({cell.score for cell in found if cell.standing is Standing.OK}) > 1)
 
 
 def test_a_failed_cell_hides_no_other():

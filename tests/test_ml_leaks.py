@@ -183,10 +183,12 @@ def test_the_processor_computes_in_float32_unless_told_otherwise(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("visible", "device", "left"), [("", "cuda:1", "1"), ("5,6", "cuda:1", "6"), ("GPU-a,GPU-b", "cuda:0", "GPU-a")]
+    ("visible", "device", "left"), [(None, "cuda:1", "1"), ("5,6", "cuda:1", "6"), ("GPU-a,GPU-b", "cuda:0", "GPU-a")]
 )
 def test_a_numbered_device_is_one_of_those_this_process_may_use(monkeypatch, visible, device, left):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     _show_only(int(device.partition(":")[2]))
     assert os.environ["CUDA_VISIBLE_DEVICES"] == left
 

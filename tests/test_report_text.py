@@ -17,6 +17,7 @@ HEADLINE = {"arc": "macro_f1", "openmath": "solve_rate", "squad": "f1"}
 MARKS = {
     "*": "* best",
     "INVALID": "INVALID: ",
+    "base INVALID": "base INVALID: ",
     "<trivial": "<trivial: ",
     "°": "° over",
     "†": "† measured",
@@ -97,7 +98,7 @@ def test_three_tasks_fit_side_by_side_into_100_columns():
     models = ["a-model-1.7b", "a-model-0.6b"]
     lines = shown(*(record(task, 0.5, model, train=None) for task in HEADLINE for model in models), trivial={})
     (row,) = rows(lines, models[0], "Base")
-    assert row.count("50.0*") == 3  # ms/tok: 0.5 s over 10 tokens
+    assert row.count("50.0 ") == 3  # ms/tok: 0.5 s over 10 tokens
 
 
 def test_at_80_columns_tasks_go_into_tables_below_each_other():
@@ -145,7 +146,8 @@ def test_long_errors_are_wrapped_and_shortened():
     ("measured", "expected"),
     [
         ([{}], set()),
-        ([{"rank": 1}, {"rank": 2}], {"*"}),
+        ([{"rank": 1}, {"rank": 2, "score": 70.0}], {"*"}),
+        ([{"train": None, "format_rate": 0.1}, {}], {"INVALID", "base INVALID"}),
         ([{"format_rate": 0.1}], {"INVALID"}),
         ([{"score": 3.0}], {"<trivial"}),
         ([{"task": "arc", "scores": {"macro_f1": None, "macro_f1_parsed_only": 0.5}}], {"°"}),

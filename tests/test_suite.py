@@ -289,10 +289,21 @@ def test_a_count_is_no_fraction_and_at_least_one(tmp_path, place):
     assert sentence(write(tmp_path / "mine.toml", changed((place, 0)))) == f"{place}: is 0; give at least 1."
 
 
-@pytest.mark.parametrize("place", ["name", "device", "recipe.optim", "data.source", "models.big.source"])
+@pytest.mark.parametrize("place", ["name", "recipe.optim", "data.source", "models.big.source"])
 def test_a_text_is_a_text(tmp_path, place):
     said = sentence(write(tmp_path / "mine.toml", changed((place, 1))))
     assert said == f"{place}: is 1; give a value of type str."
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:x", "", 1])
+def test_a_device_is_one_of_those_there_are(tmp_path, device):
+    said = sentence(write(tmp_path / "mine.toml", changed(("device", device))))
+    assert said == f"device: is {device!r}; give auto, cpu, cuda or cuda:N."
+
+
+def test_warming_up_takes_no_longer_than_training(tmp_path):
+    said = sentence(write(tmp_path / "mine.toml", changed(("recipe.warmup_ratio", 100))))
+    assert said == "recipe.warmup_ratio: is 100; give a fraction of all steps, 0 to 1."
 
 
 @pytest.mark.parametrize("table", ["models", "methods", "tasks", "data", "evaluation", "methods.lora"])

@@ -43,6 +43,7 @@ class Ledger:
     suites: dict[str, SuiteRecords] = field(default_factory=dict)
     stored: Results | None = None
     problem: str | None = None
+    written: list[Path] = field(default_factory=list)
 
     def take(self, report: pytest.TestReport) -> None:
         """Take a cell's record from its report."""
@@ -108,6 +109,7 @@ class Ledger:
             path.parent.mkdir(parents=True, exist_ok=True)
             for file, content in zip(_files(path, len(results)), results, strict=True):
                 write_json(file, content.to_json())
+                self.written.append(file)
         except (OSError, UserError) as error:
             self.problem = f"--ftbench-json: the results can't be written ({error}); run again with another file."
 

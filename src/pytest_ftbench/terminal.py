@@ -37,5 +37,7 @@ def summarize(reporter: Any, ledger: Ledger) -> None:
         reporter.section("fine-tuning comparison")
         for line in render(results, width=reporter._tw.fullwidth, color=reporter.hasmarkup):
             reporter.write_line(line)
+    for file in ledger.written:
+        reporter.write_line(f"results written to {file}")
     if ledger.problem is not None:
         reporter.write_line(ledger.problem, red=True)

@@ -27,6 +27,7 @@ class TableCell:
     study_score: float | None = None
     latency_s: float | None = None
     output_tokens: float | None = None
+    tpot_s: float | None = None
     format_rate: float | None = None
     test_failed: bool = False
     best_score: bool = False
@@ -34,7 +35,9 @@ class TableCell:
 
     @property
     def s_per_token(self) -> float | None:
-        """Mean latency over mean output tokens, in seconds; the speed that can be compared."""
+        """Seconds per output token after the first where that was recorded, else mean latency over mean tokens."""
+        if self.tpot_s is not None:
+            return self.tpot_s
         if self.latency_s is None or not self.output_tokens:
             return None
         # tokens this side of zero would make a latency overflow: then it is as unknown as without tokens
@@ -132,16 +135,24 @@ def _cell(record: CellRecord, trivial: Trivial, task: EvalTask) -> TableCell:
         score=variant if score is None else score,
         is_variant=score is None and variant is not None,
         study_score=task.study_score(record),
-        latency_s=number(record.latency_s.get("mean")),
+        latency_s=_above_zero(record.latency_s.get("mean")),
         output_tokens=_timed_tokens(record),
+        tpot_s=_above_zero(record.latency_s.get("tpot_median")),
         format_rate=number(record.format_rate),
         test_failed=bool(record.error),
     )
 
 
+def _above_zero(value: object) -> float | None:
+    """A duration in seconds; what is none is unknown."""
+    seconds = number(value)
+    return seconds if seconds is not None and seconds > 0 else None
+
+
 def _timed_tokens(record: CellRecord) -> float | None:
     """Mean tokens of the answers that were timed, where the record says which; else of all answers."""
-    timed = [number(count) for count in record.latency_s.get("tokens") or ()]
+    counts = record.latency_s.get("tokens")
+    timed = [number(count) for count in counts] if isinstance(counts, list) else []
     known = [count for count in timed if count is not None]
     return statistics.fmean(known) if known else number(record.output_tokens.get("mean"))
 
@@ -154,6 +165,8 @@ def _block(
     for name, task in tasks.items():
         column = {key: cells[key][name] for key in keys if name in cells[key]}
         fastest = _best(column, lambda cell: None if cell.s_per_token is None else -cell.s_per_token)
+        if not _of_like_length(column.values()):
+            fastest = set()
         highest = _best(column, lambda cell, t=task: _goodness(cell, t))  # type: ignore[misc]
         for key, cell in column.items():
             cells[key][name] = replace(cell, best_score=key in highest, best_speed=key in fastest)
@@ -168,10 +181,21 @@ def _goodness(cell: TableCell, task: EvalTask) -> float | None:
 def _best(
     column: Mapping[CheckpointKey, TableCell], goodness: Callable[[TableCell], float | None]
 ) -> set[CheckpointKey]:
-    """The rows that are best in a column of a block; none where only one was measured: nothing to be better than."""
+    """The rows that are best in a column of a block; none where no valid row is worse: nothing to be better than."""
     values = {key: value for key, cell in column.items() if (value := goodness(cell)) is not None}
-    if len(values) < 2:
-        return set()
     valid = {key: value for key, value in values.items() if column[key].standing is Standing.OK}
     top = max(valid.values(), default=None)
-    return {key for key, value in valid.items() if value == top}
+    best = {key for key, value in valid.items() if value == top}
+    return best if len(best) < len(valid) else set()
+
+
+def _of_like_length(cells: Iterable[TableCell]) -> bool:
+    """Whether speeds per token can be compared: the first token timed apart, or answers within 20 % of a length.
+
+    Else a longer answer looks faster, for it spreads the time of reading the prompt over more tokens.
+    """
+    valid = [cell for cell in cells if cell.standing is Standing.OK and cell.s_per_token is not None]
+    if all(cell.tpot_s is not None for cell in valid):
+        return True
+    tokens = [cell.output_tokens or 0.0 for cell in valid]
+    return all(cell.tpot_s is None for cell in valid) and max(tokens) <= 1.2 * min(tokens)

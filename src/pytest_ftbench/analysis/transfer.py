@@ -110,4 +110,6 @@ def _obstacle(record: CellRecord, task: EvalTask, base: BaseScore | None) -> str
         return "base failed"
     if base.score is None:
         return "base null"
-    return "base 0" if base.score == 0 else ""
+    if base.score == 0:
+        return "base 0"
+    return "base INVALID" if base.standing is Standing.INVALID else ""

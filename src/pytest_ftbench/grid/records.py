@@ -110,11 +110,10 @@ class CellRecord:
         """Whether every test item was answered and scored."""
         return self.ok and self.n is not None and self.n == len(self.items)
 
-    @property
-    def reasoning(self) -> str | None:
-        """How the template's thinking switch stood: on, off or unlocked; None where the record doesn't say."""
+    def provenance(self, key: str) -> str | None:
+        """What the record says of where it came from: ``reasoning`` (on, off, unlocked), ``data`` (whose rows)."""
         provenance = self.extra.get("provenance")
-        said = provenance.get("reasoning") if isinstance(provenance, dict) else None
+        said = provenance.get(key) if isinstance(provenance, dict) else None
         return said if isinstance(said, str) else None
 
 
@@ -156,9 +155,18 @@ class Results:
             suite=str(value.get("suite") or ""),
             cells=[CellRecord.from_json(cell, place) for cell in value["cells"]],
             provenance=_of_type(value.get("provenance"), dict, place, "'provenance'"),
-            trivial=_of_type(value.get("trivial"), dict, place, "'trivial'"),
+            trivial=_trivial(value.get("trivial"), place),
             extra={key: value[key] for key in value.keys() - known},
         )
+
+
+def _trivial(value: Any, place: object) -> dict[str, dict[str, dict[str, float | None]]]:
+    """The scores of trivial answerers by task and answerer."""
+    tasks = _of_type(value, dict, place, "'trivial'")
+    for task, answerers in tasks.items():
+        for name, scores in _of_type(answerers, dict, place, f"'trivial' of {task!r}").items():
+            _of_type(scores, dict, place, f"'trivial' of {task!r}, {name!r}")
+    return tasks
 
 
 def read_results(path: Path) -> Results:

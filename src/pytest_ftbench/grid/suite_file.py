@@ -1,6 +1,7 @@
 """Reads a suite file. Whatever is wrong in it is said in one sentence that names the file, the key and the fix.
 
-A whole file, every key but ``[models]``, ``[methods]`` and ``[tasks]`` optional::
+An example with every key, of which all but ``[models]``, ``[methods]`` and ``[tasks]`` are optional; the defaults are
+those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
 
     name = "mine"                                  # the file's stem
     seeds = [0]
@@ -124,7 +125,7 @@ class _Reader:
             recipe=self.recipe(value.get("recipe", "published")),
             data=self.data(self.table("data", value.get("data", {})), tasks),
             evaluation=self.evaluation(self.table("evaluation", value.get("evaluation", {}))),
-            device=self.typed("device", value.get("device", "auto"), str),
+            device=self.device(value.get("device", "auto")),
             dtype=self.choice("dtype", value.get("dtype", "auto"), ("auto", "float32", "bfloat16")),
         )
 
@@ -198,6 +199,11 @@ class _Reader:
         self.recipe_fields("recipe", table)
         return replace(Recipe(name=self.path.stem), **table)
 
+    def device(self, value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            raise self.fail("device", f"is {value!r}", "give auto, cpu, cuda or cuda:N")
+        return value
+
     def recipe_fields(self, key: str, table: Mapping[str, Any]) -> None:
         self.fields_of(key, Recipe, table)
 
@@ -269,6 +275,8 @@ class _Reader:
             self.at_least(f"{key}.{name}", value)
 
     def at_least(self, key: str, value: Any) -> None:
+        if key.endswith(".warmup_ratio") and value > 1:
+            raise self.fail(key, f"is {value}", "give a fraction of all steps, 0 to 1")
         least = _AT_LEAST.get(key.rpartition(".")[2])
         if least is not None and value < least:
             raise self.fail(key, f"is {value}", f"give at least {least}")

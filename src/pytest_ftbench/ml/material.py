@@ -91,7 +91,15 @@ class Materials:
         names = [row.get("id") for row in self.rows.test(get_task(cell.eval_task))]
         recipe = None if cell.is_base else self.suite.recipe_for(cell.method).name
         timings = digest(self.timings(cell, checkpoint))
-        return {"id": cell.id, "recipe": recipe, "items": digest(names), "timings": timings, "code": _RECORD_CODE}
+        data = self.suite.data.source
+        return {
+            "id": cell.id,
+            "data": data,
+            "recipe": recipe,
+            "items": digest(names),
+            "timings": timings,
+            "code": _RECORD_CODE,
+        }
 
     def train_rows(self, task_name: str) -> str:
         """A digest of a task's training rows as they are rendered."""

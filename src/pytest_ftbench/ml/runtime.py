@@ -118,10 +118,11 @@ def _show_only(index: int) -> None:
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         raise UserError("device", f"is cuda:{index} but CUDA is in use already", "set CUDA_VISIBLE_DEVICES instead")
-    allowed = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    if allowed and index >= len(allowed):
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    allowed = None if visible is None else [name for name in visible.split(",") if name]
+    if allowed is not None and index >= len(allowed):
         raise UserError("device", f"is cuda:{index} but {len(allowed)} can be seen", "give a lower number")
-    os.environ["CUDA_VISIBLE_DEVICES"] = allowed[index] if allowed else str(index)
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(index) if allowed is None else allowed[index]
 
 
 @contextlib.contextmanager

@@ -136,6 +136,7 @@ class Workbench:
         provenance = {
             "checkpoint": checkpoint.key,
             "base": checkpoint.base.fingerprint,
+            "data": self.suite.data.source,
             "train_rows": None if cell.train_task is None else self.materials.train_rows(cell.train_task),
             "test_rows": self.materials.test_rows(cell.eval_task),
             "reasoning": self.suite.evaluation.reasoning,

@@ -5,13 +5,15 @@ from collections.abc import Iterable, Mapping
 from pytest_ftbench.report.layout import Sheet
 
 COLUMNS = (
-    "Lat s: mean seconds per answer. Tok: mean output tokens. ms/tok: latency per output token, the speed to compare. "
+    "Lat s: mean seconds per answer. Tok: mean output tokens. ms/tok: time per output token after the "
+    "first, where that was recorded, else latency over tokens; the speed to compare. "
     "Fmt%: outputs that could be read, in percent."
 )
 
 # in the order in which they are explained
 _MARKS: Mapping[str, str] = {
-    "*": "* best of its block, in score or in ms/tok; a bare latency is never best: saying less is not being faster.",
+    "*": "* best of its block, in score or, between answers of like length or timed token by token, in ms/tok; a bare "
+    "latency is never best: saying less is not being faster.",
     "INVALID": "INVALID: under half of the outputs can be read, or over half are empty. Shown, never ranked.",
     "<trivial": "<trivial: not better than the best trivial answerer on the same items. Shown, never ranked.",
     "°": "° over parsed outputs only, as the studies score it; the headline score, which counts an unparsed output as "
@@ -24,6 +26,7 @@ _MARKS: Mapping[str, str] = {
     "no base": "no base: the untuned model was not run on this task.",
     "base failed": "base failed: the untuned model's cell failed.",
     "base null": "base null: the headline score of the untuned model is missing.",
+    "base INVALID": "base INVALID: the untuned model's outputs can't be read; there is nothing to compare with.",
     "base 0": "base 0: no change is relative to an untuned score of 0.",
     "–": "– does not apply, was not run, or is not known.",
 }

@@ -75,8 +75,10 @@ def _provenance(results: Results) -> Iterator[str]:
     measured_in = dict.fromkeys(cell.eval_dtype for cell in results.cells if cell.eval_dtype)
     if dtype := known.get("dtype") or " and ".join(map(str, measured_in)):
         yield f"dtype {elided(clean(dtype), _NAME_ROOM)}"
-    if modes := sorted({mode for cell in results.cells if cell.ok and (mode := cell.reasoning)}):
-        yield f"reasoning {elided(clean(' and '.join(modes)), _NAME_ROOM)}"
+    for word, key in (("reasoning", "reasoning"), ("rows of", "data")):
+        said = sorted({text for cell in results.cells if cell.ok and (text := cell.provenance(key))})
+        if said:
+            yield f"{word} {elided(clean(' and '.join(said)), _NAME_ROOM)}"
     if sha := known.get("git_sha"):
         yield f"git {clean(sha)[:12]}{' (uncommitted changes)' if known.get('dirty') else ''}"
 
