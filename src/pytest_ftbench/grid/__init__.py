@@ -1,7 +1,7 @@
 """The grid: cells and their ids, suites, methods, recipes, records. Standard library only."""
 
 from pytest_ftbench.grid.cell import Cell, CheckpointKey, format_cell, model_name, parse_cell
-from pytest_ftbench.grid.errors import UserError, suggestion
+from pytest_ftbench.grid.errors import UserError, first_line, suggestion
 from pytest_ftbench.grid.methods import METHODS, Method, method_label
 from pytest_ftbench.grid.recipe import RECIPES, Recipe
 from pytest_ftbench.grid.records import SCHEMA, CellRecord, Results, plain, read_results
@@ -25,6 +25,7 @@ __all__ = [
     "Results",
     "Suite",
     "UserError",
+    "first_line",
     "format_cell",
     "load_suite",
     "method_label",

@@ -19,3 +19,9 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, names, n=1)
     listed = ", ".join(names)
     return f"did you mean {near[0]!r}? known are {listed}" if near else f"known are {listed}"
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says in short: the first line of its message, or its type where it has none."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench import lab
-from pytest_ftbench.grid import ModelSpec, UserError
+from pytest_ftbench.grid import ModelSpec, UserError, first_line
 from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.store import Store, folder_digest
 
@@ -110,8 +110,7 @@ def _one_sentence(folder: Path, part: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, ImportError, SafetensorError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(folder, f"its {part} can't be loaded ({lines[0]:.200})", "save the model again") from error
+        raise UserError(folder, f"its {part} can't be loaded ({first_line(error)})", "save the model again") from error
 
 
 def _check_folder(folder: Path) -> None:

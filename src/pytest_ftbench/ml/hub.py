@@ -2,9 +2,8 @@
 
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from pytest_ftbench.grid import HubSource, UserError
+from pytest_ftbench.grid import HubSource, UserError, first_line
 from pytest_ftbench.ml.runtime import quiet_libraries
 from pytest_ftbench.tasks import Row, Task
 
@@ -51,9 +50,8 @@ def hub_model(source: str, revision: str | None) -> Path:
 
 
 def _unreachable(key: str, name: str, error: Exception) -> UserError:
-    lines: list[Any] = str(error).strip().splitlines() or [type(error).__name__]
     return UserError(
         key,
-        f"{name} can't be loaded from the Hub ({lines[0]:.200})",
+        f"{name} can't be loaded from the Hub ({first_line(error)})",
         "check the id, the revision and the network, or name a local folder",
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import lab
-from pytest_ftbench.grid import DataSpec, HubSource, UserError
+from pytest_ftbench.grid import DataSpec, HubSource, UserError, first_line
 from pytest_ftbench.tasks import Row, Task
 
 _TEST_SHARE = 5  # one group in five is tested on
@@ -106,8 +106,7 @@ def read_file(path: Path) -> list[dict[str, Any]]:
 
         rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(path, f"can't be read ({reason})", f"save it as {path.suffix[1:]} again") from None
+        raise UserError(path, f"can't be read ({first_line(error)})", f"save it as {path.suffix[1:]} again") from None
     return rows
 
 

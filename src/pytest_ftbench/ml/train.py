@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import Recipe, UserError
+from pytest_ftbench.grid import Recipe, UserError, first_line
 from pytest_ftbench.ml.base import live_dtype
 from pytest_ftbench.ml.prompts import Example
 from pytest_ftbench.ml.runtime import Runtime
@@ -111,9 +111,10 @@ def make_trainer(
             peft_config=training.adapter,
         )
     except (TypeError, ValueError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
-            f"recipe {training.recipe.name!r}", f"it or the method is refused ({lines[0]:.200})", "correct that value"
+            f"recipe {training.recipe.name!r}",
+            f"it or the method is refused ({first_line(error)})",
+            "correct that value",
         ) from error
     from transformers.trainer_callback import PrinterCallback
 
