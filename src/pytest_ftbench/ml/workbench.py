@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Suite, UserError
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype, load_tokenizer, load_weights
+from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.latency import strided, time_answers
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.prompts import Renderer, training_examples
@@ -48,7 +49,8 @@ class Workbench:
         self.say = say
         self.fresh_timings = fresh_timings
         self.rows = RowSource(suite.data)
-        self.materials = Materials(suite, runtime, self.rows)
+        self.embedder = Embedder(suite.evaluation.embedder, runtime)
+        self.materials = Materials(suite, runtime, self.rows, self.embedder)
         self._bases: dict[str, BaseModel] = {}
         self._timed: dict[str, dict[str, Any]] = {}
         self._failed: dict[CheckpointKey, str] = {}
@@ -81,6 +83,8 @@ class Workbench:
 
     def measure(self, cell: Cell) -> CellRecord:
         """The record of a cell, made of whatever the store already holds."""
+        # what can't be scored need not be trained for
+        self.embedder.check(get_task(cell.eval_task))
         if self.fresh_timings:
             checkpoint = self.checkpoint(cell.checkpoint_key)
             if cell.id not in self._timed:
@@ -100,7 +104,7 @@ class Workbench:
     def trivial(self, task_name: str) -> dict[str, dict[str, float | None]]:
         """What answerers that read nothing score on a task's test rows."""
         if task_name not in self._trivial:
-            task = get_task(task_name)
+            task = self.embedder.fitted(get_task(task_name))
             rows = self.rows.test(task)
             outputs = task.trivial(rows)
             self._trivial[task_name] = {name: task.score(outputs[name], rows)["scores"] for name in outputs}
@@ -133,6 +137,7 @@ class Workbench:
         write_json(folder / "train.json", facts | {"rows_left_out": left_out, "peak_memory_gib": memory})
 
     def _record(self, cell: Cell, checkpoint: Checkpoint, timed: dict[str, Any]) -> CellRecord:
+        task = get_task(cell.eval_task)
         provenance = {
             "checkpoint": checkpoint.key,
             "base": checkpoint.base.fingerprint,
@@ -144,9 +149,10 @@ class Workbench:
             "device_name": self.runtime.device_name,
             "batch_size": self.suite.evaluation.batch_size,
             "max_new_tokens": self.suite.evaluation.max_new_tokens,
+            **self.embedder.provenance(task),
         }
-        rows = self.rows.test(get_task(cell.eval_task))
-        return assemble(cell, rows, checkpoint.train, self._answers(cell, checkpoint), timed, provenance)
+        rows, answered = self.rows.test(task), self._answers(cell, checkpoint)
+        return assemble(cell, self.embedder.fitted(task), rows, checkpoint.train, answered, timed, provenance)
 
     def _answers(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:
         def build(folder: Path) -> None:
