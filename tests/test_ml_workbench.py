@@ -253,6 +253,7 @@ SUITES = {
         lambda suite: replace(suite, models=(*suite.models, ModelSpec("x", "embedded:nano", methods=("base",)))),
         [],
     ),
+    "embedder of tasks that compare texts": (lambda suite: evaluation(suite, embedder="/nowhere"), []),
     "default spelt out": (lambda suite: method(suite, options={"lora_alpha": 16, "lora_dropout": 0.1}), []),
 }
 

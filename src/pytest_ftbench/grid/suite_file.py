@@ -228,7 +228,7 @@ class _Reader:
 
     def embedder(self, source: str) -> str:
         key, none = "evaluation.embedder", EvaluationSpec.embedder
-        found = source if source == none else self.resolve(key, source)
+        found = source if source in (none, "") else self.resolve(key, source)
         if found != none and "/" not in found:
             raise self.fail(key, f"is {source!r}", f"give {none}, a folder, or a Hub id as in OWNER/NAME")
         return found
