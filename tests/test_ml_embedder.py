@@ -198,7 +198,7 @@ def suite(tmp_path_factory, model_folder):
     )
 
 
-def test_a_cell_is_scored_by_the_suites_embedder_and_says_so(suite, sentences, runtime, tmp_path):
+def test_a_cell_is_scored_by_the_suites_embedder_and_says_so(suite, sentences, runtime, tmp_path, monkeypatch):
     by_words = suite
     by_meaning = replace(suite, evaluation=replace(suite.evaluation, embedder=str(sentences)))
     (cell,) = suite.cells()
@@ -220,11 +220,18 @@ def test_a_cell_is_scored_by_the_suites_embedder_and_says_so(suite, sentences, r
     fitted = Embedder(str(sentences), runtime).fitted(FACTS)
     answers = FACTS.trivial(ROWS)["most_typical_fact"]
     assert trivial == [FACTS.score(answers, ROWS)["scores"], fitted.score(answers, ROWS)["scores"]]
+    # what is complete loads no model again
+    monkeypatch.setattr(Embedder, "_load", None)
+    again = Workbench(by_meaning, Store(tmp_path, print), runtime)
+    assert (again.measure(cell), again.trivial("facts")["most_typical_fact"]) == (meaning, trivial[1])
     assert trivial[0]["cosine"] != trivial[1]["cosine"]
     assert trivial[0]["exact"] == trivial[1]["exact"] == 1 / len(ROWS)
 
 
-def test_where_the_embedder_is_missing_nothing_is_trained_first(suite, runtime, tmp_path):
+@pytest.mark.parametrize("damaged", [False, True], ids=["missing", "broken"])
+def test_where_the_embedder_is_no_good_nothing_is_trained_first(suite, sentences, runtime, tmp_path, damaged):
+    if damaged:
+        (copy_of(sentences, tmp_path, "nowhere") / "model.safetensors").write_text("{")
     trained = replace(
         suite,
         methods=(MethodSpec("nopeft"),),
@@ -232,7 +239,7 @@ def test_where_the_embedder_is_missing_nothing_is_trained_first(suite, runtime, 
         evaluation=replace(suite.evaluation, embedder=str(tmp_path / "nowhere")),
     )
     bench = Workbench(trained, Store(tmp_path / "cache", print), runtime)
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="can't be loaded" if damaged else "is no folder"):
         bench.measure(trained.cells()[0])
     assert not (tmp_path / "cache" / "checkpoints").exists()
 

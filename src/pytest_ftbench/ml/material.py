@@ -16,7 +16,7 @@ from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.store import digest, source_digest
-from pytest_ftbench.tasks import get_task
+from pytest_ftbench.tasks import Task, get_task
 
 _HERE = Path(__file__).parent
 # what every number goes through; rows, hub and embedded count by what they yield, material by the keys it makes
@@ -104,6 +104,11 @@ class Materials:
             "embedder": self.embedder.material(task),
             "code": _RECORD_CODE,
         }
+
+    def trivial(self, task: Task) -> dict[str, Any]:
+        """Of the trivial answerers' scores: the rendered test rows, what scores them, and the machine."""
+        rows, embedder = self.test_rows(task.name), self.embedder.material(task)
+        return {"rows": rows, "embedder": embedder, "code": _RECORD_CODE, **self._machine()}
 
     def train_rows(self, task_name: str) -> str:
         """A digest of a task's training rows as they are rendered."""

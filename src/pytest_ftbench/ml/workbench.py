@@ -1,7 +1,8 @@
 """Runs the cells of a suite: finds or trains the checkpoint, answers, times, scores, and leaves the record.
 
-Everything made on the way is an entry of the store: ``checkpoints``, ``answers``, ``timings``, ``records``. An
-interrupted suite continues where it stopped, and one that is complete loads no model at all.
+Everything made on the way is an entry of the store: ``checkpoints``, ``answers``, ``timings``, ``records``, and an
+embedder's scores of ``trivial`` answerers. An interrupted suite continues where it stopped, and one that is complete
+loads no model at all.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from pytest_ftbench.ml.record import assemble
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
 from pytest_ftbench.store import Store, digest, read_json, write_json
-from pytest_ftbench.tasks import get_task
+from pytest_ftbench.tasks import Task, get_task
 
 if TYPE_CHECKING:
     from pytest_ftbench.ml.generate import Decoder
@@ -85,6 +86,7 @@ class Workbench:
         """The record of a cell, made of whatever the store already holds."""
         # what can't be scored need not be trained for
         self.embedder.check(get_task(cell.eval_task))
+        self.trivial(cell.eval_task)
         if self.fresh_timings:
             checkpoint = self.checkpoint(cell.checkpoint_key)
             if cell.id not in self._timed:
@@ -104,11 +106,22 @@ class Workbench:
     def trivial(self, task_name: str) -> dict[str, dict[str, float | None]]:
         """What answerers that read nothing score on a task's test rows."""
         if task_name not in self._trivial:
-            task = self.embedder.fitted(get_task(task_name))
-            rows = self.rows.test(task)
-            outputs = task.trivial(rows)
-            self._trivial[task_name] = {name: task.score(outputs[name], rows)["scores"] for name in outputs}
+            task = get_task(task_name)
+            if self.embedder.fitted(task) is task:
+                self._trivial[task_name] = self._trivial_scores(task)
+            else:  # kept, so that a suite that is complete loads no embedder either
+                folder = self.store.get(
+                    "trivial",
+                    self.materials.trivial(task),
+                    lambda empty: write_json(empty / "scores.json", self._trivial_scores(self.embedder.fitted(task))),
+                )
+                self._trivial[task_name] = read_json(folder / "scores.json")
         return self._trivial[task_name]
+
+    def _trivial_scores(self, task: Task) -> dict[str, dict[str, float | None]]:
+        rows = self.rows.test(task)
+        outputs = task.trivial(rows)
+        return {name: task.score(outputs[name], rows)["scores"] for name in outputs}
 
     def close(self) -> None:
         """Leave nothing of this suite on the device."""
