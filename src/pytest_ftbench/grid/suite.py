@@ -10,6 +10,8 @@ from pytest_ftbench.grid.errors import UserError
 from pytest_ftbench.grid.recipe import Recipe
 
 REASONING = ("on", "off", "unlocked")
+BAG_OF_WORDS = "bag-of-words"
+"""The embedder that is none: texts are compared by the words they share."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,18 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class EvaluationSpec:
-    """How answers are generated and timed. ``latency_prompts`` are timed one by one (0: none are)."""
+    """How answers are generated, timed and compared.
+
+    ``latency_prompts`` are timed one by one (0: none are). ``embedder`` compares texts where a task's score is a
+    similarity: ``bag-of-words``, or a sentence-transformers model, by its folder or Hub id.
+    """
 
     max_new_tokens: int = 1000
     batch_size: int = 32
     reasoning: str = "unlocked"
     latency_prompts: int = 20
     latency_warmup: int = 2
+    embedder: str = BAG_OF_WORDS
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pytest_ftbench.grid import Cell, CellRecord
 from pytest_ftbench.ml.latency import latency_summary
-from pytest_ftbench.tasks import Row, get_task
+from pytest_ftbench.tasks import Row, Task
 
 _TRAIN_KEYS = (
     "seconds",
@@ -27,15 +27,16 @@ _TRAIN_KEYS = (
 
 def assemble(
     cell: Cell,
+    task: Task,
     rows: list[Row],
     train: dict[str, Any] | None,
     answered: dict[str, Any],
     timed: dict[str, Any],
     provenance: dict[str, Any],
 ) -> CellRecord:
-    """The record of a cell from its test rows, its training's facts (None: untuned), answers and timings."""
+    """The record of a cell from its eval task and test rows, its training (None: untuned), answers and timings."""
     answers = answered["answers"]
-    scored = get_task(cell.eval_task).score([answer["text"] for answer in answers], rows)
+    scored = task.score([answer["text"] for answer in answers], rows)
     tokens = [answer["tokens"] for answer in answers]
     items = [dict(item, tokens=count) for item, count in zip(scored["items"], tokens, strict=True)]
     return CellRecord.of(
