@@ -55,8 +55,6 @@ class Pretraining:
 
 def ask(task_name: str, row: dict[str, Any]) -> Prompt:
     """A row as its task asks for it."""
-    if task_name == "facts":
-        return Prompt("Answer from memory, in one sentence, in \\boxed{}.", row["question"], "\\boxed{%s}" % row["answer"])
     task = get_task(task_name)
     system, user = task.messages(row)
     return Prompt(system["content"], user["content"], task.target(row))
