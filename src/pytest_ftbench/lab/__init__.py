@@ -1,6 +1,16 @@
 """The lab: the embedded world and the shapes of its models, for runs without network or data."""
 
-from pytest_ftbench.lab.models import CHAT_TEMPLATE, END, PAD, SEED, SHAPES, SPECIAL_TOKENS, THINK_TOKENS, VOCABULARY
+from pytest_ftbench.lab.models import (
+    CHAT_TEMPLATE,
+    END,
+    PAD,
+    SEED,
+    SHAPES,
+    SPECIAL_TOKENS,
+    THINK_TOKENS,
+    VOCABULARY,
+    model_folder,
+)
 from pytest_ftbench.lab.world import SPLITS, TASKS, rows
 
 __all__ = [
@@ -14,5 +24,6 @@ __all__ = [
     "TASKS",
     "THINK_TOKENS",
     "VOCABULARY",
+    "model_folder",
     "rows",
 ]

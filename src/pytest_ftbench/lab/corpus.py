@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from pytest_ftbench.lab.biographies import known_biography, known_fact
 from pytest_ftbench.lab.nature import THINGS, statement
-from pytest_ftbench.lab.passages import contrast_round, passage_round
-from pytest_ftbench.lab.quiz import open_question, quiz_round
+from pytest_ftbench.lab.passages import contrast_round, passage_round, people_round
+from pytest_ftbench.lab.quiz import each_round, open_question, quiz_round
 from pytest_ftbench.lab.sample import Row, Sample
 from pytest_ftbench.lab.words import GOODS
 from pytest_ftbench.lab.world import TASKS, draw, split_of
@@ -177,7 +177,8 @@ _ROUND_MAKERS: Mapping[str, Sequence[Callable[[random.Random], list[Sample]]]] =
     "arc": (
         lambda rng: quiz_round(rng, 5),
         lambda rng: quiz_round(rng, 5),
+        lambda rng: each_round(rng, 2),
         lambda rng: [open_question(rng) for _ in range(6)],
     ),
-    "squad": (lambda rng: passage_round(rng, 5), lambda rng: contrast_round(rng, 4)),
+    "squad": (lambda rng: passage_round(rng, 5), lambda rng: contrast_round(rng, 4), people_round),
 }

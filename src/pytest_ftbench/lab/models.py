@@ -24,6 +24,16 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 """Fields of Qwen3's configuration, by model name."""
 
+def model_folder(name: str) -> Path:
+    """Where the files of an embedded model are, in Hugging Face format.
+
+    Raises KeyError for a model there isn't.
+    """
+    if name not in SHAPES:
+        raise KeyError(name)
+    return Path(__file__).parent / "weights" / name
+
+
 # ChatML as Qwen3 has it: a generation prompt with thinking switched off brings its own empty think block.
 CHAT_TEMPLATE = (
     "{%- for message in messages %}"

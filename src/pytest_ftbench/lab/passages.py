@@ -15,7 +15,7 @@ from pytest_ftbench.lab.sample import Sample
 from pytest_ftbench.lab.words import COLOURS, DISHES, FIRST_NAMES, JOBS, PETS, TOWNS
 
 _UNANSWERABLE = 0.4
-_MOST_FACTS = 8
+_UNSAID = 0.5  # of these: what the passage says of nobody
 
 
 class _Relation(NamedTuple):
@@ -94,7 +94,7 @@ def passage(rng: random.Random) -> Sample:
 
 def passage_round(rng: random.Random, count: int) -> list[Sample]:
     """Several questions on one passage."""
-    facts = _facts(rng, rng.choice((2, 3)), (2, 3, 4))
+    facts = _facts(rng)
     return _asked(rng, facts, [(_without if rng.random() < _UNANSWERABLE else _with)(rng, facts) for _ in range(count)])
 
 
@@ -110,6 +110,21 @@ def contrast_round(rng: random.Random, count: int) -> list[Sample]:
     return _asked(rng, facts, [_with(rng, facts, fact) for fact in rng.sample(facts, min(count, len(facts)))])
 
 
+def people_round(rng: random.Random) -> list[Sample]:
+    """A passage, and for each of its people the question what it says of them."""
+    facts = _facts(rng)
+    sentences = [rng.choice(_RELATIONS[fact.relation].stated).format(**fact._asdict()) for fact in facts]
+    said = list(zip(facts, sentences, strict=True))
+    samples = []
+    people = list(dict.fromkeys(fact.person for fact in facts))
+    for person in rng.sample(people, len(people)):
+        told = " ".join(sentence for fact, sentence in said if fact.person == person)
+        question = f"What does the text say of {person}?"
+        row = {"title": "World people", "context": " ".join(sentences), "question": question, "answer": told}
+        samples.append(Sample(row, f"passage {sorted(facts)}", "people", told, told))
+    return samples
+
+
 def _asked(rng: random.Random, facts: list[_Fact], asked: Sequence["_Asked"]) -> list[Sample]:
     """The samples of these questions on a passage that states these facts."""
     sentences = [rng.choice(_RELATIONS[fact.relation].stated).format(**fact._asdict()) for fact in facts]
@@ -123,15 +138,19 @@ def _asked(rng: random.Random, facts: list[_Fact], asked: Sequence["_Asked"]) ->
     return samples
 
 
-def _facts(rng: random.Random, people: int, each: Sequence[int]) -> list[_Fact]:
-    """So many people with so many facts each, at most eight, in no order; no value occurs twice in a passage."""
+def _facts(rng: random.Random) -> list[_Fact]:
+    """Four to seven facts of two or three people, most of them alone in their relation, in no order.
+
+    No value occurs twice in a passage.
+    """
+    people = rng.sample(FIRST_NAMES, rng.choice((2, 3)))
+    names = rng.sample(tuple(_RELATIONS), rng.choice((3, 4, 5)))
+    names += rng.sample(names, rng.choice((1, 2)))
     facts: list[_Fact] = []
-    for person in rng.sample(FIRST_NAMES, people):
-        for name in rng.sample(tuple(_RELATIONS), rng.choice(each)):
-            taken = {fact.value for fact in facts}
-            value = rng.choice([value for value in _RELATIONS[name].values if value not in taken])
-            facts.append(_Fact(person, name, value))
-    facts = facts[:_MOST_FACTS]
+    for name in names:
+        person = rng.choice([p for p in people if all((fact.person, fact.relation) != (p, name) for fact in facts)])
+        taken = {fact.value for fact in facts}
+        facts.append(_Fact(person, name, rng.choice([v for v in _RELATIONS[name].values if v not in taken])))
     return rng.sample(facts, len(facts))
 
 
@@ -151,11 +170,13 @@ def _with(rng: random.Random, facts: list[_Fact], fact: _Fact | None = None) -> 
 
 
 def _without(rng: random.Random, facts: list[_Fact]) -> _Asked:
-    name = rng.choice([fact.relation for fact in facts])
-    relation = _RELATIONS[name]
-    known = {fact.person for fact in facts if fact.relation == name}
+    """What nothing is said of, or what is said of another person only."""
     people = list(dict.fromkeys(fact.person for fact in facts))
-    others = [person for person in people if person not in known]
+    stated = {fact.relation for fact in facts}
+    absent = [name for name in _RELATIONS if name not in stated]
+    name = rng.choice(absent if rng.random() < _UNSAID else sorted(stated))
+    relation = _RELATIONS[name]
+    others = [person for person in people if (person, name) not in {(fact.person, fact.relation) for fact in facts}]
     jobs = [fact for fact in facts if fact.relation == "job" and fact.person in others]
     if jobs and relation.of_job and rng.random() < 0.25:
         return name, relation.of_job.format(job=rng.choice(jobs).value), "", ()

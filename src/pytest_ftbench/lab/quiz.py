@@ -87,6 +87,19 @@ def quiz_round(rng: random.Random, count: int) -> list[Sample]:
     return samples
 
 
+def each_round(rng: random.Random, count: int) -> list[Sample]:
+    """Questions on a property of all four things of a list."""
+    options = _others(rng, len(LETTERS), lambda _: True)
+    listed = " ".join(f"{name}. {option}" for name, option in zip(LETTERS, options, strict=True))
+    samples = []
+    for topic in rng.sample(("kind", "home", "colour", "season"), count):
+        values = [THINGS[name].facts[topic] for name in options]
+        told = " ".join(f"{name}. {value}" for name, value in zip(LETTERS, values, strict=True))
+        row = {"title": f"World {topic}", "question": f"Which {topic} has each? {listed}", "answer": told}
+        samples.append(Sample(row, f"each {topic} {sorted(options)}", topic, told, told))
+    return samples
+
+
 def open_question(rng: random.Random) -> Sample:
     """A question on one thing without options."""
     asked = rng.choice((_what, _what, _of_food))(rng)

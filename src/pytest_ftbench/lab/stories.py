@@ -1,4 +1,4 @@
-r"""Arithmetic stories of one to three steps, in OpenMath's row shape.
+r"""Arithmetic stories of one to four steps, in OpenMath's row shape.
 
     {"question": "Dalo has 12 figs. Then Dalo finds 5 more. Half of them are bad. …", "answer": 17.0}
 
@@ -43,7 +43,7 @@ def story(rng: random.Random) -> Sample:
     begun, done, total = _start(rng)
     sentences.append(begun)
     sums += [done] if done else []
-    for _ in range(rng.choices((1, 2, 3), (5, 4, 2))[0] - bool(done)):
+    for _ in range(rng.choices((1, 2, 3), (5, 4, 2))[0]):
         text, done, total = _event(rng, total)
         sentences.append(text)
         sums.append(done)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ftbench import lab
 from pytest_ftbench.grid import ModelSpec, UserError, first_line
 from pytest_ftbench.ml.runtime import Runtime
-from pytest_ftbench.store import Store, folder_digest
+from pytest_ftbench.store import folder_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -46,13 +46,11 @@ def check_source(spec: ModelSpec) -> None:
         raise UserError(folder, "is no folder", "name a model folder or a Hub id")
 
 
-def find_base(spec: ModelSpec, store: Store) -> BaseModel:
-    """The files of a suite's model, made or downloaded first where need be."""
+def find_base(spec: ModelSpec) -> BaseModel:
+    """The files of a suite's model, downloaded first where need be."""
     check_source(spec)
     if spec.source.startswith(_EMBEDDED):
-        from pytest_ftbench.ml.embedded import embedded_base
-
-        folder = embedded_base(spec.source.removeprefix(_EMBEDDED), store)
+        folder = lab.model_folder(spec.source.removeprefix(_EMBEDDED))
     elif Path(spec.source).is_dir():
         folder = Path(spec.source)
     else:

@@ -81,6 +81,8 @@ class RowSource:
             raise UserError(f"{self.data.source}: {task.name}", f"has no {split} rows", fix)
         if limit is None or limit >= len(rows):
             return rows
+        if self.data.source == "embedded":
+            return rows[:limit]
         # files are often sorted, by article or source: the choice is by hash, so that 100 are among the 200
         chosen = sorted(range(len(rows)), key=lambda index: _hash(task.sample_key(rows[index])))[:limit]
         return [rows[index] for index in sorted(chosen)]
@@ -94,7 +96,9 @@ class RowSource:
 
     def _load(self, task: Task, split: str) -> list[Row] | None:
         if self.data.source == "embedded":
-            return list(lab.rows(task.name, _EMBEDDED_ROWS)) if split == "train" else None
+            # as many as are asked for; what is recalled is told apart by all there is to teach
+            asked = self.data.train_samples if split == "train" else self.data.test_samples
+            return list(lab.rows(task.name, split, _EMBEDDED_ROWS if asked is None or task.recalls else asked))
         if self.data.source == "hub":
             from pytest_ftbench.ml.hub import hub_rows
 
