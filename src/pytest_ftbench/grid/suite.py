@@ -56,13 +56,18 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class EvaluationSpec:
-    """How answers are generated and timed. ``latency_prompts`` are timed one by one (0: none are)."""
+    """How answers are generated and timed. ``latency_prompts`` are timed one by one (0: none are).
+
+    ``epochs``, ascending, are those after which a checkpoint is tested beside its end: its learning curve (empty: none
+    is made).
+    """
 
     max_new_tokens: int = 1000
     batch_size: int = 32
     reasoning: str = "unlocked"
     latency_prompts: int = 20
     latency_warmup: int = 2
+    epochs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,11 @@ class Suite:
     def recipe_for(self, method: str) -> Recipe:
         """The training recipe of one method: the suite's, with the method's own changes."""
         return replace(self.recipe, **self.method(method).recipe)
+
+    def snapshot_epochs(self, method: str) -> tuple[int, ...]:
+        """The epochs whose weights are kept on the way to a method's last one, which is the checkpoint itself."""
+        end = self.recipe_for(method).num_train_epochs
+        return tuple(epoch for epoch in self.evaluation.epochs if epoch < end)
 
     def with_models(self, sources: list[str]) -> "Suite":
         """The suite over other models: each a name the suite has, a folder, or a Hub id.

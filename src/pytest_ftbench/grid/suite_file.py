@@ -34,6 +34,7 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     reasoning = "off"                              # on, off, unlocked (the template's own default)
     latency_prompts = 20
     latency_warmup = 2
+    epochs = [1, 3]                                # also tested after these epochs: learning curves; [] unless said
 """
 
 import re
@@ -67,8 +68,10 @@ def load_suite(path: Path, tasks: Collection[str]) -> Suite:
         value = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(path, f"is not valid TOML ({error})", "correct that line") from None
-    suite = _Reader(path).suite(value, tasks)
+    reader = _Reader(path)
+    suite = reader.suite(value, tasks)
     suite.cells()
+    reader.trained(suite)
     return suite
 
 
@@ -196,9 +199,28 @@ class _Reader(Checks):
         return DataSpec(**rest, hub=hub)
 
     def evaluation(self, table: Mapping[str, Any]) -> EvaluationSpec:
-        self.fields_of("evaluation", EvaluationSpec, table)
+        rest = {key: value for key, value in table.items() if key != "epochs"}
+        self.fields_of("evaluation", EvaluationSpec, rest, also={"epochs"})
         self.choice("evaluation.reasoning", table.get("reasoning", "unlocked"), REASONING)
-        return EvaluationSpec(**table)
+        return EvaluationSpec(**rest, epochs=self.epochs("evaluation.epochs", table.get("epochs", [])))
+
+    def epochs(self, key: str, value: Any) -> tuple[int, ...]:
+        whole = isinstance(value, list) and all(type(epoch) is int and epoch > 0 for epoch in value)
+        if not whole or value != sorted(set(value)):
+            raise self.fail(key, f"is {value!r}", "give ascending whole numbers above 0, as in [3, 10, 30]")
+        return tuple(value)
+
+    def trained(self, suite: Suite) -> None:
+        """Check that every method trains as long as it is to be tested."""
+        last = max(suite.evaluation.epochs, default=0)
+        for method in suite.methods:
+            epochs = suite.recipe_for(method.name).num_train_epochs
+            if METHODS[method.name].trains and last > epochs:
+                raise self.fail(
+                    "evaluation.epochs",
+                    f"names epoch {last}, but {method.name} trains for {epochs:g}",
+                    "name none beyond it, or raise num_train_epochs in the recipe",
+                )
 
     def resolve(self, key: str, source: str, folder: bool = False) -> str:
         """A path beside the suite file as a path from anywhere; what is no folder there stays as it is (a Hub id)."""
