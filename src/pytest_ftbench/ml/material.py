@@ -19,7 +19,7 @@ from pytest_ftbench.tasks import get_task
 
 _HERE = Path(__file__).parent
 # what every number goes through; rows, hub and embedded count by what they yield, material by the keys it makes
-_SHARED = ("adapters", "base", "prompts", "runtime", "workbench")
+_SHARED = ("adapters", "base", "checkpoint", "prompts", "runtime", "snapshots", "workbench")
 
 
 def _code(*names: str, also: Iterable[Path] = ()) -> str:
@@ -47,6 +47,7 @@ class Materials:
             return {"base": base.fingerprint}
         method = self.suite.method(key.method)
         recipe = self.suite.recipe_for(key.method).as_dict()
+        snapshots = self.suite.snapshot_epochs(key.method)
         return {
             "base": base.fingerprint,
             "rows": self.train_rows(key.train_task),
@@ -59,6 +60,8 @@ class Materials:
             "quantization": key.quantization,
             "seed": key.seed,
             "code": _TRAINING_CODE,
+            # they change no weight, but an entry without them can't serve a curve, nor need one with them serve others
+            **({"snapshots": list(snapshots)} if snapshots else {}),
             **self._machine(),
         }
 
@@ -87,7 +90,7 @@ class Materials:
         }
 
     def record(self, cell: Cell, checkpoint: str) -> dict[str, Any]:
-        """Of a record: the timings', what names its cell and its items, and the code that scores."""
+        """Of a record: the timings', what names its cell and its items, its curve, and the code that scores."""
         names = [row.get("id") for row in self.rows.test(get_task(cell.eval_task))]
         recipe = None if cell.is_base else self.suite.recipe_for(cell.method).name
         timings = digest(self.timings(cell, checkpoint))
@@ -96,6 +99,7 @@ class Materials:
             "id": cell.id,
             "data": data,
             "recipe": recipe,
+            "curve": [] if cell.is_base else list(self.suite.evaluation.epochs),
             "items": digest(names),
             "timings": timings,
             "code": _RECORD_CODE,
