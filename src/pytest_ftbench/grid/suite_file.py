@@ -34,7 +34,7 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     reasoning = "off"                              # on, off, unlocked (the template's own default)
     latency_prompts = 20
     latency_warmup = 2
-    epochs = [1, 3]                                # also tested after these epochs: learning curves; [] unless said
+    epochs = []                                    # [3, 10] tests after these epochs as well: learning curves
 """
 
 import re

@@ -60,7 +60,7 @@ class Materials:
             "quantization": key.quantization,
             "seed": key.seed,
             "code": _TRAINING_CODE,
-            # they change no weight, but an entry without them can't serve a curve, nor need one with them serve others
+            # only where there are any: they change no weight, and a checkpoint without a curve needs no other key
             **({"snapshots": list(snapshots)} if snapshots else {}),
             **self._machine(),
         }
