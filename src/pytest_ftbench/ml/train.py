@@ -57,7 +57,7 @@ def train(
         trainer = make_trainer(model, tokenizer, training, runtime, Path(scratch))
         watch = _Watch(say)
         trainer.add_callback(watch.callback())
-        trainable, total = _parameters(trainer.model)
+        sizes = _parameters(trainer.model)
         snapshots = Snapshots(training.snapshots, folder, watch.losses, cached, runtime)
         trainer.add_callback(snapshots.callback())
         outcome = trainer.train()
@@ -72,11 +72,10 @@ def train(
         "steps": outcome.global_step,
         "final_loss": watch.losses[-1],
         "mean_loss": outcome.training_loss,
-        "trainable_params": trainable,
-        "total_params": total,
         "dtype": dtype,
         "losses": watch.losses,
         "points": [*snapshots.points, end],
+        **sizes,
         **_declared(training, runtime),
     }
 
@@ -224,7 +223,10 @@ def _check_weights(model: Any) -> None:
             raise UserError(f"training, {name}", "holds a number that is not finite", "lower the learning rate")
 
 
-def _parameters(model: Any) -> tuple[int, int]:
+def _parameters(model: Any) -> dict[str, int]:
     """How many parameters are trained, and how many there are."""
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    return sum(n for n, trained in counts if trained), sum(n for n, _ in counts)
+    return {
+        "trainable_params": sum(n for n, trained in counts if trained),
+        "total_params": sum(n for n, _ in counts),
+    }
