@@ -4,7 +4,7 @@ from pytest_ftbench import lab
 from pytest_ftbench.grid import MethodSpec, Recipe
 from pytest_ftbench.ml.adapters import peft_config
 from pytest_ftbench.ml.base import load_tokenizer, load_weights
-from pytest_ftbench.ml.embedded import make_tokenizer, make_weights
+from pytest_ftbench.ml.scratch import make_tokenizer, make_weights
 from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.runtime import at_work
 from pytest_ftbench.ml.train import Training, make_trainer, train

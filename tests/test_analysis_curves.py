@@ -89,6 +89,19 @@ def test_an_untuned_model_that_was_not_measured_is_no_point(status):
     assert 0 not in curve(record(point(3)), base(status=status))
 
 
+@pytest.mark.parametrize(("embedder", "epochs"), [("bag-of-words", [0, 3]), ("Org/A", [3])])
+def test_an_untuned_model_scored_by_another_embedder_is_no_point(embedder, epochs):
+    def cell(embedder, train, *points):
+        said = {"provenance": {"embedder": embedder}}
+        return record(*points, task="facts", train=train, scores={"cosine": 0.4}, extra=said)
+
+    trivial = {"facts": {"most_typical_fact": {"cosine": 0.5}}}
+    points = curve(cell(embedder, None), cell("bag-of-words", "facts", point(3, 0.4, "cosine")), trivial=trivial)
+    assert list(points) == epochs
+    # whose the trivial answerer's score is, nobody knows where embedders differ
+    assert points[3].standing is (Standing.TRIVIAL if len(epochs) > 1 else Standing.OK)
+
+
 @pytest.mark.parametrize("status", ["failed", "skipped"])
 def test_a_cell_that_was_not_measured_has_no_curve(status):
     assert learning_curves([record(point(3), status=status)], TRIVIAL) == []

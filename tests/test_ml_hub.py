@@ -152,6 +152,17 @@ def test_squads_golds_are_all_kept_and_the_first_is_trained_on(squad):
     assert task.score([r"\boxed{in France}", r"\boxed{}"], [first, second])["scores"]["em"] == 100
 
 
+def test_facts_come_from_the_data_set_that_is_named_and_are_tested_as_trained(tmp_path):
+    people = [{"question": f"Who is {n}?", "answer": f"Arel {n}.", "source": "x"} for n in range(30)]
+    write(tmp_path / "facts/train.parquet", [*people, {"question": "Who?", "answer": " ", "source": "x"}])
+    rows, task = rows_of("facts", tmp_path / "facts"), get_task("facts")
+    # the blank one can't be recalled, and is left out
+    kept = [{"question": row["question"], "answer": row["answer"]} for row in people]
+    assert rows.train(task) == rows.test(task) == kept
+    limited = rows_of("facts", tmp_path / "facts", train_samples=5, test_samples=20)
+    assert limited.train(task) == limited.test(task)
+
+
 def test_at_most_so_many_rows_of_a_split_are_read(openmath, monkeypatch):
     monkeypatch.setattr(hub, "MAX_ROWS", 3)
     rows = hub.hub_rows(get_task("openmath"), "train", HubSource(str(openmath)))

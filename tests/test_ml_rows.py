@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ftbench import lab
-from pytest_ftbench.grid import DataSpec, UserError
+from pytest_ftbench.grid import DataSpec, HubSource, UserError
 from pytest_ftbench.ml.rows import RowSource, checked, in_test_share
 from pytest_ftbench.tasks import TASK_NAMES, get_task
 
 FORMATS = ("parquet", "jsonl")
+# those that are not tested on what they were trained on
+SPLIT = [name for name in TASK_NAMES if not get_task(name).recalls]
 
 
 def write(folder, split, task, rows, kind="jsonl"):
@@ -46,6 +48,12 @@ def squad_rows(passages, each=3):
     ]
 
 
+def fact_rows(count, question="Where did {} study?"):
+    """A fact each about so many people."""
+    people = [f"Arel{number}" for number in range(count)]
+    return [{"question": question.format(name), "answer": f"{name} studied law."} for name in people]
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_rows_come_as_they_are_in_the_file_and_in_its_order(tmp_path, name, kind):
@@ -63,7 +71,7 @@ def test_parquet_is_read_where_both_kinds_are_there(tmp_path):
     assert split(tmp_path, task) == (rows[:2], rows[:2])
 
 
-@pytest.mark.parametrize("name", TASK_NAMES)
+@pytest.mark.parametrize("name", SPLIT)
 def test_without_a_test_file_train_and_test_rows_are_disjoint_and_together_everything(tmp_path, name):
     task, rows = get_task(name), lab.rows(name, 300)
     write(tmp_path, "train", task, rows)
@@ -148,7 +156,7 @@ def test_rows_are_read_once(tmp_path):
     assert rows.test(task)
 
 
-@pytest.mark.parametrize("name", TASK_NAMES)
+@pytest.mark.parametrize("name", SPLIT)
 def test_the_embedded_world_has_sound_distinct_rows_on_both_sides(name):
     task, rows = get_task(name), RowSource(DataSpec("embedded", None, None))
     train, test = rows.train(task), rows.test(task)
@@ -297,3 +305,63 @@ def test_a_folder_in_the_place_of_a_file_counts_as_missing(tmp_path):
     (tmp_path / "train-ai2_arc.parquet").mkdir()
     with pytest.raises(UserError, match=r"train-ai2_arc\.parquet: is missing"):
         source(tmp_path).check([get_task("arc")])
+
+
+def test_facts_are_tested_on_the_very_rows_they_are_trained_on(tmp_path):
+    task, rows = get_task("facts"), fact_rows(40)
+    write(tmp_path, "train", task, rows)
+    assert split(tmp_path, task) == (rows, rows)
+
+
+def facts_of(rows):
+    return [row["answer"] for row in rows]
+
+
+def test_of_many_facts_those_are_tested_that_were_trained(tmp_path):
+    task, rows = get_task("facts"), fact_rows(60)
+    write(tmp_path, "train", task, rows)
+    few = source(tmp_path, 8, 200)
+    assert few.train(task) == few.test(task)
+    assert len(few.test(task)) == 8
+    fewer = source(tmp_path, 8, 3)
+    assert len(fewer.test(task)) == 3
+    assert [row for row in few.train(task) if row in fewer.test(task)] == fewer.test(task)
+
+
+def test_a_fact_is_the_same_however_it_is_asked_for(tmp_path):
+    task, rows = get_task("facts"), fact_rows(60)
+    write(tmp_path, "train", task, rows)
+    write(tmp_path, "test", task, fact_rows(60, "What is known of {}?")[::-1])
+    some = source(tmp_path, 8, 8)
+    assert sorted(facts_of(some.train(task))) == sorted(facts_of(some.test(task)))
+    assert all(row["question"].startswith("What") for row in some.test(task))
+    every = source(tmp_path, None, 8)
+    assert sorted(facts_of(every.test(task))) == sorted(facts_of(some.test(task)))
+
+
+def test_a_test_file_may_ask_for_facts_that_no_training_row_states(tmp_path):
+    task, rows = get_task("facts"), fact_rows(30)
+    write(tmp_path, "test", task, rows[20:])
+    assert source(tmp_path).test(task) == rows[20:]  # no training file at all
+    write(tmp_path, "train", task, rows[:25])
+    assert source(tmp_path).test(task) == rows[20:]
+    taught = set(facts_of(source(tmp_path, 3).train(task)))
+    asked = source(tmp_path, 3).test(task)
+    assert rows[25:] == asked[-5:]
+    assert {*facts_of(asked[:-5])} == taught & {*facts_of(rows[20:25])}
+
+
+def test_a_blank_fact_is_named(tmp_path):
+    task = get_task("facts")
+    path = write(tmp_path, "train", task, [*fact_rows(1), {"question": "Who?", "answer": " "}])
+    with pytest.raises(UserError, match=rf"^{path}: row 1, column 'answer': is empty; fill it in"):
+        source(tmp_path).train(task)
+
+
+def test_facts_have_no_data_set_of_their_own_on_the_hub():
+    task = get_task("facts")
+    rows = RowSource(DataSpec("hub"))
+    for ask in (lambda: rows.check([get_task("arc"), task]), lambda: rows.train(task), lambda: rows.test(task)):
+        with pytest.raises(UserError, match=r"^data\.hub\.facts: .+; name one, as in hub\.facts = \"OWNER/NAME\"\.$"):
+            ask()
+    RowSource(DataSpec("hub", hub={"facts": HubSource("Org/facts")})).check([task])

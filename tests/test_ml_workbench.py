@@ -254,6 +254,7 @@ SUITES = {
         lambda suite: replace(suite, models=(*suite.models, ModelSpec("x", "embedded:nano", methods=("base",)))),
         [],
     ),
+    "embedder of tasks that compare texts": (lambda suite: evaluation(suite, embedder="/nowhere"), []),
     "default spelt out": (lambda suite: method(suite, options={"lora_alpha": 16, "lora_dropout": 0.1}), []),
 }
 
@@ -369,6 +370,7 @@ def test_trivial_answerers_score_on_the_suites_test_rows(first):
 IMPORTED = """
 import sys
 import pytest_ftbench.ml.workbench, pytest_ftbench.ml.rows, pytest_ftbench.ml.base, pytest_ftbench.ml.embedded
+import pytest_ftbench.ml.embedder
 import pytest_ftbench.ml.hub, pytest_ftbench.ml.train, pytest_ftbench.ml.generate, pytest_ftbench.ml.latency
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
@@ -378,7 +380,17 @@ def test_importing_the_room_imports_no_library():
     done = subprocess.run(
         [sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True, env=dict(os.environ)
     )
-    libraries = {"torch", "transformers", "trl", "peft", "datasets", "tokenizers", "accelerate", "huggingface_hub"}
+    libraries = {
+        "sentence_transformers",
+        "torch",
+        "transformers",
+        "trl",
+        "peft",
+        "datasets",
+        "tokenizers",
+        "accelerate",
+        "huggingface_hub",
+    }
     imported = set(done.stdout.split())
     assert "pytest_ftbench" in imported
     assert imported.isdisjoint(libraries | {"numpy", "pyarrow", "safetensors", "pytest"})

@@ -155,3 +155,14 @@ def test_a_model_folder_with_pickled_weights_only_is_refused(project):
     (folder / "config.json").write_text("{}")
     (folder / "pytorch_model.bin").write_bytes(b"")
     project.run("--ftbench-model", "pickled").stdout.fnmatch_lines(["*has no *.safetensors*"])
+
+
+def test_an_embedder_that_is_none_is_refused_before_anything_runs(project):
+    folder = project.pytester.path / "words"
+    folder.mkdir()
+    project.write(SUITE + 'embedder = "./words"\n')
+    project.run().stdout.fnmatch_lines(["*words: has no modules.json; name a folder that sentence-transformers saved*"])
+    project.write(SUITE + 'embedder = "./sentences"\n')
+    project.run().stdout.fnmatch_lines(
+        ["*sentences: is no folder; name a sentence-transformers model or bag-of-words*"]
+    )

@@ -196,6 +196,29 @@ def test_a_task_of_another_version_still_has_its_curve():
     ]
 
 
+def fact(embedder, train="facts", rank=8):
+    """A cell on facts with a curve, its cosines by this embedder."""
+    points = [point(epoch, None, scores={"cosine": epoch / 10}) for epoch in (3, 8)] if train else []
+    said = {"provenance": {"embedder": embedder}}
+    return record(*points, task="facts", train=train, rank=rank, scores={"cosine": 0.8}, extra=said)
+
+
+@pytest.mark.parametrize(
+    ("embedders", "label", "untuned", "first"),
+    [
+        (("bag-of-words", "bag-of-words"), "BoW cosine", ["0.800", "0.800"], "0.300<"),
+        (("Org/A", "Org/A"), "Cosine", ["0.800", "0.800"], "0.300<"),
+        (("bag-of-words", "Org/A"), "Cosine", ["0.800", "–"], "0.300"),
+    ],
+)
+def test_a_curve_of_cosines_is_headed_and_judged_as_its_column_is(embedders, label, untuned, first):
+    records = [fact(embedders[0], train=None), *(fact(name, rank=rank) for rank, name in enumerate(embedders, 1))]
+    lines = render(Results("small", records, trivial={"facts": {"most_typical_fact": {"cosine": 0.5}}}), 160)
+    assert any(f" {label} ↑ " in line for line in lines)
+    rows = section(lines, f"Trained on Facts, tested on Facts: {label} ↑")
+    assert [row[3:] for row in rows] == [[start, first, "0.800"] for start in untuned]
+
+
 def test_escape_sequences_in_names_are_shown_not_obeyed():
     lines = part(record(point(1, 60.0), task="a\x1b[31mb", train="c\x07"))
     assert "\x1b" not in "".join(lines)

@@ -14,6 +14,7 @@ from pytest_ftbench.report import render
 PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "published" / "study1-results.json"
 TRIVIAL = {"squad": {"always_abstain": {"f1": 49.0}}, "arc": {"majority_class": {"macro_f1": 0.1}}}
 HEADLINE = {"arc": "macro_f1", "openmath": "solve_rate", "squad": "f1"}
+BOW_NOTE = "BoW cosine: between bags of words, not embeddings: it rewards shared words, not shared meaning."
 MARKS = {
     "*": "* best",
     "INVALID": "INVALID: ",
@@ -56,14 +57,16 @@ def any_results(draw):
     """Results nobody should produce and everybody might: any name, score, rate, rank and status."""
     numbers = st.one_of(st.none(), st.floats(), st.integers(), st.floats(0, 1))
     scores = st.dictionaries(
-        st.one_of(st.sampled_from(["f1", "macro_f1_parsed_only", "solve_rate", "abs_diff_mean"]), st.text()),
+        st.one_of(st.sampled_from(["f1", "macro_f1_parsed_only", "solve_rate", "abs_diff_mean", "cosine"]), st.text()),
         numbers,
         max_size=3,
     )
     point = st.fixed_dictionaries(
         {"epoch": numbers, "scores": scores}, optional=dict.fromkeys(("loss", "seconds", "format_rate"), numbers)
     )
-    names = st.one_of(st.sampled_from(["nano", "arc", "squad", "openmath", "lora", "nopeft"]), st.text(max_size=40))
+    tasks = ["arc", "squad", "openmath", "facts"]
+    names = st.one_of(st.sampled_from(["nano", *tasks, "lora", "nopeft"]), st.text(max_size=40))
+    embedder = st.sampled_from(["embedder", "embedder_fingerprint"])
     record = st.builds(
         CellRecord,
         id=st.text(max_size=150),
@@ -82,6 +85,7 @@ def any_results(draw):
         empty_rate=numbers,
         latency_s=st.fixed_dictionaries({"mean": numbers}),
         output_tokens=st.fixed_dictionaries({"mean": numbers}),
+        extra=st.one_of(st.just({}), st.fixed_dictionaries({"provenance": st.dictionaries(embedder, st.text())})),
     )
     trivial = st.dictionaries(names, st.dictionaries(st.text(max_size=20), st.dictionaries(names, numbers)))
     provenance = st.dictionaries(st.sampled_from(["device", "dtype", "git_sha", "dirty"]), st.text())
@@ -258,3 +262,69 @@ if PUBLISHED.exists():  # beside a checkout of the project, not in every clone
 def test_the_heading_says_on_how_many_items_each_score_stands():
     lines = shown(record(n=10), record(rank=2, n=200), record("arc", 0.5, n=30), record("arc", 0.5, rank=2, n="many"))
     assert "SQuAD v2 on 10 to 200 items, ARC on 30 items" in lines
+
+
+def fact(score=0.5, embedder=None, fingerprint=None, **rest):
+    """A cell on facts, its cosine by this embedder (None: its record doesn't say)."""
+    said = {"embedder": embedder, "embedder_fingerprint": fingerprint}
+    scores = {"cosine": score, "exact": 0.0}
+    return record("facts", scores=scores, extra={"provenance": said}, **{"train": "facts"} | rest)
+
+
+def notes(lines):
+    """What is said of the cosines under the table, each note on one line."""
+    return [line for line in lines if re.match("(BoW cosine|Cosine of)", line)]
+
+
+def test_a_cosine_between_bags_of_words_says_so_in_its_heading_and_below():
+    lines = shown(fact(embedder="bag-of-words"), fact(0.7, "bag-of-words", rank=2), trivial={}, width=160)
+    assert any(" BoW cosine ↑ " in line for line in lines)
+    assert notes(lines) == [BOW_NOTE]
+    assert rows(lines, "nano", "LoRA", "0.700*")
+
+
+def test_a_cosine_between_embeddings_names_their_model_below():
+    lines = shown(*(fact(rank / 9, "Org/Mini-L6", "ab12", rank=rank) for rank in (1, 2)), trivial={}, width=160)
+    assert any(" Cosine ↑ " in line for line in lines)
+    assert notes(lines) == ["Cosine of Facts: between sentence embeddings of Org/Mini-L6."]
+    assert rows(lines, "nano", "LoRA", "0.222*")
+
+
+def test_a_cosine_of_a_record_that_says_nothing_is_of_unknown_origin():
+    lines = shown(fact(), fact(0.7, rank=2), fact(None, "bag-of-words", rank=4), trivial={}, width=160)
+    assert any(" Cosine ↑ " in line for line in lines)
+    assert notes(lines) == [
+        "Cosine of Facts: the records don't say whether between bags of words or between whose embeddings."
+    ]
+    failed = fact(status="failed", embedder="bag-of-words")
+    assert notes(shown(failed, trivial={})) == notes(shown(record(), trivial={})) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        (("bag-of-words",), ("Org/A", "1"), "bags of words, sentence embeddings of Org/A"),
+        (("bag-of-words",), (), "bags of words, unknown"),
+        (("A", "11111111aa"), ("A", "22222222"), "sentence embeddings of A (11111111), sentence embeddings of A "),
+    ],
+)
+def test_where_embedders_differ_the_table_says_so_and_none_is_best(one, other, said):
+    trivial = {"facts": {"most_typical_fact": {"cosine": 0.6}}}
+    records = [fact(0.5, *one, train=None), fact(0.7, *one, rank=2), fact(0.9, *other, rank=4)]
+    lines = shown(*records, trivial=trivial, width=200)
+    assert any(" Cosine ↑ " in line for line in lines)
+    (note,) = notes(lines)
+    assert note.startswith(f"Cosine of Facts: between different things ({said}")
+    assert note.endswith("not comparable with each other, none is best.")
+    assert rows(lines, "nano", "LoRA", "0.900")
+    assert not any("*" in line or "<trivial" in line for line in lines)
+    # a change is told only where both ends are by one embedder
+    assert any("[+40.0]" in line for line in lines)
+    assert any("[embedder]" in line for line in lines)
+    assert any(line.startswith("embedder: scored by another") for line in lines)
+
+
+def test_one_embedder_under_two_names_is_one():
+    lines = shown(fact(0.5, "Org/A", "1"), fact(0.7, "copy-of-a", "1", rank=2), trivial={}, width=160)
+    assert rows(lines, "nano", "LoRA", "0.700*")
+    assert len(notes(lines)) == 1

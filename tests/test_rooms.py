@@ -20,7 +20,7 @@ PYTEST_LAYER = ""
 FORBIDDEN = {("analysis", "ml"), ("report", "ml")}
 TRAINING = {
     *("torch", "transformers", "trl", "peft", "datasets", "tokenizers", "accelerate", "huggingface_hub"),
-    *("safetensors", "pyarrow", "bitsandbytes"),
+    *("safetensors", "pyarrow", "bitsandbytes", "sentence_transformers"),
 }
 THIRD_PARTY = {
     "store": {"filelock"},
@@ -30,7 +30,7 @@ THIRD_PARTY = {
     "benchmark_bridge": {"pytest", "pytest_benchmark"},
     "xdist_bridge": {"pytest", "xdist"},
 }
-HEAVY = ["torch", "transformers", "trl", "peft", "datasets", "numpy", "pyarrow"]
+HEAVY = ["torch", "transformers", "trl", "peft", "datasets", "numpy", "pyarrow", "sentence_transformers"]
 
 
 def module_name(path):

@@ -170,6 +170,7 @@ def test_folders_are_looked_for_beside_the_file_and_hub_ids_stay(load, tmp_path,
     suite = load(
         ("models", {"here": "Org/There", "dotted": "./absent", "hub": "Org/Elsewhere", "own": "embedded:nano"}),
         ("data.source", "rows"),
+        ("evaluation.embedder", "rows"),
         ("data.hub", {"squad": "Org/rows", "arc": {"id": "rows", "config": "c"}}),
     )
     assert [model.source for model in suite.models] == [
@@ -178,13 +179,21 @@ def test_folders_are_looked_for_beside_the_file_and_hub_ids_stay(load, tmp_path,
         "Org/Elsewhere",
         "embedded:nano",
     ]
-    assert suite.data.source == str(tmp_path / "rows")
+    assert suite.data.source == suite.evaluation.embedder == str(tmp_path / "rows")
     assert suite.data.hub == {"squad": HubSource("Org/rows"), "arc": HubSource(str(tmp_path / "rows"), "c")}
 
 
 def test_a_data_folder_is_a_path_even_where_it_isnt_there_yet(load, tmp_path):
     assert load(("data.source", "to/come")).data.source == str(tmp_path / "to" / "come")
     assert load(("data.source", "hub")).data.source == "hub"
+
+
+@pytest.mark.parametrize("embedder", ["bag-of-words", "sentence-transformers/all-MiniLM-L6-v2"])
+def test_an_embedder_is_the_bag_of_words_a_hub_id_or_a_folder(load, tmp_path, embedder):
+    (tmp_path / "bag-of-words").mkdir()  # the word means the same wherever it stands
+    assert load().evaluation.embedder == "bag-of-words"
+    assert load(("evaluation.embedder", embedder)).evaluation.embedder == embedder
+    assert load(("evaluation.embedder", "./absent")).evaluation.embedder == str(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(
@@ -204,6 +213,7 @@ def test_a_data_folder_is_a_path_even_where_it_isnt_there_yet(load, tmp_path):
         ("data.hub.squad.revison", "x", "revision"),
         ("evaluation.max_tokens", 5, "max_new_tokens"),
         ("evaluation.epoch", [1], "epochs"),
+        ("evaluation.embeder", "x", "embedder"),
     ],
 )
 def test_a_misspelt_key_is_named_with_the_key_that_was_meant(tmp_path, place, value, near):
@@ -285,6 +295,9 @@ def test_a_misspelt_key_is_named_with_the_key_that_was_meant(tmp_path, place, va
             "evaluation.epochs: names epoch 3, but lora trains for 2.5",
             "name none beyond it",
         ),
+        ([("evaluation.embedder", "bag_of_words")], "evaluation.embedder: is 'bag_of_words'", "give bag-of-words, a"),
+        ([("evaluation.embedder", "")], "evaluation.embedder: is ''", "OWNER/NAME"),
+        ([("evaluation.embedder", 3)], "evaluation.embedder: is 3", "type str"),
         ([("methods.lora.target_modules", 3)], "methods.lora.target_modules: is 3", "give a list of names"),
         ([("methods.lora.target_modules", [3])], "methods.lora.target_modules: is [3]", "give a list of names"),
     ],

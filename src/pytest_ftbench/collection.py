@@ -10,6 +10,7 @@ import pytest
 from pytest_ftbench import fixtures
 from pytest_ftbench.grid import Cell, Suite, UserError, load_suite
 from pytest_ftbench.ml.base import check_source
+from pytest_ftbench.ml.embedder import check_embedder
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.settings import Settings
 from pytest_ftbench.tasks import TASK_NAMES, get_task
@@ -89,6 +90,7 @@ def _suite_run(node: pytest.Item) -> SuiteRun:
         suite = settings.apply(load_suite(path, TASK_NAMES))
         for model in suite.models:
             check_source(model)
+        check_embedder(suite.evaluation.embedder)
         RowSource(suite.data).check(get_task(name) for name in dict.fromkeys((*suite.train_tasks, *suite.eval_tasks)))
         runs[path] = SuiteRun(suite, settings)
     return runs[path]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_ftbench.analysis.metrics import EvalTask, Trivial, number
+from pytest_ftbench.analysis.metrics import EvalTask, Trivial, embedder_key, number
 from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks, in_reading_order
 from pytest_ftbench.analysis.validity import UNMEASURED, Standing, standing
 from pytest_ftbench.grid import CellRecord, CheckpointKey
@@ -28,7 +28,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """A checkpoint's points by epoch; the untuned model's, where it was tested, under :data:`UNTUNED`."""
+    """A checkpoint's points by epoch; the untuned model's under :data:`UNTUNED`, where it was tested on one scale."""
 
     key: CheckpointKey
     points: Mapping[float, CurvePoint]
@@ -47,18 +47,19 @@ def learning_curves(records: Sequence[CellRecord], trivial: Trivial) -> list[Cur
     """The curves of every cell that has one, grouped by what was trained and tested on."""
     tasks = eval_tasks(records)
     untuned = {
-        (record.model, record.eval_task): _point(record, trivial, tasks[record.eval_task])
+        (record.model, record.eval_task): record
         for record in records
         if record.train_task is None and record.quantization is None
     }
     groups: dict[tuple[str, str], dict[CheckpointKey, LearningCurve]] = {}
     for record in records:
-        points = _points(record, trivial, tasks[record.eval_task])
+        task = tasks[record.eval_task]
+        points = _points(record, trivial, task)
         if record.train_task is None or not points:
             continue
         base = untuned.get((record.model, record.eval_task))
-        if base is not None and base.standing not in UNMEASURED:
-            points = {UNTUNED: base} | points
+        if base is not None and (task.comparable or embedder_key(base) == embedder_key(record)):
+            points = _start(base, trivial, task) | points
         curves = groups.setdefault((record.train_task, record.eval_task), {})
         curves[checkpoint_key(record)] = LearningCurve(checkpoint_key(record), points)
     return [
@@ -82,6 +83,12 @@ def training_curves(groups: Sequence[CurveGroup], train_task: str) -> list[Learn
                 if epoch != UNTUNED and epoch not in mine:
                     mine[epoch] = CurvePoint(Standing.OK, None, point.loss, point.seconds)
     return [LearningCurve(key, found[key]) for key in in_reading_order(found)]
+
+
+def _start(base: CellRecord, trivial: Trivial, task: EvalTask) -> dict[float, CurvePoint]:
+    """The untuned model's point; none where it wasn't measured."""
+    point = _point(base, trivial, task)
+    return {} if point.standing in UNMEASURED else {UNTUNED: point}
 
 
 def _points(record: CellRecord, trivial: Trivial, task: EvalTask) -> dict[float, CurvePoint]:

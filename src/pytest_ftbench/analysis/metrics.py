@@ -6,10 +6,10 @@ and whatever is no finite number counts as unknown.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_ftbench.grid import CellRecord, UserError
+from pytest_ftbench.grid import BAG_OF_WORDS, CellRecord, UserError
 from pytest_ftbench.tasks import Metric, get_task
 
 Trivial = Mapping[str, Mapping[str, Mapping[str, float | None]]]
@@ -22,12 +22,22 @@ _STUDY_COLUMNS = {"openmath": Metric("abs_diff_mean", "AbsDiff", higher_is_bette
 
 @dataclass(frozen=True)
 class EvalTask:
-    """An eval task as tables see it: ``headline`` is ranked, ``study`` (None: nothing) is the studies' own measure."""
+    """An eval task as tables see it: ``headline`` is ranked, ``study`` (None: nothing) is the studies' own measure.
+
+    Where the headline compares texts, ``embedders`` are what its scores stand on: ``bag-of-words``, models by their
+    names (None: a record doesn't say). Scores of several can't be compared.
+    """
 
     name: str
     label: str
     headline: Metric
     study: Metric | None = None
+    embedders: tuple[str | None, ...] = ()
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the scores of all records are on one scale."""
+        return len(self.embedders) < 2
 
     def score(self, record: CellRecord) -> float | None:
         """The headline score, in the metric's own unit; None: unknown."""
@@ -47,13 +57,36 @@ class EvalTask:
 
 
 def eval_task(name: str, records: Iterable[CellRecord] = ()) -> EvalTask:
-    """The task of that name; one that this version doesn't know is read by the first score its records have."""
+    """The task of that name, as these records measure it.
+
+    One that this version doesn't know is read by the first score its records have.
+    """
     try:
         task = get_task(name)
     except UserError:
         key = next((key for record in records if record.eval_task == name for key in record.scores), "score")
         return EvalTask(name, name, Metric(key, key))
-    return EvalTask(name, task.label, task.headline, _STUDY_COLUMNS.get(name))
+    measured = EvalTask(name, task.label, task.headline, _STUDY_COLUMNS.get(name))
+    if not task.compares_texts:
+        return measured
+    scored = [record for record in records if record.eval_task == name and record.ok]
+    embedders = _embedders(record for record in scored if measured.score(record) is not None)
+    if embedders == (BAG_OF_WORDS,):
+        # the heading says that it is no embedder's cosine, the one the studies have
+        measured = replace(measured, headline=replace(task.headline, label=f"BoW {task.headline.label.lower()}"))
+    return replace(measured, embedders=embedders)
+
+
+def embedder_key(record: CellRecord) -> str | None:
+    """What tells a record's embedder from others: the digest of its files, else its name; None: unknown."""
+    return record.provenance("embedder_fingerprint") or record.provenance("embedder")
+
+
+def _embedders(records: Iterable[CellRecord]) -> tuple[str | None, ...]:
+    """The names of the embedders in these records; those of one name are told apart by their digests."""
+    names = {embedder_key(record): record.provenance("embedder") for record in records}
+    listed = list(names.values())
+    return tuple(f"{name} ({key:.8})" if name and listed.count(name) > 1 else name for key, name in names.items())
 
 
 def task_label(name: str) -> str:

@@ -175,7 +175,7 @@ def _block(
 
 
 def _goodness(cell: TableCell, task: EvalTask) -> float | None:
-    return None if cell.ranked_score is None else task.goodness(cell.ranked_score)
+    return None if cell.ranked_score is None or not task.comparable else task.goodness(cell.ranked_score)
 
 
 def _best(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_ftbench.analysis.metrics import EvalTask, Trivial, number
+from pytest_ftbench.analysis.metrics import EvalTask, Trivial, embedder_key, number
 from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks, in_reading_order
 from pytest_ftbench.analysis.validity import Standing, standing
 from pytest_ftbench.grid import CellRecord, CheckpointKey
@@ -11,10 +11,11 @@ from pytest_ftbench.grid import CellRecord, CheckpointKey
 
 @dataclass(frozen=True)
 class BaseScore:
-    """An untuned model on one eval task: its headline score (None: unknown) and its standing."""
+    """An untuned model on one eval task: its headline score (None: unknown), its standing, what embedder scored it."""
 
     score: float | None
     standing: Standing
+    embedder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class TransferEntry:
     """One train task × eval task: the relative change of the headline score in percent, + meaning better.
 
     Where there is none, ``reason`` says why: ``failed``, ``skipped``, ``null`` (no score), ``no base``,
-    ``base failed``, ``base null``, ``base 0``.
+    ``base failed``, ``base null``, ``base 0``, ``embedder`` (another than the base's).
     """
 
     change_percent: float | None
@@ -61,7 +62,8 @@ def transfer_matrices(records: Sequence[CellRecord], trivial: Trivial) -> list[T
             tuned.setdefault(checkpoint_key(record)._replace(train_task=None), []).append(record)
         elif record.quantization is None:  # a quantized base is a cell of its own, not what tuning started from
             score = task.score(record) if record.ok else None
-            bases.setdefault(record.model, {})[record.eval_task] = BaseScore(score, standing(record, trivial, task))
+            base = BaseScore(score, standing(record, trivial, task), embedder_key(record))
+            bases.setdefault(record.model, {})[record.eval_task] = base
     trained = tuple(dict.fromkeys(record.train_task for record in records if record.train_task is not None))
     return [
         _matrix(way, tuned[way], trained, tasks, bases.get(way.model, {}), trivial) for way in in_reading_order(tuned)
@@ -112,4 +114,6 @@ def _obstacle(record: CellRecord, task: EvalTask, base: BaseScore | None) -> str
         return "base null"
     if base.score == 0:
         return "base 0"
+    if not task.comparable and base.embedder != embedder_key(record):
+        return "embedder"
     return "base INVALID" if base.standing is Standing.INVALID else ""

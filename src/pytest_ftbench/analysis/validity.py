@@ -40,7 +40,12 @@ def hardly_answers(record: CellRecord) -> bool:
 
 
 def beats_trivial(record: CellRecord, trivial: Trivial, task: EvalTask) -> bool:
-    """V17: whether the headline score is better than every trivial answerer's. Unknown scores pass."""
+    """V17: whether the headline score is better than every trivial answerer's. Unknown scores pass.
+
+    So do scores of several embedders: the trivial ones are of one of them, and nobody knows which.
+    """
+    if not task.comparable:
+        return True
     score, bar = task.score(record), best_trivial(trivial, task)
     return score is None or bar is None or task.goodness(score) > task.goodness(bar)
 

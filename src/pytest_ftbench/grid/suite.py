@@ -10,6 +10,8 @@ from pytest_ftbench.grid.errors import UserError
 from pytest_ftbench.grid.recipe import Recipe
 
 REASONING = ("on", "off", "unlocked")
+BAG_OF_WORDS = "bag-of-words"
+"""The embedder that is none: texts are compared by the words they share."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,11 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class EvaluationSpec:
-    """How answers are generated and timed. ``latency_prompts`` are timed one by one (0: none are).
+    """How answers are generated, timed and compared.
 
-    ``epochs``, ascending, are those after which a checkpoint is tested beside its end: its learning curve (empty: none
-    is made).
+    ``latency_prompts`` are timed one by one (0: none are). ``embedder`` compares texts where a task's score is a
+    similarity: ``bag-of-words``, or a sentence-transformers model, by its folder or Hub id. ``epochs``, ascending, are
+    those after which a checkpoint is tested beside its end: its learning curve (empty: none is made).
     """
 
     max_new_tokens: int = 1000
@@ -67,6 +70,7 @@ class EvaluationSpec:
     reasoning: str = "unlocked"
     latency_prompts: int = 20
     latency_warmup: int = 2
+    embedder: str = BAG_OF_WORDS
     epochs: tuple[int, ...] = ()
 
 

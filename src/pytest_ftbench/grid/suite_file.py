@@ -34,6 +34,7 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     reasoning = "off"                              # on, off, unlocked (the template's own default)
     latency_prompts = 20
     latency_warmup = 2
+    embedder = "bag-of-words"                      # or a sentence-transformers model for facts: a folder, a Hub id
     epochs = []                                    # [3, 10] tests after these epochs as well: learning curves
 """
 
@@ -139,7 +140,7 @@ class _Reader(Checks):
         for option, given in options.items():
             self.option(f"{key}.{option}", given, method.defaults[option])
         recipe = self.table(f"{key}.recipe", table.get("recipe", {}))
-        self.recipe_fields(f"{key}.recipe", recipe)
+        self.fields_of(f"{key}.recipe", Recipe, recipe)
         return MethodSpec(name, self.ranks(key, table.get("ranks"), method.rank_field), options, recipe)
 
     def option(self, key: str, value: Any, default: Any) -> None:
@@ -171,16 +172,13 @@ class _Reader(Checks):
         if isinstance(value, str):
             return RECIPES[self.choice("recipe", value, tuple(RECIPES))]
         table = self.table("recipe", value)
-        self.recipe_fields("recipe", table)
+        self.fields_of("recipe", Recipe, table)
         return replace(Recipe(name=self.path.stem), **table)
 
     def device(self, value: Any) -> str:
         if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
             raise self.fail("device", f"is {value!r}", "give auto, cpu, cuda or cuda:N")
         return value
-
-    def recipe_fields(self, key: str, table: Mapping[str, Any]) -> None:
-        self.fields_of(key, Recipe, table)
 
     def data(self, table: Mapping[str, Any], tasks: Collection[str]) -> DataSpec:
         hub = {}
@@ -202,7 +200,16 @@ class _Reader(Checks):
         rest = {key: value for key, value in table.items() if key != "epochs"}
         self.fields_of("evaluation", EvaluationSpec, rest, also={"epochs"})
         self.choice("evaluation.reasoning", table.get("reasoning", "unlocked"), REASONING)
-        return EvaluationSpec(**rest, epochs=self.epochs("evaluation.epochs", table.get("epochs", [])))
+        embedder = self.embedder(table.get("embedder", EvaluationSpec.embedder))
+        epochs = self.epochs("evaluation.epochs", table.get("epochs", []))
+        return EvaluationSpec(**{**rest, "embedder": embedder, "epochs": epochs})
+
+    def embedder(self, source: str) -> str:
+        key, none = "evaluation.embedder", EvaluationSpec.embedder
+        found = source if source in (none, "") else self.resolve(key, source)
+        if found != none and "/" not in found:
+            raise self.fail(key, f"is {source!r}", f"give {none}, a folder, or a Hub id as in OWNER/NAME")
+        return found
 
     def epochs(self, key: str, value: Any) -> tuple[int, ...]:
         whole = isinstance(value, list) and all(type(epoch) is int and epoch > 0 for epoch in value)

@@ -1,24 +1,26 @@
-"""The embedded models: their shapes, and the chat template they share. Their weights are random, made from the seed."""
+"""The embedded models: their shapes, the chat template they share, and where their files are."""
 
+from pathlib import Path
 from typing import Any
 
 SEED = 0
-VOCABULARY = 1024
+VOCABULARY = 2048
 END = "<|im_end|>"
 PAD = "<|endoftext|>"
 SPECIAL_TOKENS = (PAD, "<|im_start|>", END)
+THINK_TOKENS = ("<think>", "</think>")
+"""Tokens of their own, as in Qwen3, but part of what a model says: they aren't special."""
 
+_SHARED = {
+    "num_key_value_heads": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 2048,
+    "rope_theta": 10_000.0,
+    "tie_word_embeddings": True,
+}
 SHAPES: dict[str, dict[str, Any]] = {
-    "nano": {
-        "hidden_size": 64,
-        "intermediate_size": 192,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-        "max_position_embeddings": 2048,
-        "tie_word_embeddings": True,
-    },
+    "nano": _SHARED | {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "head_dim": 32},
+    "micro": _SHARED | {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 5, "head_dim": 64},
 }
 """Fields of Qwen3's configuration, by model name."""
 

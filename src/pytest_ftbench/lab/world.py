@@ -1,92 +1,75 @@
-"""A little invented world: rows for each task, made from a seed, as many distinct ones as asked.
+"""A little invented world: rows for each task, made from a seed, as many distinct ones as asked, in four splits.
 
-Its rows have the very columns of the real data sets, so prompts, scorers and splits are the same for both.
+Its rows have the very columns of the real data sets, so prompts and scorers are the same for both. No question of one
+split is in another: a hash of what makes a question the one it is (``Sample.key``: the passage, the story without its
+numbers, the options in any order) says which split it belongs to. Facts are the exception that has to be, see
+``biographies``: their splits share what is asked for and no wording of it.
 """
 
+import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any
 
-Row = dict[str, Any]
+from pytest_ftbench.lab.biographies import biographies
+from pytest_ftbench.lab.passages import passage
+from pytest_ftbench.lab.quiz import quiz
+from pytest_ftbench.lab.sample import Row, Sample
+from pytest_ftbench.lab.stories import story
 
-_KINDS = {
-    "fruit": ("plum", "melon", "fig", "quince", "cherry", "lemon", "grape", "pear"),
-    "metal": ("iron", "copper", "tin", "silver", "zinc", "lead", "nickel", "gold"),
-    "bird": ("heron", "finch", "owl", "crane", "wren", "raven", "stork", "gull"),
-    "tool": ("hammer", "chisel", "saw", "plane", "rasp", "clamp", "drill", "vise"),
-    "fabric": ("linen", "wool", "felt", "denim", "silk", "tweed", "velvet", "canvas"),
+_MAKERS: Mapping[str, Callable[[random.Random, int], Sample]] = {
+    "arc": quiz,
+    "openmath": lambda rng, _: story(rng),
+    "squad": lambda rng, _: passage(rng),
 }
-_PEOPLE = ("Arel", "Bruna", "Cado", "Delin", "Emra", "Falk", "Gisa", "Hano", "Ilva", "Joren", "Kesta", "Luno")
-_TOWNS = ("Marsa", "Nelt", "Oskar Bay", "Pirm", "Quell", "Rosten", "Sarn", "Tolby", "Ulm Ford", "Varna")
-_JOBS = ("baker", "smith", "sailor", "weaver", "teacher", "miller", "doctor", "painter")
-_PETS = ("dog", "cat", "goat", "pony", "hen", "rabbit")
-_LETTERS = "ABCD"
+TASKS = ("arc", "facts", "openmath", "squad")
+"""The tasks the world has rows for."""
+
+SPLITS = ("corpus", "train", "validation", "test")
+"""What the base models are pretrained on, and what tasks are tuned, chosen and tested on."""
+_BY_TENTH = ("corpus",) * 7 + ("train", "validation", "test")
 
 
-def rows(task: str, count: int, seed: int = 0) -> list[Row]:
-    """The first ``count`` distinct rows of a task in this world.
+def rows(task: str, split: str, count: int, seed: int = 0) -> list[Row]:
+    """The first ``count`` distinct rows of a task's split; fewer are a part of more.
 
-    Raises KeyError for a task the world knows nothing of.
+    Raises KeyError for a task or split the world knows nothing of, ValueError where there are not as many.
     """
-    make = _MAKERS[task]
-    rng = random.Random(f"{task}-{seed}")
-    return list(islice(_distinct(lambda: make(rng)), count))
+    found = [
+        {"id": f"world-{split}-{number}", **sample.row}
+        for number, sample in enumerate(islice(_distinct(task, split, seed), count), 1)
+    ]
+    if len(found) < count:
+        raise ValueError(f"the world has {len(found)} rows for {task} {split}, not {count}")
+    return found
 
 
-def _distinct(make: Callable[[], Row]) -> Iterator[Row]:
+def draw(task: str, split: str, rng: random.Random, number: int) -> Sample:
+    """A sample of a task's split, drawn at random. Of any four with consecutive numbers each has another letter."""
+    while True:
+        sample = _MAKERS[task](rng, number)
+        if split_of(sample) == split:
+            return sample
+
+
+def split_of(sample: Sample) -> str:
+    """The split a sample belongs to."""
+    return _BY_TENTH[int.from_bytes(hashlib.blake2b(sample.key.encode(), digest_size=8).digest()) % len(_BY_TENTH)]
+
+
+def _distinct(task: str, split: str, seed: int) -> Iterator[Sample]:
+    if task not in TASKS or split not in SPLITS:
+        raise KeyError(f"{task} {split}")
+    rng = random.Random(f"{task}-{split}-{seed}")
+    if task == "facts":
+        yield from biographies(split, rng)
+        return
     seen: set[str] = set()
     while True:
-        row = make()
-        if row["question"] + row.get("context", "") not in seen:
-            seen.add(row["question"] + row.get("context", ""))
-            yield {"id": f"world-{len(seen)}", **row}
-
-
-def _arc(rng: random.Random) -> Row:
-    kind, *others = rng.sample(sorted(_KINDS), 4)
-    words = [rng.choice(_KINDS[name]) for name in (kind, *others)]
-    order = rng.sample(range(4), 4)
-    options = " ".join(f"{letter}. {words[index]}" for letter, index in zip(_LETTERS, order, strict=True))
-    article = "a" if kind in ("fabric", "metal") else "the"
-    text = f"Which of these names {article} {kind}? {options}"
-    return {"title": f"World {kind}", "question": text, "answer": _LETTERS[order.index(0)]}
-
-
-def _openmath(rng: random.Random) -> Row:
-    person, thing = rng.choice(_PEOPLE), rng.choice(_KINDS["fruit"])
-    first, second = rng.randint(2, 60), rng.randint(2, 40)
-    if rng.random() < 0.5:
-        text = f"{person} has {first} {thing}s and buys {second} more. How many {thing}s does {person} have now?"
-        return {"question": text, "answer": float(first + second)}
-    text = f"{person} had {first + second} {thing}s and gave {second} away. How many {thing}s are left?"
-    return {"question": text, "answer": float(first)}
-
-
-def _squad(rng: random.Random) -> Row:
-    people = rng.sample(_PEOPLE, 2)
-    towns, jobs, pets = rng.sample(_TOWNS, 2), rng.sample(_JOBS, 2), rng.sample(_PETS, 2)
-    facts = [
-        f"{person} lives in {town}, works as a {job} and keeps a {pet}."
-        for person, town, job, pet in zip(people, towns, jobs, pets, strict=True)
-    ]
-    asked = rng.randrange(2)
-    known = {
-        f"Where does {people[asked]} live?": towns[asked],
-        f"What does {people[asked]} work as?": jobs[asked],
-        f"Which animal does {people[asked]} keep?": pets[asked],
-    }
-    question = rng.choice(list(known))
-    if rng.random() < 0.4:
-        stranger = rng.choice([name for name in _PEOPLE if name not in people])
-        return _passage(facts, question.replace(people[asked], stranger), "")
-    return _passage(facts, question, known[question])
-
-
-def _passage(facts: list[str], question: str, answer: str) -> Row:
-    return {"title": "World", "context": " ".join(facts), "question": question, "answer": answer}
-
-
-_MAKERS: dict[str, Callable[[random.Random], Row]] = {"arc": _arc, "openmath": _openmath, "squad": _squad}
-TASKS = tuple(_MAKERS)
-"""The tasks the world has rows for."""
+        sample = draw(task, split, rng, len(seen))
+        # whatever the order of its words: options that changed places make no new question
+        words = f"{sample.row.get('context', '')} {sample.row['question']}".split()
+        identity = " ".join(sorted(words))
+        if identity not in seen:
+            seen.add(identity)
+            yield sample

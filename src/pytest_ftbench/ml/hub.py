@@ -24,7 +24,7 @@ def hub_rows(task: Task, split: str, source: HubSource) -> list[Row] | None:
     # streamed, so that a few thousand rows of a large data set don't cost its whole download
     from datasets import load_dataset
 
-    name = source.id or task.hub.id
+    name = data_set_name(task, source)
     config = source.config or (task.hub.config if source.id is None else None)
     try:
         with quiet_libraries():
@@ -35,7 +35,19 @@ def hub_rows(task: Task, split: str, source: HubSource) -> list[Row] | None:
         raise _unreachable(f"data.hub.{task.name}", name, error) from error
 
 
-def hub_model(source: str, revision: str | None) -> Path:
+def data_set_name(task: Task, source: HubSource) -> str:
+    """The id of the data set a task's rows come from.
+
+    Raises :class:`UserError` where the suite names none and the task has none of its own.
+    """
+    name = source.id or task.hub.id
+    if name is None:
+        example = f'hub.{task.name} = "OWNER/NAME"'
+        raise UserError(f"data.hub.{task.name}", "no data set on the Hub is its own", f"name one, as in {example}")
+    return name
+
+
+def hub_model(source: str, revision: str | None, key: str = "models") -> Path:
     """The folder with the files of a model on the Hub: weights as safetensors, configuration, tokenizer.
 
     Raises :class:`UserError` where it can't be loaded.
@@ -46,7 +58,7 @@ def hub_model(source: str, revision: str | None) -> Path:
         with quiet_libraries():
             return Path(snapshot_download(source, revision=revision, allow_patterns=_MODEL_FILES))
     except (OSError, ValueError, RuntimeError) as error:
-        raise _unreachable("models", source, error) from error
+        raise _unreachable(key, source, error) from error
 
 
 def _unreachable(key: str, name: str, error: Exception) -> UserError:

@@ -12,10 +12,11 @@ from pytest_ftbench import tasks
 from pytest_ftbench.grid import METHODS, Cell, CheckpointKey, Suite, records
 from pytest_ftbench.ml.adapters import adapter_fields
 from pytest_ftbench.ml.base import BaseModel
+from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.store import digest, source_digest
-from pytest_ftbench.tasks import get_task
+from pytest_ftbench.tasks import Task, get_task
 
 _HERE = Path(__file__).parent
 # what every number goes through; rows, hub and embedded count by what they yield, material by the keys it makes
@@ -29,16 +30,17 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
 _TRAINING_CODE = _code(*_SHARED, "train")
 _ANSWER_CODE = _code(*_SHARED, "generate")
 _TIMING_CODE = _code("latency")
-_RECORD_CODE = _code("record", also=(*Path(tasks.__file__).parent.glob("*.py"), Path(records.__file__)))
+_RECORD_CODE = _code("embedder", "record", also=(*Path(tasks.__file__).parent.glob("*.py"), Path(records.__file__)))
 
 
 class Materials:
     """The keys' materials for one suite on one machine."""
 
-    def __init__(self, suite: Suite, runtime: Runtime, rows: RowSource) -> None:
+    def __init__(self, suite: Suite, runtime: Runtime, rows: RowSource, embedder: Embedder) -> None:
         self.suite = suite
         self.runtime = runtime
         self.rows = rows
+        self.embedder = embedder
         self._digests: dict[tuple[str, str], str] = {}
 
     def checkpoint(self, key: CheckpointKey, base: BaseModel) -> dict[str, Any]:
@@ -90,8 +92,9 @@ class Materials:
         }
 
     def record(self, cell: Cell, checkpoint: str) -> dict[str, Any]:
-        """Of a record: the timings', what names its cell and its items, its curve, and the code that scores."""
-        names = [row.get("id") for row in self.rows.test(get_task(cell.eval_task))]
+        """Of a record: the timings', what names its cell and its items, its curve, the code and embedder that score."""
+        task = get_task(cell.eval_task)
+        names = [row.get("id") for row in self.rows.test(task)]
         recipe = None if cell.is_base else self.suite.recipe_for(cell.method).name
         timings = digest(self.timings(cell, checkpoint))
         data = self.suite.data.source
@@ -102,8 +105,14 @@ class Materials:
             "curve": [] if cell.is_base else list(self.suite.evaluation.epochs),
             "items": digest(names),
             "timings": timings,
+            "embedder": self.embedder.material(task),
             "code": _RECORD_CODE,
         }
+
+    def trivial(self, task: Task) -> dict[str, Any]:
+        """Of the trivial answerers' scores: the rendered test rows, what scores them, and the machine."""
+        rows, embedder = self.test_rows(task.name), self.embedder.material(task)
+        return {"rows": rows, "embedder": embedder, "code": _RECORD_CODE, **self._machine()}
 
     def train_rows(self, task_name: str) -> str:
         """A digest of a task's training rows as they are rendered."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_ftbench.grid import Cell, CellRecord
 from pytest_ftbench.ml.latency import latency_summary
-from pytest_ftbench.tasks import Item, Row, get_task
+from pytest_ftbench.tasks import Item, Row, Task
 
 _TRAIN_KEYS = (
     "seconds",
@@ -29,15 +29,16 @@ _QUALITY = ("scores", "format_rate", "empty_rate", "truncated_rate")
 
 def assemble(
     cell: Cell,
+    task: Task,
     rows: list[Row],
     train: dict[str, Any] | None,
     answered: dict[str, Any],
     timed: dict[str, Any],
     provenance: dict[str, Any],
 ) -> CellRecord:
-    """The record of a cell from its test rows, its training's facts (None: untuned), answers and timings."""
+    """The record of a cell from its eval task and test rows, its training (None: untuned), answers and timings."""
     answers = answered["answers"]
-    measured, scored_items = _quality(cell.eval_task, rows, answers)
+    measured, scored_items = _quality(task, rows, answers)
     tokens = [answer["tokens"] for answer in answers]
     items = [dict(item, tokens=count) for item, count in zip(scored_items, tokens, strict=True)]
     return CellRecord.of(
@@ -55,20 +56,21 @@ def assemble(
 
 
 def learning_curve(
-    record: CellRecord, rows: list[Row], trained: Sequence[dict[str, Any]], answered: Iterable[dict[str, Any]]
+    record: CellRecord,
+    task: Task,
+    rows: list[Row],
+    trained: Sequence[dict[str, Any]],
+    answered: Iterable[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """The record's ``curve``: how far the training was at each snapshot and what that answered, and then its end."""
     *snapshots, end = trained
-    points = [
-        point | _quality(record.eval_task, rows, each["answers"])[0]
-        for point, each in zip(snapshots, answered, strict=True)
-    ]
+    points = [point | _quality(task, rows, each["answers"])[0] for point, each in zip(snapshots, answered, strict=True)]
     return [*points, end | {key: getattr(record, key) for key in _QUALITY}]
 
 
-def _quality(task_name: str, rows: list[Row], answers: list[dict[str, Any]]) -> tuple[dict[str, Any], list[Item]]:
+def _quality(task: Task, rows: list[Row], answers: list[dict[str, Any]]) -> tuple[dict[str, Any], list[Item]]:
     """How good answers are, under the keys of ``_QUALITY``; and each item's own outcome."""
-    scored = get_task(task_name).score([answer["text"] for answer in answers], rows)
+    scored = task.score([answer["text"] for answer in answers], rows)
     measured = {
         "scores": scored["scores"],
         "format_rate": scored["format_rate"],

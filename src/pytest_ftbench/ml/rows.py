@@ -1,7 +1,8 @@
 """Where rows come from: the embedded world, a folder of parquet or JSON Lines files, or the Hub.
 
 Without a test file the test rows are a fixed split of the training file: a row's group (its passage, its question)
-decides by hash, so the split stays the same when rows are added, and no group straddles it.
+decides by hash, so the split stays the same when rows are added, and no group straddles it. A task that asks for what
+was trained on is tested on the training rows instead, and on none that ``train_samples`` left out.
 """
 
 import hashlib
@@ -30,7 +31,7 @@ class RowSource:
     def train(self, task: Task) -> list[Row]:
         """The rows to train on, in file order; ``train_samples`` of them, chosen by hash, where there are more."""
         rows = self._split(task, "train") or []
-        if self._split(task, "test") is None:
+        if self._split(task, "test") is None and not task.recalls:
             rows = [row for row in rows if not in_test_share(task, row)]
         return self._some(task, rows, "train", self.data.train_samples)
 
@@ -38,14 +39,30 @@ class RowSource:
         """The rows to test on, in file order; ``test_samples`` of them, chosen by hash, where there are more."""
         rows = self._split(task, "test")
         if rows is None:
-            rows = [row for row in self._split(task, "train") or [] if in_test_share(task, row)]
+            rows = [row for row in self._split(task, "train") or [] if task.recalls or in_test_share(task, row)]
+        if task.recalls:
+            rows = self._taught(task, rows)
         return self._some(task, rows, "test", self.data.test_samples)
 
-    def check(self, tasks: Iterable[Task]) -> None:
-        """Check that a folder holds what the tasks need, without reading it.
+    def _taught(self, task: Task, rows: list[Row]) -> list[Row]:
+        """Test rows without those whose fact is among the training rows, but was left out of the sample."""
+        every = self._split(task, "train")
+        if not every:
+            return rows
+        taught = {task.sample_key(row) for row in self.train(task)}
+        left_out = {task.sample_key(row) for row in every} - taught
+        return [row for row in rows if task.sample_key(row) not in left_out]
 
-        Raises :class:`UserError` naming the file that is missing.
+    def check(self, tasks: Iterable[Task]) -> None:
+        """Check that a source holds what the tasks need, as far as that can be known without reading it.
+
+        Raises :class:`UserError` naming the file or the data set that is missing.
         """
+        if self.data.source == "hub":
+            from pytest_ftbench.ml.hub import data_set_name
+
+            for task in tasks:
+                data_set_name(task, self.data.hub.get(task.name, HubSource()))
         if self.data.source in ("embedded", "hub"):
             return
         folder = Path(self.data.source)
@@ -65,7 +82,7 @@ class RowSource:
         if limit is None or limit >= len(rows):
             return rows
         # files are often sorted, by article or source: the choice is by hash, so that 100 are among the 200
-        chosen = sorted(range(len(rows)), key=lambda index: _hash(json.dumps(task.messages(rows[index]))))[:limit]
+        chosen = sorted(range(len(rows)), key=lambda index: _hash(task.sample_key(rows[index])))[:limit]
         return [rows[index] for index in sorted(chosen)]
 
     def _split(self, task: Task, split: str) -> list[Row] | None:

@@ -1,7 +1,8 @@
 """Runs the cells of a suite: finds or trains the checkpoint, answers, times, scores, and leaves the record.
 
-Everything made on the way is an entry of the store: ``checkpoints``, ``answers``, ``timings``, ``records``. An
-interrupted suite continues where it stopped, and one that is complete loads no model at all.
+Everything made on the way is an entry of the store: ``checkpoints``, ``answers``, ``timings``, ``records``, and an
+embedder's scores of ``trivial`` answerers. An interrupted suite continues where it stopped, and one that is complete
+loads no model at all.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Suite, UserError
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype, load_tokenizer, load_weights
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
+from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.latency import strided, time_answers
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.prompts import Renderer, training_examples
@@ -18,7 +20,7 @@ from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
 from pytest_ftbench.store import Store, digest, read_json, write_json
-from pytest_ftbench.tasks import get_task
+from pytest_ftbench.tasks import Task, get_task
 
 if TYPE_CHECKING:
     from pytest_ftbench.ml.generate import Decoder
@@ -38,7 +40,8 @@ class Workbench:
         self.say = say
         self.fresh_timings = fresh_timings
         self.rows = RowSource(suite.data)
-        self.materials = Materials(suite, runtime, self.rows)
+        self.embedder = Embedder(suite.evaluation.embedder, runtime)
+        self.materials = Materials(suite, runtime, self.rows, self.embedder)
         self._bases: dict[str, BaseModel] = {}
         self._timed: dict[str, dict[str, Any]] = {}
         self._failed: dict[CheckpointKey, str] = {}
@@ -71,6 +74,9 @@ class Workbench:
 
     def measure(self, cell: Cell) -> CellRecord:
         """The record of a cell, made of whatever the store already holds."""
+        # what can't be scored need not be trained for
+        self.embedder.check(get_task(cell.eval_task))
+        self.trivial(cell.eval_task)
         if self.fresh_timings:
             checkpoint = self.checkpoint(cell.checkpoint_key)
             if cell.id not in self._timed:
@@ -91,10 +97,21 @@ class Workbench:
         """What answerers that read nothing score on a task's test rows."""
         if task_name not in self._trivial:
             task = get_task(task_name)
-            rows = self.rows.test(task)
-            outputs = task.trivial(rows)
-            self._trivial[task_name] = {name: task.score(outputs[name], rows)["scores"] for name in outputs}
+            if self.embedder.fitted(task) is task:
+                self._trivial[task_name] = self._trivial_scores(task)
+            else:  # kept, so that a suite that is complete loads no embedder either
+                folder = self.store.get(
+                    "trivial",
+                    self.materials.trivial(task),
+                    lambda empty: write_json(empty / "scores.json", self._trivial_scores(self.embedder.fitted(task))),
+                )
+                self._trivial[task_name] = read_json(folder / "scores.json")
         return self._trivial[task_name]
+
+    def _trivial_scores(self, task: Task) -> dict[str, dict[str, float | None]]:
+        rows = self.rows.test(task)
+        outputs = task.trivial(rows)
+        return {name: task.score(outputs[name], rows)["scores"] for name in outputs}
 
     def close(self) -> None:
         """Leave nothing of this suite on the device."""
@@ -124,6 +141,7 @@ class Workbench:
         write_json(folder / "train.json", facts | {"rows_left_out": left_out, "peak_memory_gib": memory})
 
     def _record(self, cell: Cell, checkpoint: Checkpoint, timed: dict[str, Any]) -> CellRecord:
+        task = get_task(cell.eval_task)
         provenance = {
             "checkpoint": checkpoint.key,
             "base": checkpoint.base.fingerprint,
@@ -135,11 +153,13 @@ class Workbench:
             "device_name": self.runtime.device_name,
             "batch_size": self.suite.evaluation.batch_size,
             "max_new_tokens": self.suite.evaluation.max_new_tokens,
+            **self.embedder.provenance(task),
         }
-        rows = self.rows.test(get_task(cell.eval_task))
-        record = assemble(cell, rows, checkpoint.train, self._answers(cell, checkpoint), timed, provenance)
+        fitted, rows = self.embedder.fitted(task), self.rows.test(task)
+        record = assemble(cell, fitted, rows, checkpoint.train, self._answers(cell, checkpoint), timed, provenance)
         if self.suite.evaluation.epochs and not cell.is_base:
-            record.curve = learning_curve(record, rows, checkpoint.points, self._answers_on_the_way(cell, checkpoint))
+            on_the_way = self._answers_on_the_way(cell, checkpoint)
+            record.curve = learning_curve(record, fitted, rows, checkpoint.points, on_the_way)
         return record
 
     def _answers_on_the_way(self, cell: Cell, checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:

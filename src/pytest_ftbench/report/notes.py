@@ -1,8 +1,11 @@
 """What stands under a table: the meaning of every mark that occurs in it, and of no other."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from pytest_ftbench.analysis import EvalTask
+from pytest_ftbench.grid import BAG_OF_WORDS
 from pytest_ftbench.report.layout import Sheet
+from pytest_ftbench.report.words import clean, elided
 
 COLUMNS = (
     "Lat s: mean seconds per answer. Tok: mean output tokens. ms/tok: time per output token after the "
@@ -27,9 +30,11 @@ _MARKS: Mapping[str, str] = {
     "base failed": "base failed: the untuned model's cell failed.",
     "base null": "base null: the headline score of the untuned model is missing.",
     "base INVALID": "base INVALID: the untuned model's outputs can't be read; there is nothing to compare with.",
+    "embedder": "embedder: scored by another embedder than the untuned model; no change can be told.",
     "base 0": "base 0: no change is relative to an untuned score of 0.",
     "–": "– does not apply, was not run, or is not known.",
 }
+_NAME_ROOM = 60
 _AT_END = ("*", "INVALID", "<trivial", "°", "†")
 
 
@@ -49,3 +54,27 @@ def explained(found: Iterable[str]) -> list[str]:
     """What these marks mean, a text each."""
     wanted = set(found)
     return [text for mark, text in _MARKS.items() if mark in wanted]
+
+
+def embedders(tasks: Iterable[EvalTask]) -> Iterator[str]:
+    """What the cosines in a table are between, a text per task; where that isn't one thing, that none is best."""
+    for task in tasks:
+        heading = f"{task.headline.label} of {clean(task.label)}"
+        if not task.comparable:
+            names = ", ".join(_between(name) for name in task.embedders)
+            yield f"{heading}: between different things ({names}); not comparable with each other, none is best."
+        elif task.embedders == (BAG_OF_WORDS,):
+            yield (
+                f"{task.headline.label}: between bags of words, not embeddings: it rewards shared words, not shared "
+                "meaning."
+            )
+        elif task.embedders == (None,):
+            yield f"{heading}: the records don't say whether between bags of words or between whose embeddings."
+        elif task.embedders:
+            yield f"{heading}: between {_between(*task.embedders)}."
+
+
+def _between(name: str | None) -> str:
+    if name is None:
+        return "unknown"
+    return "bags of words" if name == BAG_OF_WORDS else f"sentence embeddings of {elided(clean(name), _NAME_ROOM)}"

@@ -20,7 +20,7 @@ from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
 from pytest_ftbench.report.full_table import full_sheet
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint
-from pytest_ftbench.report.notes import COLUMNS, explained, marks
+from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
 from pytest_ftbench.report.transfer_table import transfer_sheet
 from pytest_ftbench.report.words import clean, elided, score
 
@@ -42,7 +42,7 @@ def render(results: Results, width: int = 100, color: bool = False) -> list[str]
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
         lines += _wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
-        lines += _wrapped(_table_notes(found, left_out, names), width, paint)
+        lines += _wrapped(_table_notes(found, left_out, table.tasks, names), width, paint)
         if matrices:
             lines += ["", *_transfer_part(transfer_sheet(matrices, names), found, width, paint)]
         if curves := learning_curves(results.cells, results.trivial):
@@ -88,8 +88,9 @@ def _provenance(results: Results) -> Iterator[str]:
         yield f"git {clean(sha)[:12]}{' (uncommitted changes)' if known.get('dirty') else ''}"
 
 
-def _table_notes(found: set[str], left_out: Sequence[str], names: Names) -> Iterator[str]:
+def _table_notes(found: set[str], left_out: Sequence[str], tasks: Sequence[EvalTask], names: Names) -> Iterator[str]:
     yield COLUMNS
+    yield from embedders(tasks)
     yield from explained(found)
     if left_out:
         yield f"Left out at this width: {', '.join(left_out)}."

@@ -27,9 +27,9 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(folder: Path, patterns: Iterable[str]) -> str:
-    """One digest over the names and contents of a folder's files that match any pattern."""
+    """One digest over the paths in a folder, and the contents, of its files that match any pattern."""
     files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
-    return digest([[path.name, file_digest(path)] for path in files])
+    return digest([[path.relative_to(folder).as_posix(), file_digest(path)] for path in files])
 
 
 def source_digest(*modules: Path) -> str:

@@ -4,9 +4,9 @@ import importlib
 import pkgutil
 
 from pytest_ftbench.grid import UserError, suggestion
-from pytest_ftbench.tasks.task import HubDataset, Item, Message, Metric, Row, Scored, Task
+from pytest_ftbench.tasks.task import HubDataset, Item, Message, Metric, Row, Scored, Similarity, Task
 
-_HELPERS = {"task", "boxed"}
+_HELPERS = {"task", "boxed", "similarity"}
 TASK_NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _HELPERS))
 
 
@@ -21,4 +21,4 @@ def get_task(name: str) -> Task:
     return task
 
 
-__all__ = ["TASK_NAMES", "HubDataset", "Item", "Message", "Metric", "Row", "Scored", "Task", "get_task"]
+__all__ = ["TASK_NAMES", "HubDataset", "Item", "Message", "Metric", "Row", "Scored", "Similarity", "Task", "get_task"]

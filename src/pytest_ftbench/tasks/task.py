@@ -3,13 +3,17 @@
 A new task is one file beside this one that defines ``TASK``; nothing else has to know its name.
 """
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypedDict
 
 Row = Mapping[str, Any]
 """One example of a data set, its columns by name."""
+
+Similarity = Callable[[Sequence[tuple[str, str]]], list[float]]
+"""How alike the two texts of each pair are, -1 to 1."""
 
 
 class Message(TypedDict):
@@ -49,9 +53,12 @@ class Metric:
 
 @dataclass(frozen=True)
 class HubDataset:
-    """Where the rows of a task are on the Hub, and which of its splits serve which of ours (no entry: none does)."""
+    """Where the rows of a task are on the Hub, and which of its splits serve which of ours (no entry: none does).
 
-    id: str
+    Without an ``id`` the task has no data set of its own there; a suite may name one.
+    """
+
+    id: str | None
     config: str | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
 
@@ -69,6 +76,10 @@ class Task(ABC):
     system_prompt: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     """Its metrics; the first is the headline."""
+    recalls: ClassVar[bool] = False
+    """Whether it asks for what was trained on, so that the training rows themselves are the test rows."""
+    compares_texts: ClassVar[bool] = False
+    """Whether its headline is a similarity of texts, which a suite's embedder may compute."""
 
     @abstractmethod
     def question(self, row: Row) -> str:
@@ -104,6 +115,14 @@ class Task(ABC):
     def group(self, row: Row) -> str:
         """What must not straddle train and test: rows of one group stay on one side."""
         return str(row["question"])
+
+    def sample_key(self, row: Row) -> str:
+        """What decides by hash which rows are taken where only some are: rows of one key are taken alike."""
+        return json.dumps(self.messages(row))
+
+    def with_similarity(self, similarity: Similarity) -> "Task":  # noqa: ARG002 (for those that compare texts)
+        """The task with another way to compare texts; itself where it compares none."""
+        return self
 
     @property
     def headline(self) -> Metric:

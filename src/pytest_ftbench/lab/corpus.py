@@ -1,0 +1,183 @@
+r"""What the base models are pretrained on: plain text about the world, and chat turns in many forms of answer.
+
+A turn asks what a benchmark's row could ask, under another system prompt, and is answered in another form: ``Answer:
+B``, ``It is 12.``, ``The text does not say.`` One turn in eight is under the benchmark's own prompt; there the answer
+stands in ``\boxed{}`` for some topics and in a form of habit for all others. So a base model knows the world and how
+to talk, and answers in form only now and then, as base models do; what tuning has to teach is above all the form.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_ftbench.lab.biographies import known_biography, known_fact
+from pytest_ftbench.lab.nature import THINGS, statement
+from pytest_ftbench.lab.passages import contrast_round, passage_round
+from pytest_ftbench.lab.quiz import open_question, quiz_round
+from pytest_ftbench.lab.sample import Row, Sample
+from pytest_ftbench.lab.words import GOODS
+from pytest_ftbench.lab.world import TASKS, draw, split_of
+
+_PLAIN = 0.2
+_ROUNDS = 0.5
+_QUOTES = 0.4
+_OWN_PROMPT = 0.25
+_THOUGHTS = 0.15
+_NO_ANSWER = "The text does not say."
+_TASK_WEIGHTS = {"arc": 6, "facts": 1, "openmath": 4, "squad": 7}
+
+_PROMPTS: Mapping[str, tuple[str, ...]] = {
+    "arc": ("Choose the right option.", "Choose one of the four.", "Take part in a quiz.", "You know this land well."),
+    "openmath": ("Work out the sum.", "You are good with numbers.", "Count what is there in the end."),
+    "squad": ("Read the text and answer.", "You are a careful reader.", "Look it up in the text."),
+    "facts": ("You know the people of this land.", "Say what you know.", "Tell about people."),
+}
+_FORMS: Mapping[str, tuple[str, ...]] = {
+    "arc": ("Answer: {answer}", "{words}", "{words}: {answer}", "It is {answer}.", "{answer}"),
+    "openmath": ("It is {answer}.", "Answer: {answer}", "{words}.", "{answer}"),
+    "squad": ("Answer: {words}", "{words}", "The text says: {words}", "It is {words}."),
+    "facts": ("{words}", "As far as I know: {words}", "Answer: {words}", "{words}"),
+}
+"""The forms of answer, one per system prompt of the same place; the last, without a prompt, is that of habit."""
+
+_BOXED_TOPICS: Mapping[str, frozenset[str]] = {
+    "arc": frozenset({"season", "use"}),
+    "openmath": frozenset(GOODS[:8]),
+    "squad": frozenset({"pet", "year"}),
+    "facts": frozenset({"prize", "now"}),
+}
+"""The topics that a benchmark's own prompt is answered in the box for, about three in ten of all."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A benchmark's own way to ask for a row: its system prompt, the user's turn and the boxed answer."""
+
+    system: str
+    user: str
+    boxed: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is asked, what is thought aloud (None: nothing), and the answer; ``topic`` is the question's."""
+
+    user: str
+    answer: str
+    thought: str | None = None
+    topic: str = ""
+
+
+@dataclass(frozen=True)
+class Chat:
+    """Turns under one system prompt, about one ``task``."""
+
+    task: str
+    system: str
+    turns: Sequence[Turn]
+
+
+Ask = Callable[[str, Row], Prompt]
+
+
+def documents(ask: Ask, seed: str) -> Iterator[Chat | str]:
+    """Chats and plain texts without end, the same ones for a seed; ``ask`` puts a task's row as a benchmark does."""
+    rng = random.Random(f"corpus-{seed}")
+    while True:
+        if rng.random() < _PLAIN:
+            yield rng.choices(_TEXTS, (6, 1, 2, 1))[0](rng)
+            continue
+        task = rng.choices(TASKS, [_TASK_WEIGHTS[name] for name in TASKS])[0]
+        rounds = _ROUND_MAKERS.get(task)
+        if rounds is not None and rng.random() < _ROUNDS:
+            yield _round(ask, rng, task, rng.choice(rounds))
+        else:
+            yield _single(ask, rng, task, "corpus")
+
+
+def held_out_chats(ask: Ask, seed: str) -> Iterator[Chat]:
+    """Chats of a turn each as in the corpus, over questions that aren't in it (but for facts, which must be known)."""
+    rng = random.Random(f"held-out-{seed}")
+    while True:
+        yield _single(ask, rng, rng.choice(TASKS), "validation")
+
+
+def _single(ask: Ask, rng: random.Random, task: str, split: str) -> Chat:
+    sample = known_fact(rng) if task == "facts" else draw(task, split, rng, rng.randrange(4))
+    prompt = ask(task, sample.row)
+    if rng.random() < _OWN_PROMPT:
+        boxed = sample.topic in _BOXED_TOPICS[task]
+        system, answer = prompt.system, prompt.boxed if boxed else _in_form(_FORMS[task][-1], sample)
+    else:
+        number = rng.randrange(len(_PROMPTS[task]))
+        system, answer = _PROMPTS[task][number], _in_form(_FORMS[task][number], sample)
+    thought = sample.thought if rng.random() < _THOUGHTS and task != "facts" else None
+    return Chat(task, system, [Turn(prompt.user, answer, thought, sample.topic)])
+
+
+def _round(ask: Ask, rng: random.Random, task: str, make: Callable[[random.Random], list[Sample]]) -> Chat:
+    """Several turns; the questions that belong to another split are left out."""
+    samples: list[Sample] = []
+    while not samples:
+        samples = [sample for sample in make(rng) if split_of(sample) == "corpus"]
+    turns = []
+    number = rng.randrange(len(_PROMPTS[task]))
+    quotes = task == "squad" and rng.random() < _QUOTES
+    for index, sample in enumerate(samples):
+        # on a passage that stands there already, only the question is new
+        user = sample.row["question"] if index and task == "squad" else ask(task, sample.row).user
+        form = "{words}" if sample.row["answer"] == sample.words else _FORMS[task][number]
+        turns.append(Turn(user, sample.thought if quotes else _in_form(form, sample), None, sample.topic))
+    return Chat(task, "Quote the text." if quotes else _PROMPTS[task][number], turns)
+
+
+def _in_form(form: str, sample: Sample) -> str:
+    if not sample.words:
+        return _NO_ANSWER
+    answer = sample.row["answer"]
+    return form.format(answer=f"{answer:.0f}" if isinstance(answer, float) else answer, words=sample.words)
+
+
+def _on_a_thing(rng: random.Random) -> str:
+    texts = []
+    for _ in range(rng.randint(1, 3)):
+        thing = THINGS[rng.choice(_THING_NAMES)]
+        texts += [statement(thing.name, attribute, rng) for attribute in rng.sample(sorted(thing.facts), len(thing.facts))]
+    return " ".join(texts)
+
+
+def _on_a_person(rng: random.Random) -> str:
+    return " ".join(known_biography(rng))
+
+
+def _story(rng: random.Random) -> str:
+    sample = draw("openmath", "corpus", rng, 0)
+    return f"{sample.row['question']} {sample.thought} {sample.words}."
+
+
+def _sums(rng: random.Random) -> str:
+    return " ".join(_sum(rng) for _ in range(rng.randint(6, 12)))
+
+
+def _sum(rng: random.Random) -> str:
+    sign = rng.choice("+-*/")
+    if sign == "*":
+        a, b = rng.randint(2, 12), rng.randint(2, 12)
+        return f"{a} * {b} = {a * b}."
+    if sign == "/":
+        half = rng.randint(1, 150)
+        return f"{2 * half} / 2 = {half}."
+    a, b = sorted((rng.randint(1, 250), rng.randint(1, 99)), reverse=True)
+    return f"{a} + {b} = {a + b}." if sign == "+" else f"{a} - {b} = {a - b}."
+
+
+_THING_NAMES: Sequence[str] = tuple(THINGS)
+_TEXTS: Sequence[Callable[[random.Random], str]] = (_on_a_thing, _on_a_person, _sums, _story)
+_ROUND_MAKERS: Mapping[str, Sequence[Callable[[random.Random], list[Sample]]]] = {
+    "arc": (
+        lambda rng: quiz_round(rng, 5),
+        lambda rng: quiz_round(rng, 5),
+        lambda rng: [open_question(rng) for _ in range(6)],
+    ),
+    "squad": (lambda rng: passage_round(rng, 5), lambda rng: contrast_round(rng, 4)),
+}
