@@ -81,5 +81,6 @@ def untimed(results):
     cells = {}
     for cell in results["cells"]:
         train = {key: value for key, value in (cell["train"] or {}).items() if key != "seconds"}
-        cells[cell["id"]] = {**cell, "latency_s": None, "train": train}
+        curve = [{**point, "seconds": None} for point in cell["curve"]]
+        cells[cell["id"]] = {**cell, "latency_s": None, "train": train, "curve": curve}
     return cells

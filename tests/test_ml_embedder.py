@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from models import FAST
 
+from pytest_ftbench.analysis import Standing, learning_curves
 from pytest_ftbench.grid import DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Suite, UserError
+from pytest_ftbench.ml import workbench
 from pytest_ftbench.ml.embedder import Embedder, check_embedder
 from pytest_ftbench.ml.runtime import at_work
 from pytest_ftbench.ml.workbench import Workbench
@@ -226,6 +229,53 @@ def test_a_cell_is_scored_by_the_suites_embedder_and_says_so(suite, sentences, r
     assert (again.measure(cell), again.trivial("facts")["most_typical_fact"]) == (meaning, trivial[1])
     assert trivial[0]["cosine"] != trivial[1]["cosine"]
     assert trivial[0]["exact"] == trivial[1]["exact"] == 1 / len(ROWS)
+
+
+@pytest.fixture
+def saying(monkeypatch):
+    """A function that has the models of a folder's name give these answers."""
+    load, texts = workbench.load_decoder, {}
+
+    def scripted(checkpoint, *rest):
+        decoder, said = load(checkpoint, *rest), texts.get(checkpoint.folder.name, texts["end"])
+        answer = decoder.answers
+        decoder.answers = lambda *given: [
+            replace(one, text=text) for one, text in zip(answer(*given), said, strict=True)
+        ]
+        return decoder
+
+    monkeypatch.setattr(workbench, "load_decoder", scripted)
+    return texts.update
+
+
+def test_every_point_of_a_curve_is_scored_by_the_suites_embedder(suite, sentences, runtime, tmp_path, saying):
+    curved = replace(
+        suite,
+        methods=(MethodSpec("nopeft"),),
+        train_tasks=("facts",),
+        recipe=replace(FAST, num_train_epochs=2),
+        evaluation=replace(suite.evaluation, epochs=(1, 2)),
+    )
+    (cell,) = curved.cells()
+    curves = []
+    for embedder in ("bag-of-words", str(sentences)):
+        each = replace(curved, evaluation=replace(curved.evaluation, embedder=embedder))
+        bench = Workbench(each, Store(tmp_path, print), runtime)
+        rows = bench.rows.test(FACTS)
+        typical = FACTS.trivial(rows)["most_typical_fact"]
+        said = {"epoch-1": typical, "end": [*map(FACTS.target, rows[:4]), typical[4]]}
+        saying(said)
+        record = bench.measure(cell)
+        fitted = bench.embedder.fitted(FACTS)
+        assert [point["epoch"] for point in record.curve] == [1, 2]
+        assert [point["scores"] for point in record.curve] == [fitted.score(said[at], rows)["scores"] for at in said]
+        assert record.curve[-1]["scores"] == record.scores
+        # no better than the answerer that gives these very answers, by whichever embedder
+        (group,) = learning_curves([record], {"facts": bench.trivial("facts")})
+        assert [point.standing for point in group.curves[0].points.values()] == [Standing.TRIVIAL, Standing.OK]
+        curves.append([point["scores"]["cosine"] for point in record.curve])
+        bench.close()
+    assert all(one != other for one, other in zip(*curves, strict=True))
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["missing", "broken"])

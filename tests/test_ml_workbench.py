@@ -177,6 +177,7 @@ def test_a_second_workbench_trains_and_writes_nothing_and_has_the_same_records(f
     before = times(bench.store.root)
     # were a model loaded, this would be the end
     monkeypatch.setattr("pytest_ftbench.ml.workbench.load_weights", None)
+    monkeypatch.setattr("pytest_ftbench.ml.checkpoint.load_weights", None)
     again = Bench(suite, bench.store.root, runtime)
     assert [again.measure(cell) for cell in suite.cells()] == records
     assert again.said == []

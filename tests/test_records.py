@@ -35,6 +35,7 @@ KEYS = [
     "train",
     "eval_dtype",
     "items",
+    "curve",
     "flags",
 ]
 INNER_KEYS = {
@@ -43,11 +44,16 @@ INNER_KEYS = {
     "memory_gib": ["train_allocated", "train_reserved", "eval_allocated", "eval_reserved"],
     "train": ["seconds", "steps", "final_loss", "learning_rate", "alpha", "trainable_params", "total_params", "dtype"],
 }
+POINT_KEYS = ["epoch", "step", "seconds", "loss", "scores", "format_rate", "empty_rate", "truncated_rate"]
 CELL = Cell("nano", "lora", "arc", "squad", rank=8)
 GOOD = {"schema": 1, "suite": "mine", "cells": [CellRecord.of(CELL).to_json()]}
 
 _objects = st.dictionaries(st.text(), json_values, max_size=3)
 _numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+_scores = st.dictionaries(st.text(), _numbers, max_size=3)
+_points = st.fixed_dictionaries(
+    {"scores": _scores, **dict.fromkeys(set(POINT_KEYS) - {"scores"}, _numbers)}, optional={"later": json_values}
+)
 _unknown = st.dictionaries(st.text().filter(lambda key: key not in KEYS), json_values, max_size=3)
 records = st.builds(
     CellRecord.of,
@@ -55,13 +61,14 @@ records = st.builds(
     status=st.sampled_from(("ok", "failed", "skipped")),
     error=st.none() | st.text(),
     n=st.none() | st.integers(0),
-    scores=st.dictionaries(st.text(), _numbers, max_size=3),
+    scores=_scores,
     format_rate=_numbers,
     latency_s=_objects,
     output_tokens=_objects,
     memory_gib=_objects,
     train=st.none() | _objects,
     items=st.lists(_objects, max_size=2),
+    curve=st.lists(_points, max_size=3),
     flags=st.lists(st.text(), max_size=2),
     extra=_unknown,
 )
@@ -95,7 +102,7 @@ def test_a_record_comes_back_from_json_as_it_went(record):
     again = CellRecord.from_json(value)
     assert again.to_json() == value
     assert again.extra == record.extra
-    for key in ("id", "model", "method", "rank", "quantization", "train_task", "eval_task", "seed", "scores", "items"):
+    for key in (*KEYS[:8], "scores", "items", "curve"):
         assert getattr(again, key) == getattr(record, key)
 
 
@@ -122,6 +129,15 @@ def test_a_record_has_all_keys_of_schema_1_also_where_nothing_is_known():
     assert value["train"]["steps"] == 3
     assert value["latency_s"] == dict.fromkeys(INNER_KEYS["latency_s"]) | {"samples": []}
     assert CellRecord.of(CELL).to_json()["train"] is None
+    assert CellRecord.of(CELL).to_json()["curve"] == []
+
+
+def test_a_point_of_a_curve_has_all_its_keys_also_where_little_is_known():
+    (point,) = CellRecord.of(CELL, curve=[{"epoch": 3, "loss": math.nan}]).to_json()["curve"]
+    assert point == dict.fromkeys(POINT_KEYS) | {"epoch": 3, "scores": {}}
+    for least in ({"epoch": 3}, {"epoch": 3, "scores": None}):
+        record = CellRecord.from_json(GOOD["cells"][0] | {"curve": [least]})
+        assert record.curve == [{"epoch": 3, "scores": {}}]
 
 
 def test_results_have_all_keys_of_schema_1():
@@ -131,7 +147,8 @@ def test_results_have_all_keys_of_schema_1():
 
 def test_null_and_a_missing_key_are_the_same_unknown():
     least = {"id": "nano-base-to-arc", "model": "nano", "method": "base", "eval_task": "arc"}
-    nulls = dict.fromkeys(("scores", "latency_s", "output_tokens", "memory_gib", "items", "flags", "train", "n"))
+    names = ("scores", "latency_s", "output_tokens", "memory_gib", "items", "curve", "flags", "train", "n")
+    nulls = dict.fromkeys(names)
     assert CellRecord.from_json(least) == CellRecord.from_json(least | nulls) == CellRecord(**least)
 
 
@@ -221,13 +238,16 @@ def good_cell(**changes):
         (good_cell(train=True), "'train' is no object"),
         (good_cell(items=5), "'items' is no list"),
         (good_cell(flags="V03"), "'flags' is no list"),
+        (good_cell(curve={"epoch": 3}), "nano-lora-r8-squad-to-arc: 'curve' is no list"),
+        (good_cell(curve=[3]), "nano-lora-r8-squad-to-arc: 'curve' has a point that is no object"),
+        (good_cell(curve=[{"scores": 60.0}]), "nano-lora-r8-squad-to-arc: 'curve', 'scores' of a point is no object"),
     ],
 )
 def test_a_file_of_another_shape_is_named_with_what_is_wrong(tmp_path, value, problem):
     assert problem in broken(results_file(tmp_path, value))
 
 
-@given(st.sampled_from(KEYS), json_values)
+@given(st.sampled_from(KEYS), json_values | st.lists(st.dictionaries(st.sampled_from(POINT_KEYS), json_values)))
 def test_whatever_a_cells_key_holds_it_is_a_record_or_a_sentence(key, value):
     try:
         record = CellRecord.from_json(GOOD["cells"][0] | {key: value})

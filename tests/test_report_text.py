@@ -56,6 +56,14 @@ def plain(line):
 def any_results(draw):
     """Results nobody should produce and everybody might: any name, score, rate, rank and status."""
     numbers = st.one_of(st.none(), st.floats(), st.integers(), st.floats(0, 1))
+    scores = st.dictionaries(
+        st.one_of(st.sampled_from(["f1", "macro_f1_parsed_only", "solve_rate", "abs_diff_mean", "cosine"]), st.text()),
+        numbers,
+        max_size=3,
+    )
+    point = st.fixed_dictionaries(
+        {"epoch": numbers, "scores": scores}, optional=dict.fromkeys(("loss", "seconds", "format_rate"), numbers)
+    )
     tasks = ["arc", "squad", "openmath", "facts"]
     names = st.one_of(st.sampled_from(["nano", *tasks, "lora", "nopeft"]), st.text(max_size=40))
     embedder = st.sampled_from(["embedder", "embedder_fingerprint"])
@@ -71,13 +79,8 @@ def any_results(draw):
         seed=st.integers(),
         status=st.sampled_from(["ok", "ok", "ok", "failed", "skipped", "?"]),
         error=st.one_of(st.none(), st.text()),
-        scores=st.dictionaries(
-            st.one_of(
-                st.sampled_from(["f1", "macro_f1_parsed_only", "solve_rate", "abs_diff_mean", "cosine"]), st.text()
-            ),
-            numbers,
-            max_size=3,
-        ),
+        scores=scores,
+        curve=st.lists(point, max_size=3),
         format_rate=numbers,
         empty_rate=numbers,
         latency_s=st.fixed_dictionaries({"mean": numbers}),

@@ -25,7 +25,7 @@ VALID = {
     "methods": {"base": {}, "nopeft": {}, "lora": {"ranks": [8, 64], "lora_alpha": 16, "recipe": {"optim": "sgd"}}},
     "tasks": {"train": ["arc", "squad"], "eval": ["arc", "openmath", "squad"]},
     "data": {"source": "embedded", "train_samples": 10, "test_samples": 5, "hub": {"squad": {"id": "rajpurkar/squad"}}},
-    "evaluation": {"max_new_tokens": 32, "batch_size": 4, "reasoning": "off", "latency_prompts": 0},
+    "evaluation": {"max_new_tokens": 32, "batch_size": 4, "reasoning": "off", "latency_prompts": 0, "epochs": [1]},
 }
 GONE = object()
 
@@ -137,6 +137,24 @@ def test_a_method_has_the_suites_recipe_but_for_its_own_changes(load):
     assert load(("recipe", "published")).recipe == Recipe()
 
 
+def test_the_epochs_of_a_curve_are_kept_as_snapshots_but_for_each_methods_last(load):
+    assert load(("evaluation.epochs", GONE)).evaluation.epochs == ()
+    suite = load(
+        ("recipe.num_train_epochs", 10), ("methods.lora.recipe.num_train_epochs", 3.5), ("evaluation.epochs", [1, 3])
+    )
+    assert suite.evaluation.epochs == (1, 3)
+    assert (suite.snapshot_epochs("nopeft"), suite.snapshot_epochs("lora")) == ((1, 3), (1, 3))
+    suite = load(
+        ("recipe.num_train_epochs", 10), ("methods.lora.recipe.num_train_epochs", 3), ("evaluation.epochs", [1, 3])
+    )
+    assert (suite.snapshot_epochs("nopeft"), suite.snapshot_epochs("lora")) == ((1, 3), (1,))
+
+
+def test_epochs_are_no_mistake_where_nothing_is_trained(load):
+    only_base = {"base": {}}
+    assert load(("methods", only_base), ("evaluation.epochs", [30])).evaluation.epochs == (30,)
+
+
 def test_what_the_file_leaves_out_has_its_default(tmp_path):
     path = tmp_path / "short.toml"
     path.write_text('models.nano = "embedded:nano"\nmethods.base = {}\ntasks.eval = ["arc"]\n', encoding="utf-8")
@@ -194,6 +212,7 @@ def test_an_embedder_is_the_bag_of_words_a_hub_id_or_a_folder(load, tmp_path, em
         ("data.hubs", {}, "hub"),
         ("data.hub.squad.revison", "x", "revision"),
         ("evaluation.max_tokens", 5, "max_new_tokens"),
+        ("evaluation.epoch", [1], "epochs"),
         ("evaluation.embeder", "x", "embedder"),
     ],
 )
@@ -259,6 +278,23 @@ def test_a_misspelt_key_is_named_with_the_key_that_was_meant(tmp_path, place, va
         ([("dtype", ["auto"])], "dtype: is ['auto']", "choose one of"),
         ([("evaluation.reasoning", True)], "evaluation.reasoning: is True", "give a value of type str"),
         ([("evaluation.reasoning", "maybe")], "evaluation.reasoning: is 'maybe'", "choose one of on, off, unlocked"),
+        ([("evaluation.epochs", 3)], "evaluation.epochs: is 3", "ascending whole numbers above 0"),
+        ([("evaluation.epochs", [0, 1])], "evaluation.epochs: is [0, 1]", "ascending whole numbers above 0"),
+        ([("evaluation.epochs", [1, 1])], "evaluation.epochs: is [1, 1]", "ascending whole numbers above 0"),
+        ([("evaluation.epochs", [2, 1])], "evaluation.epochs: is [2, 1]", "as in [3, 10, 30]"),
+        ([("evaluation.epochs", [1.0])], "evaluation.epochs: is [1.0]", "as in [3, 10, 30]"),
+        ([("evaluation.epochs", [True])], "evaluation.epochs: is [True]", "as in [3, 10, 30]"),
+        ([("evaluation.epochs", ["1"])], "evaluation.epochs: is ['1']", "as in [3, 10, 30]"),
+        (
+            [("evaluation.epochs", [1, 2])],
+            "evaluation.epochs: names epoch 2, but nopeft trains for 1",
+            "name none beyond it, or raise num_train_epochs in the recipe",
+        ),
+        (
+            [("recipe.num_train_epochs", 5), ("methods.lora.recipe.num_train_epochs", 2.5), ("evaluation.epochs", [3])],
+            "evaluation.epochs: names epoch 3, but lora trains for 2.5",
+            "name none beyond it",
+        ),
         ([("evaluation.embedder", "bag_of_words")], "evaluation.embedder: is 'bag_of_words'", "give bag-of-words, a"),
         ([("evaluation.embedder", "")], "evaluation.embedder: is ''", "OWNER/NAME"),
         ([("evaluation.embedder", 3)], "evaluation.embedder: is 3", "type str"),

@@ -7,7 +7,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_ftbench.collection import Entry
     from pytest_ftbench.grid import Cell, CellRecord
-    from pytest_ftbench.ml.workbench import Checkpoint
+    from pytest_ftbench.ml.checkpoint import Checkpoint
 
 ROUTES = ("cell", "checkpoint", "result")
 """The fixtures by which a test asks for a cell."""

@@ -13,7 +13,8 @@ from pytest_ftbench.collection import Entry, SuiteRun
 from pytest_ftbench.grid import CellRecord, UserError
 
 if TYPE_CHECKING:
-    from pytest_ftbench.ml.workbench import Checkpoint, Workbench
+    from pytest_ftbench.ml.checkpoint import Checkpoint
+    from pytest_ftbench.ml.workbench import Workbench
 
 _RECORD: pytest.StashKey[CellRecord] = pytest.StashKey()
 _REASON_LENGTH = 300

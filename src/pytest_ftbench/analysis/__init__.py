@@ -1,5 +1,14 @@
 """Analysis: records in, findings out. No torch, no pytest."""
 
+from pytest_ftbench.analysis.curves import (
+    UNTUNED,
+    CurveGroup,
+    CurvePoint,
+    LearningCurve,
+    curve_epochs,
+    learning_curves,
+    training_curves,
+)
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label
 from pytest_ftbench.analysis.table import (
     BASE_HEADING,
@@ -18,9 +27,13 @@ from pytest_ftbench.analysis.validity import UNMEASURED, Standing, best_trivial,
 __all__ = [
     "BASE_HEADING",
     "UNMEASURED",
+    "UNTUNED",
     "BaseScore",
+    "CurveGroup",
+    "CurvePoint",
     "EvalTask",
     "FullTable",
+    "LearningCurve",
     "Standing",
     "TableBlock",
     "TableCell",
@@ -30,13 +43,16 @@ __all__ = [
     "Trivial",
     "best_trivial",
     "checkpoint_key",
+    "curve_epochs",
     "eval_task",
     "eval_tasks",
     "full_table",
     "in_reading_order",
+    "learning_curves",
     "number",
     "standing",
     "task_label",
+    "training_curves",
     "transfer_matrices",
     "trivial_scores",
 ]

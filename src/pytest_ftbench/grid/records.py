@@ -24,11 +24,18 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "memory_gib": ("train_allocated", "train_reserved", "eval_allocated", "eval_reserved"),
     "train": ("seconds", "steps", "final_loss", "learning_rate", "alpha", "trainable_params", "total_params", "dtype"),
 }
+_POINT = ("epoch", "step", "seconds", "loss", "scores", "format_rate", "empty_rate", "truncated_rate")
 
 
 @dataclass(repr=False)
 class CellRecord:
-    """Everything measured in one cell; field names are the keys of ``results.json``. Unknown is None."""
+    """Everything measured in one cell; field names are the keys of ``results.json``. Unknown is None.
+
+    ``curve`` is the learning curve, where the suite asked for one: points of one training, ascending by epoch, the last
+    of them its end and so this record's own scores. Of each it holds ``epoch`` and ``step``, how long the training had
+    gone on; ``seconds`` of training until then, without saving and testing; ``loss``, the mean of the steps' losses in
+    that epoch; and ``scores``, ``format_rate``, ``empty_rate``, ``truncated_rate`` as in the record itself.
+    """
 
     id: str
     model: str
@@ -51,6 +58,7 @@ class CellRecord:
     train: dict[str, Any] | None = None
     eval_dtype: str | None = None
     items: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[dict[str, Any]] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -88,8 +96,9 @@ class CellRecord:
             given[key] = _of_type(given.get(key), dict, place, f"{value['id']}: {key!r}")
         if given.get("train") is not None:
             given["train"] = _of_type(given["train"], dict, place, f"{value['id']}: 'train'")
-        for key in ("items", "flags"):
+        for key in ("items", "flags", "curve"):
             given[key] = _of_type(given.get(key), list, place, f"{value['id']}: {key!r}")
+        given["curve"] = [_point(point, place, f"{value['id']}: 'curve'") for point in given["curve"]]
         return cls(**given, extra={key: value[key] for key in value.keys() - known})
 
     def to_json(self) -> dict[str, Any]:
@@ -98,6 +107,7 @@ class CellRecord:
         for key, names in _KEYS.items():
             if value[key] is not None:
                 value[key] = {name: [] if name == "samples" else None for name in names} | value[key]
+        value["curve"] = [dict.fromkeys(_POINT) | {"scores": {}} | point for point in self.curve]
         return {key: plain(inner) for key, inner in (value | self.extra).items()}
 
     @property
@@ -158,6 +168,13 @@ class Results:
             trivial=_trivial(value.get("trivial"), place),
             extra={key: value[key] for key in value.keys() - known},
         )
+
+
+def _point(value: Any, place: object, what: str) -> dict[str, Any]:
+    """A point of a learning curve."""
+    if not isinstance(value, dict):
+        raise UserError(place, f"{what} has a point that is no object", "write it as schema 1 says")
+    return value | {"scores": _of_type(value.get("scores"), dict, place, f"{what}, 'scores' of a point")}
 
 
 def _trivial(value: Any, place: object) -> dict[str, dict[str, dict[str, float | None]]]:

@@ -61,7 +61,8 @@ class EvaluationSpec:
     """How answers are generated, timed and compared.
 
     ``latency_prompts`` are timed one by one (0: none are). ``embedder`` compares texts where a task's score is a
-    similarity: ``bag-of-words``, or a sentence-transformers model, by its folder or Hub id.
+    similarity: ``bag-of-words``, or a sentence-transformers model, by its folder or Hub id. ``epochs``, ascending, are
+    those after which a checkpoint is tested beside its end: its learning curve (empty: none is made).
     """
 
     max_new_tokens: int = 1000
@@ -70,6 +71,7 @@ class EvaluationSpec:
     latency_prompts: int = 20
     latency_warmup: int = 2
     embedder: str = BAG_OF_WORDS
+    epochs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,11 @@ class Suite:
     def recipe_for(self, method: str) -> Recipe:
         """The training recipe of one method: the suite's, with the method's own changes."""
         return replace(self.recipe, **self.method(method).recipe)
+
+    def snapshot_epochs(self, method: str) -> tuple[int, ...]:
+        """The epochs whose weights are kept on the way to a method's last one, which is the checkpoint itself."""
+        end = self.recipe_for(method).num_train_epochs
+        return tuple(epoch for epoch in self.evaluation.epochs if epoch < end)
 
     def with_models(self, sources: list[str]) -> "Suite":
         """The suite over other models: each a name the suite has, a folder, or a Hub id.

@@ -35,44 +35,23 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     latency_prompts = 20
     latency_warmup = 2
     embedder = "bag-of-words"                      # or a sentence-transformers model for facts: a folder, a Hub id
+    epochs = []                                    # [3, 10] tests after these epochs as well: learning curves
 """
 
-import math
 import re
 import tomllib
-import types
-import typing
 from collections.abc import Collection, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftbench.grid.cell import NAME
+from pytest_ftbench.grid.checks import Checks
 from pytest_ftbench.grid.errors import UserError, suggestion
 from pytest_ftbench.grid.methods import METHODS
 from pytest_ftbench.grid.recipe import RECIPES, Recipe
 from pytest_ftbench.grid.suite import REASONING, DataSpec, EvaluationSpec, HubSource, MethodSpec, ModelSpec, Suite
 
 _TOP = {"name", "seeds", "device", "dtype", "recipe", "models", "methods", "tasks", "data", "evaluation"}
-# What must be at least 1, or at least 0, to mean anything; everything else is checked by its type alone.
-_AT_LEAST = {
-    "train_samples": 1,
-    "test_samples": 1,
-    "max_new_tokens": 1,
-    "batch_size": 1,
-    "latency_prompts": 0,
-    "latency_warmup": 0,
-    "learning_rate": 0,
-    "warmup_ratio": 0,
-    "weight_decay": 0,
-    "max_grad_norm": 0,
-    "per_device_train_batch_size": 1,
-    "gradient_accumulation_steps": 1,
-    "num_train_epochs": 0,
-    "max_length": 1,
-    "lora_alpha": 0,
-    "lora_dropout": 0,
-}
 
 
 def load_suite(path: Path, tasks: Collection[str]) -> Suite:
@@ -90,19 +69,15 @@ def load_suite(path: Path, tasks: Collection[str]) -> Suite:
         value = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(path, f"is not valid TOML ({error})", "correct that line") from None
-    suite = _Reader(path).suite(value, tasks)
+    reader = _Reader(path)
+    suite = reader.suite(value, tasks)
     suite.cells()
+    reader.trained(suite)
     return suite
 
 
-class _Reader:
+class _Reader(Checks):
     """Turns parsed TOML into the dataclasses, knowing the file for its messages."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def fail(self, key: str, problem: str, fix: str) -> UserError:
-        return UserError(f"{self.path}: {key}", problem, fix)
 
     def suite(self, value: Mapping[str, Any], tasks: Collection[str]) -> Suite:
         self.known("", value, _TOP)
@@ -222,9 +197,12 @@ class _Reader:
         return DataSpec(**rest, hub=hub)
 
     def evaluation(self, table: Mapping[str, Any]) -> EvaluationSpec:
-        self.fields_of("evaluation", EvaluationSpec, table)
+        rest = {key: value for key, value in table.items() if key != "epochs"}
+        self.fields_of("evaluation", EvaluationSpec, rest, also={"epochs"})
         self.choice("evaluation.reasoning", table.get("reasoning", "unlocked"), REASONING)
-        return EvaluationSpec(**{**table, "embedder": self.embedder(table.get("embedder", EvaluationSpec.embedder))})
+        embedder = self.embedder(table.get("embedder", EvaluationSpec.embedder))
+        epochs = self.epochs("evaluation.epochs", table.get("epochs", []))
+        return EvaluationSpec(**{**rest, "embedder": embedder, "epochs": epochs})
 
     def embedder(self, source: str) -> str:
         key, none = "evaluation.embedder", EvaluationSpec.embedder
@@ -232,6 +210,24 @@ class _Reader:
         if found != none and "/" not in found:
             raise self.fail(key, f"is {source!r}", f"give {none}, a folder, or a Hub id as in OWNER/NAME")
         return found
+
+    def epochs(self, key: str, value: Any) -> tuple[int, ...]:
+        whole = isinstance(value, list) and all(type(epoch) is int and epoch > 0 for epoch in value)
+        if not whole or value != sorted(set(value)):
+            raise self.fail(key, f"is {value!r}", "give ascending whole numbers above 0, as in [3, 10, 30]")
+        return tuple(value)
+
+    def trained(self, suite: Suite) -> None:
+        """Check that every method trains as long as it is to be tested."""
+        last = max(suite.evaluation.epochs, default=0)
+        for method in suite.methods:
+            epochs = suite.recipe_for(method.name).num_train_epochs
+            if METHODS[method.name].trains and last > epochs:
+                raise self.fail(
+                    "evaluation.epochs",
+                    f"names epoch {last}, but {method.name} trains for {epochs:g}",
+                    "name none beyond it, or raise num_train_epochs in the recipe",
+                )
 
     def resolve(self, key: str, source: str, folder: bool = False) -> str:
         """A path beside the suite file as a path from anywhere; what is no folder there stays as it is (a Hub id)."""
@@ -246,53 +242,3 @@ class _Reader:
             if name not in tasks:
                 raise self.fail(key, f"names {name!r}", suggestion(name, tasks))
         return names
-
-    def names(self, key: str, value: Any) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(name, str) and re.fullmatch(NAME, name) for name in value):
-            raise self.fail(key, f"is {value!r}", 'give a list of names, as in ["arc", "squad"]')
-        return tuple(value)
-
-    def table(self, key: str, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.fail(key, f"is {value!r}", "write it as a table")
-        return value
-
-    def choice(self, key: str, value: Any, choices: tuple[str, ...]) -> str:
-        if value not in choices:
-            raise self.fail(key, f"is {value!r}", f"choose one of {', '.join(choices)}")
-        return str(value)
-
-    def known(self, key: str, table: Mapping[str, Any], names: Collection[str], also: Collection[str] = ()) -> None:
-        for name in table:
-            if name not in names:
-                place = f"{key}.{name}" if key else name
-                raise self.fail(
-                    place, "is an unknown key", suggestion(name, {*names, *also}) if names or also else "remove it"
-                )
-
-    def fields_of(self, key: str, spec: type, table: Mapping[str, Any], also: Collection[str] = ()) -> None:
-        """Check that a table's keys are fields of a dataclass and its values of the fields' types."""
-        assert is_dataclass(spec)
-        hints = typing.get_type_hints(spec)
-        self.known(key, table, [f.name for f in fields(spec) if f.name not in also], also)
-        for name, value in table.items():
-            self.typed(f"{key}.{name}", value, hints[name])
-            self.at_least(f"{key}.{name}", value)
-
-    def at_least(self, key: str, value: Any) -> None:
-        if key.endswith(".warmup_ratio") and value > 1:
-            raise self.fail(key, f"is {value}", "give a fraction of all steps, 0 to 1")
-        least = _AT_LEAST.get(key.rpartition(".")[2])
-        if least is not None and value < least:
-            raise self.fail(key, f"is {value}", f"give at least {least}")
-
-    def typed(self, key: str, value: Any, hint: Any) -> Any:
-        allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        # TOML's 1 is a number like 1.0, but true is no number
-        accepted = (*allowed, int) if float in allowed else allowed
-        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in allowed):
-            wanted = " or ".join("nothing" if t is types.NoneType else t.__name__ for t in allowed)
-            raise self.fail(key, f"is {value!r}", f"give a value of type {wanted}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise self.fail(key, f"is {value!r}", "give a finite number")
-        return value

@@ -20,7 +20,7 @@ from pytest_ftbench.tasks import Task, get_task
 
 _HERE = Path(__file__).parent
 # what every number goes through; rows, hub and embedded count by what they yield, material by the keys it makes
-_SHARED = ("adapters", "base", "prompts", "runtime", "workbench")
+_SHARED = ("adapters", "base", "checkpoint", "prompts", "runtime", "snapshots", "workbench")
 
 
 def _code(*names: str, also: Iterable[Path] = ()) -> str:
@@ -49,6 +49,7 @@ class Materials:
             return {"base": base.fingerprint}
         method = self.suite.method(key.method)
         recipe = self.suite.recipe_for(key.method).as_dict()
+        snapshots = self.suite.snapshot_epochs(key.method)
         return {
             "base": base.fingerprint,
             "rows": self.train_rows(key.train_task),
@@ -61,6 +62,8 @@ class Materials:
             "quantization": key.quantization,
             "seed": key.seed,
             "code": _TRAINING_CODE,
+            # only where there are any: they change no weight, and a checkpoint without a curve needs no other key
+            **({"snapshots": list(snapshots)} if snapshots else {}),
             **self._machine(),
         }
 
@@ -89,7 +92,7 @@ class Materials:
         }
 
     def record(self, cell: Cell, checkpoint: str) -> dict[str, Any]:
-        """Of a record: the timings', what names its cell and its items, and the code and the embedder that score."""
+        """Of a record: the timings', what names its cell and its items, its curve, the code and embedder that score."""
         task = get_task(cell.eval_task)
         names = [row.get("id") for row in self.rows.test(task)]
         recipe = None if cell.is_base else self.suite.recipe_for(cell.method).name
@@ -99,6 +102,7 @@ class Materials:
             "id": cell.id,
             "data": data,
             "recipe": recipe,
+            "curve": [] if cell.is_base else list(self.suite.evaluation.epochs),
             "items": digest(names),
             "timings": timings,
             "embedder": self.embedder.material(task),

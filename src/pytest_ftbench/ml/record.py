@@ -1,11 +1,12 @@
 """Puts a cell's record together from what was measured."""
 
 import statistics
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pytest_ftbench.grid import Cell, CellRecord
 from pytest_ftbench.ml.latency import latency_summary
-from pytest_ftbench.tasks import Row, Task
+from pytest_ftbench.tasks import Item, Row, Task
 
 _TRAIN_KEYS = (
     "seconds",
@@ -23,6 +24,7 @@ _TRAIN_KEYS = (
     "rows_left_out",
     "losses",
 )
+_QUALITY = ("scores", "format_rate", "empty_rate", "truncated_rate")
 
 
 def assemble(
@@ -36,16 +38,13 @@ def assemble(
 ) -> CellRecord:
     """The record of a cell from its eval task and test rows, its training (None: untuned), answers and timings."""
     answers = answered["answers"]
-    scored = task.score([answer["text"] for answer in answers], rows)
+    measured, scored_items = _quality(task, rows, answers)
     tokens = [answer["tokens"] for answer in answers]
-    items = [dict(item, tokens=count) for item, count in zip(scored["items"], tokens, strict=True)]
+    items = [dict(item, tokens=count) for item, count in zip(scored_items, tokens, strict=True)]
     return CellRecord.of(
         cell,
         n=len(rows),
-        scores=scored["scores"],
-        format_rate=scored["format_rate"],
-        empty_rate=_share(not answer["text"].strip() for answer in answers),
-        truncated_rate=_share(answer["truncated"] for answer in answers),
+        **measured,
         latency_s=latency_summary(timed),
         output_tokens={"mean": statistics.fmean(tokens), "median": statistics.median(tokens), "samples": tokens},
         memory_gib=_memory(train, timed),
@@ -54,6 +53,31 @@ def assemble(
         items=items,
         extra={"provenance": provenance | {"template": answered["template"]}},
     )
+
+
+def learning_curve(
+    record: CellRecord,
+    task: Task,
+    rows: list[Row],
+    trained: Sequence[dict[str, Any]],
+    answered: Iterable[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """The record's ``curve``: how far the training was at each snapshot and what that answered, and then its end."""
+    *snapshots, end = trained
+    points = [point | _quality(task, rows, each["answers"])[0] for point, each in zip(snapshots, answered, strict=True)]
+    return [*points, end | {key: getattr(record, key) for key in _QUALITY}]
+
+
+def _quality(task: Task, rows: list[Row], answers: list[dict[str, Any]]) -> tuple[dict[str, Any], list[Item]]:
+    """How good answers are, under the keys of ``_QUALITY``; and each item's own outcome."""
+    scored = task.score([answer["text"] for answer in answers], rows)
+    measured = {
+        "scores": scored["scores"],
+        "format_rate": scored["format_rate"],
+        "empty_rate": _share(not answer["text"].strip() for answer in answers),
+        "truncated_rate": _share(answer["truncated"] for answer in answers),
+    }
+    return measured, scored["items"]
 
 
 def _memory(train: dict[str, Any] | None, timed: dict[str, Any]) -> dict[str, float | None]:

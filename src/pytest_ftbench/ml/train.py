@@ -14,6 +14,7 @@ from pytest_ftbench.grid import Recipe, UserError, first_line
 from pytest_ftbench.ml.base import live_dtype
 from pytest_ftbench.ml.prompts import Example
 from pytest_ftbench.ml.runtime import Runtime
+from pytest_ftbench.ml.snapshots import Snapshots, save
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -25,12 +26,16 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 @dataclass(frozen=True)
 class Training:
-    """What one training needs beside the model: examples, recipe, adapter (None: full fine-tuning), seed."""
+    """What one training needs beside the model: examples, recipe, adapter (None: full fine-tuning), seed.
+
+    ``snapshots`` are the epochs after which it is saved on its way.
+    """
 
     examples: Sequence[Example]
     recipe: Recipe
     adapter: "PeftConfig | None"
     seed: int
+    snapshots: tuple[int, ...] = ()
 
 
 def train(
@@ -44,34 +49,33 @@ def train(
     """Train a model, save the adapter or the weights into a folder, and return the record's ``train`` object.
 
     The learning rate, seconds, steps and losses are those of the run; dtype and parameter counts are read from the live
-    model. Raises :class:`UserError` for a loss or a weight that is not finite, and where nothing was trained.
+    model; ``points`` says what was reached at each snapshot and at the end. Raises :class:`UserError` for a loss or a
+    weight that is not finite, and where nothing was trained.
     """
     with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime):
         cached = model.config.use_cache
         trainer = make_trainer(model, tokenizer, training, runtime, Path(scratch))
         watch = _Watch(say)
         trainer.add_callback(watch.callback())
-        trainable, total = _parameters(trainer.model)
-        start = time.perf_counter()
+        sizes = _parameters(trainer.model)
+        snapshots = Snapshots(training.snapshots, folder, watch.losses, cached, runtime)
+        trainer.add_callback(snapshots.callback())
         outcome = trainer.train()
-        runtime.synchronize()
-        seconds = time.perf_counter() - start
         if not watch.losses:
             raise UserError("recipe.num_train_epochs", "makes no training step", "give a number above 0")
+        end = snapshots.point(trainer.state)
         _check_weights(trainer.model)
         dtype = live_dtype(trainer.model)
-        # the Trainer switches the cache off for checkpointing, in the configuration that is saved as well
-        trainer.model.config.use_cache = cached
-        trainer.model.save_pretrained(folder, safe_serialization=True)
+        save(trainer.model, folder, cached)
     return {
-        "seconds": seconds,
+        "seconds": end["seconds"],
         "steps": outcome.global_step,
         "final_loss": watch.losses[-1],
         "mean_loss": outcome.training_loss,
-        "trainable_params": trainable,
-        "total_params": total,
         "dtype": dtype,
         "losses": watch.losses,
+        "points": [*snapshots.points, end],
+        **sizes,
         **_declared(training, runtime),
     }
 
@@ -219,7 +223,10 @@ def _check_weights(model: Any) -> None:
             raise UserError(f"training, {name}", "holds a number that is not finite", "lower the learning rate")
 
 
-def _parameters(model: Any) -> tuple[int, int]:
+def _parameters(model: Any) -> dict[str, int]:
     """How many parameters are trained, and how many there are."""
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    return sum(n for n, trained in counts if trained), sum(n for n, _ in counts)
+    return {
+        "trainable_params": sum(n for n, trained in counts if trained),
+        "total_params": sum(n for n, _ in counts),
+    }

@@ -5,18 +5,18 @@ embedder's scores of ``trivial`` answerers. An interrupted suite continues where
 loads no model at all.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Suite, UserError
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype, load_tokenizer, load_weights
+from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.latency import strided, time_answers
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.prompts import Renderer, training_examples
-from pytest_ftbench.ml.record import assemble
+from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
 from pytest_ftbench.store import Store, digest, read_json, write_json
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
     from pytest_ftbench.ml.generate import Decoder
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A model ready to be tested: its base, the trained files on top and how they were trained (None: untuned)."""
-
-    base: BaseModel
-    key: str
-    folder: Path | None = None
-    train: dict[str, Any] | None = None
 
 
 class Workbench:
@@ -142,7 +132,8 @@ class Workbench:
             renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
             examples, left_out = training_examples(renderer, task, self.rows.train(task), recipe.max_length)
             self.say(f"{name}: training on {len(examples)} rows" + (f", {left_out} are too long" if left_out else ""))
-            training = Training(examples, recipe, peft_config(self.suite.method(key.method), key.rank), key.seed)
+            adapter = peft_config(self.suite.method(key.method), key.rank)
+            training = Training(examples, recipe, adapter, key.seed, self.suite.snapshot_epochs(key.method))
             model = load_weights(base.folder, self.runtime)
             facts = train(model, tokenizer, training, self.runtime, folder, lambda line: self.say(f"{name}: {line}"))
             memory = peak()
@@ -164,16 +155,29 @@ class Workbench:
             "max_new_tokens": self.suite.evaluation.max_new_tokens,
             **self.embedder.provenance(task),
         }
-        rows, answered = self.rows.test(task), self._answers(cell, checkpoint)
-        return assemble(cell, self.embedder.fitted(task), rows, checkpoint.train, answered, timed, provenance)
+        fitted, rows = self.embedder.fitted(task), self.rows.test(task)
+        record = assemble(cell, fitted, rows, checkpoint.train, self._answers(cell, checkpoint), timed, provenance)
+        if self.suite.evaluation.epochs and not cell.is_base:
+            on_the_way = self._answers_on_the_way(cell, checkpoint)
+            record.curve = learning_curve(record, fitted, rows, checkpoint.points, on_the_way)
+        return record
 
-    def _answers(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:
+    def _answers_on_the_way(self, cell: Cell, checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:
+        """What each snapshot of the training answers; one model is on the device at a time."""
+        *snapshots, end = checkpoint.points
+        for epoch in (point["epoch"] for point in snapshots):
+            yield self._answers(cell, checkpoint.snapshot(epoch), f"epoch {epoch} of {end['epoch']:g}")
+
+    def _answers(self, cell: Cell, checkpoint: Checkpoint, stage: str = "") -> dict[str, Any]:
+        """The checkpoint's answers; ``stage`` says of a snapshot which it is."""
+
         def build(folder: Path) -> None:
             with at_work():
                 decoder = self._decoder(checkpoint)
                 prompts = self._prompts(cell, decoder)
+                place = f"{cell.id}: {stage}, " if stage else f"{cell.id}: "
                 answers = decoder.answers(
-                    prompts, self.suite.evaluation.batch_size, lambda line: self.say(f"{cell.id}: {line}")
+                    prompts, self.suite.evaluation.batch_size, lambda line: self.say(place + line)
                 )
             value = {
                 "answers": [answer.as_dict() for answer in answers],
@@ -181,6 +185,8 @@ class Workbench:
                 "template": digest(decoder.tokenizer.chat_template),
             }
             write_json(folder / "answers.json", value)
+            if stage:
+                self.say(f"{cell.id}: {stage} answered")
 
         folder = self.store.get("answers", self.materials.answers(cell, checkpoint.key), build)
         answered: dict[str, Any] = read_json(folder / "answers.json")
@@ -224,16 +230,3 @@ def _name(key: CheckpointKey) -> str:
     """What progress lines call a checkpoint: the id of its cells without their eval task."""
     parts = (key.model, key.method, key.rank and f"r{key.rank}", key.quantization, key.train_task, f"s{key.seed}")
     return "-".join(part for part in parts if part and part != "s0")
-
-
-def load_decoder(checkpoint: Checkpoint, runtime: Runtime, max_new_tokens: int) -> "Decoder":
-    """A checkpoint's model, ready to answer: its own weights, or the base with the adapter merged in."""
-    from pytest_ftbench.ml.adapters import merged
-    from pytest_ftbench.ml.generate import Decoder
-
-    base, folder = checkpoint.base.folder, checkpoint.folder
-    if folder is None or not (folder / "adapter_config.json").is_file():
-        model = load_weights(folder or base, runtime)
-    else:
-        model = merged(load_weights(base, runtime), folder, runtime)
-    return Decoder(model, load_tokenizer(base), max_new_tokens)

@@ -1,19 +1,22 @@
-"""The report as text for a terminal: what was run, the full table, what transfers, what the marks mean, what failed."""
+"""The report as text for a terminal: what was run, its tables, what their marks mean, what failed."""
 
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_ftbench.analysis import (
+    CurveGroup,
     EvalTask,
     FullTable,
     Standing,
     Trivial,
     full_table,
+    learning_curves,
     transfer_matrices,
     trivial_scores,
 )
 from pytest_ftbench.grid import CellRecord, Results
+from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
 from pytest_ftbench.report.full_table import full_sheet
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint
@@ -42,6 +45,8 @@ def render(results: Results, width: int = 100, color: bool = False) -> list[str]
         lines += _wrapped(_table_notes(found, left_out, table.tasks, names), width, paint)
         if matrices:
             lines += ["", *_transfer_part(transfer_sheet(matrices, names), found, width, paint)]
+        if curves := learning_curves(results.cells, results.trivial):
+            lines += ["", *_curve_part(curves, names, found, width, paint)]
     return lines + _reasons(results.cells, width, paint)
 
 
@@ -105,11 +110,20 @@ def _trivial_lines(tasks: Sequence[EvalTask], trivial: Trivial) -> Iterator[str]
 
 
 def _transfer_part(sheet: Sheet, told: set[str], width: int, paint: Paint) -> list[str]:
-    """The transfer matrices, and the marks in them that were not told before."""
+    """The transfer matrices, and the marks in them that were not told before, which are then."""
     title = "Transfer: change of the headline score against the untuned model, in percent; + is better"
     notes = explained(marks(sheet) - told)
+    told |= marks(sheet)
     lines = [*_wrapped([title], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
     return lines + [""] * bool(notes) + _wrapped(notes, width, paint)
+
+
+def _curve_part(curves: Sequence[CurveGroup], names: Names, told: set[str], width: int, paint: Paint) -> list[str]:
+    """The learning curves, and what their numbers mean."""
+    sheet = curve_sheet(curves, names)
+    notes = [*curve_notes(curves, sheet), *explained(marks(sheet) - told)]
+    lines = [*_wrapped([TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
+    return [*lines, "", *_wrapped(notes, width, paint)]
 
 
 def _reasons(records: Sequence[CellRecord], width: int, paint: Paint) -> list[str]:
