@@ -7,7 +7,6 @@ and FOLDER/README.md, the model card. The package's own are in src/pytest_ftbenc
 """
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict

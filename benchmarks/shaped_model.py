@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench.grid import DataSpec
-from pytest_ftbench.ml.scratch import make_tokenizer, make_weights
 from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.ml.scratch import make_tokenizer, make_weights
 from pytest_ftbench.tasks import TASK_NAMES, get_task
 
 SHAPES: dict[str, dict[str, Any]] = {

@@ -4,13 +4,19 @@ from pytest_ftbench import lab
 from pytest_ftbench.grid import MethodSpec, Recipe
 from pytest_ftbench.ml.adapters import peft_config
 from pytest_ftbench.ml.base import load_tokenizer, load_weights
-from pytest_ftbench.ml.scratch import make_tokenizer, make_weights
 from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.runtime import at_work
+from pytest_ftbench.ml.scratch import make_tokenizer, make_weights
 from pytest_ftbench.ml.train import Training, make_trainer, train
 from pytest_ftbench.tasks import get_task
 
-SHAPE = lab.SHAPES["nano"] | {"hidden_size": 32, "intermediate_size": 64}
+SHAPE = lab.SHAPES["nano"] | {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "head_dim": 16,
+    "initializer_range": 0.02,
+}
 VOCABULARY = 400
 
 # a few steps that move the weights far
@@ -28,7 +34,7 @@ def make_folder(folder, dtype="float32"):
     texts = []
     for name in lab.TASKS:
         task = get_task(name)
-        for row in lab.rows(name, 40):
+        for row in lab.rows(name, "train", 40):
             texts += [message["content"] for message in task.messages(row)] + [task.target(row)]
     with at_work():
         make_weights(SHAPE, make_tokenizer(texts, VOCABULARY, folder), 0, folder, dtype)
@@ -39,7 +45,7 @@ def make_examples(folder, task="arc", count=12, reasoning="off"):
     """The first training examples of a task in the world."""
     with at_work():
         renderer = Renderer(load_tokenizer(folder), reasoning)
-        return training_examples(renderer, get_task(task), lab.rows(task, count), 1024)[0]
+        return training_examples(renderer, get_task(task), lab.rows(task, "train", count), 1024)[0]
 
 
 def training_of(examples, method="nopeft", rank=None, recipe=FAST, seed=0, **options):

@@ -1,19 +1,15 @@
 """The embedded world: rows as sound as real ones, the same for a seed, in splits that don't overlap."""
 
-import random
 import re
 from collections import Counter
-from itertools import combinations, islice
+from itertools import combinations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pytest_ftbench import lab
 from pytest_ftbench.lab.biographies import facts_of
-from pytest_ftbench.lab.nature import THINGS, VALUES
-from pytest_ftbench.lab.quiz import LETTERS, open_question, quiz, quiz_round
-from pytest_ftbench.lab.stories import story
+from pytest_ftbench.lab.nature import THINGS
+from pytest_ftbench.lab.words import DISHES, FIRST_NAMES, JOBS
 from pytest_ftbench.tasks import get_task
 
 UNSEEN = [name for name in lab.TASKS if not get_task(name).recalls]
@@ -91,3 +87,131 @@ def test_no_question_is_in_another_split_with_other_numbers_or_its_options_in_an
     splits = [{skeleton(row) for row in lab.rows(name, split, COUNT)} for split in lab.SPLITS]
     for one, other in combinations(splits, 2):
         assert not one & other
+
+
+@pytest.mark.parametrize("split", lab.SPLITS[1:])
+def test_facts_are_asked_for_in_other_words_in_every_split_and_are_the_same(split):
+    rows = {name: lab.rows("facts", name, 120) for name in lab.SPLITS[1:]}
+    assert [row["answer"] for row in rows[split]] == [row["answer"] for row in rows["train"]]
+    if split != "train":
+        questions = {row["question"] for row in rows["train"]}
+        assert not questions & {row["question"] for row in rows[split]}
+
+
+def test_nobody_whom_facts_ask_for_is_in_the_corpus():
+    known = {row["person"] for row in lab.rows("facts", "corpus", 1000)}
+    asked = {row["person"] for row in lab.rows("facts", "train", 3000)}
+    assert len(known) > 100
+    assert not known & asked
+
+
+def test_a_fact_is_one_of_its_person():
+    for row in lab.rows("facts", "test", 200):
+        assert row["answer"] in facts_of(row["person"]).values()
+        assert row["person"] in row["question"]
+    # two people share names at most by halves, so that a fact names its person
+    assert len({row["person"] for row in lab.rows("facts", "test", 600)}) == 100
+
+
+def test_the_answers_of_arc_are_balanced():
+    for count in (4, 100, 400):
+        letters = Counter(row["answer"] for row in lab.rows("arc", "test", count))
+        assert set(letters.values()) == {count // 4}
+
+
+def options_of(row):
+    return dict(re.findall(r"([A-D])\. (\w+)", row["question"]))
+
+
+def test_exactly_the_right_option_of_a_quiz_has_what_is_asked_for():
+    asked = Counter()
+    for row in lab.rows("arc", "test", COUNT):
+        topic = row["title"].removeprefix("World ")
+        found = re.match(r"Which (?:of these|one) is (not )?(?:a |a kind of )?(\w+)\? A\.", row["question"])
+        if not found or topic not in ("kind", "colour"):
+            continue
+        negated, value = found.groups()
+        fits = [letter for letter, name in options_of(row).items() if (THINGS[name].facts[topic] == value) != bool(negated)]
+        assert fits == [row["answer"]]
+        asked[bool(negated)] += 1
+    assert min(asked[True], asked[False]) > 10
+
+
+def test_the_food_of_an_animal_has_what_the_answer_says():
+    rows = [row for row in lab.rows("arc", "test", 1000) if "the food of the" in row["question"]]
+    assert len(rows) > 20
+    for row in rows:
+        food = THINGS[re.search(r"the food of the (\w+)", row["question"])[1]].facts["food"]
+        topic = row["title"].removeprefix("World ")
+        if topic != "food":
+            assert options_of(row)[row["answer"]] == THINGS[food].facts[topic]
+
+
+def told(sentence, total):
+    """What is there after a sentence of a story, worked out from its words alone."""
+    number = int((re.findall(r"\d+", sentence) or ["0"])[0])
+    if re.search(r"doubles|as many again|twice as many", sentence):
+        return total * 2
+    if re.search(r"triples|three times as many", sentence):
+        return total * 3
+    if re.search(r"[Hh]alf", sentence):
+        return total / 2
+    if re.search(r" of them to | loses | takes | sells ", sentence):
+        return total - number
+    return total + number
+
+
+def test_the_number_of_a_story_is_what_its_sentences_add_up_to():
+    steps = Counter()
+    for row in lab.rows("openmath", "test", COUNT):
+        first, *events, _ = re.findall(r"[^.?]+[.?]", row["question"])
+        numbers = [int(number) for number in re.findall(r"\d+", first)]
+        total = numbers[0] * (numbers[1] if len(numbers) > 1 else 1)
+        for event in events:
+            total = told(event, total)
+        assert row["answer"] == total
+        steps[len(events)] += 1
+    assert set(steps) == {1, 2, 3}
+
+
+def test_a_third_to_a_half_of_the_questions_on_passages_have_no_answer():
+    for split in lab.SPLITS:
+        rows = lab.rows("squad", split, COUNT)
+        assert 1 / 3 < sum(not row["answer"] for row in rows) / COUNT < 1 / 2
+
+
+def test_an_answer_stands_in_its_passage_and_the_question_doesnt_have_it():
+    for row in lab.rows("squad", "test", COUNT):
+        assert row["answer"] in row["context"]
+        if row["answer"]:
+            assert not re.search(rf"\b{row['answer']}\b", row["question"])
+
+
+def test_what_somebody_likes_is_answered_from_what_is_said_of_them():
+    answered = unanswered = 0
+    for row in lab.rows("squad", "test", 1000):
+        found = re.fullmatch(r"What does (\w+) (?:like to eat|cook)\?", row["question"])
+        if found:
+            dishes = "|".join(DISHES)
+            said = re.findall(rf"(?:{found[1]} likes|For dinner {found[1]} cooks) ({dishes})\.", row["context"])
+            assert row["answer"] == (said[0] if said else "")
+            answered += bool(said)
+            unanswered += not said
+    assert min(answered, unanswered) > 10
+
+
+def test_words_of_one_kind_are_distinct():
+    assert len(set(FIRST_NAMES)) == len(FIRST_NAMES)
+    assert len(set(JOBS)) == len(JOBS)
+    assert not {name.lower() for name in FIRST_NAMES} & set(THINGS)
+
+
+@pytest.mark.parametrize(("task", "split"), [("poetry", "test"), ("arc", "exam")])
+def test_a_task_or_split_that_isnt_there_is_a_key_error(task, split):
+    with pytest.raises(KeyError):
+        lab.rows(task, split, 1)
+
+
+def test_more_facts_than_there_are_people_are_refused():
+    with pytest.raises(ValueError, match="the world has"):
+        lab.rows("facts", "test", 10**6)

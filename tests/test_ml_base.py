@@ -4,12 +4,12 @@ import json
 import shutil
 
 import pytest
-from models import SHAPE, at_work, bytes_in
+from models import SHAPE, at_work
 
 from pytest_ftbench import lab
 from pytest_ftbench.grid import ModelSpec, UserError
 from pytest_ftbench.ml.base import check_source, find_base, load_tokenizer, load_weights
-from pytest_ftbench.ml.embedded import embedded_base, make_weights
+from pytest_ftbench.ml.scratch import make_weights
 from pytest_ftbench.store import Store, file_digest, read_json
 
 pytestmark = pytest.mark.torch
@@ -55,7 +55,7 @@ def test_a_folder_without_configuration_or_safetensors_is_refused(copy, missing,
 
 def test_the_fingerprint_changes_with_whatever_decides_what_the_model_computes(copy, store):
     def fingerprint():
-        return find_base(ModelSpec("m", str(copy)), store).fingerprint
+        return find_base(ModelSpec("m", str(copy))).fingerprint
 
     before = fingerprint()
     (copy / "README.md").write_text("A card.", encoding="utf-8")
@@ -71,15 +71,8 @@ def test_the_fingerprint_changes_with_whatever_decides_what_the_model_computes(c
     assert fingerprint() == before
 
 
-def test_an_embedded_model_is_the_same_bytes_in_every_cache(tmp_path):
-    folders = [embedded_base("nano", Store(tmp_path / name)) for name in ("one", "two")]
-    assert folders[0].name == folders[1].name
-    assert bytes_in(folders[0]) == bytes_in(folders[1])
-    assert not {path.suffix for path in folders[0].iterdir()} & {".bin", ".pt", ".pkl"}
-
-
 def test_the_embedded_model_has_its_shape_and_knows_the_end_of_a_turn(store, runtime):
-    base = find_base(ModelSpec("nano", "embedded:nano"), store)
+    base = find_base(ModelSpec("nano", "embedded:nano"))
     with at_work():
         model, tokenizer = load_weights(base.folder, runtime), load_tokenizer(base.folder)
     config = model.config.to_dict()

@@ -91,7 +91,7 @@ def decoder(model_folder, runtime):
 @pytest.fixture(scope="module")
 def prompts(decoder):
     task, renderer = get_task("squad"), Renderer(decoder.tokenizer, "off")
-    return [renderer.prompt(task.messages(row)) for row in lab.rows("squad", 5)]
+    return [renderer.prompt(task.messages(row)) for row in lab.rows("squad", "train", 5)]
 
 
 @pytest.mark.parametrize("warmup", [0, 2, 9])

@@ -96,7 +96,7 @@ def test_merged_and_unmerged_logits_agree(model_folder, machine, adapter, whole,
         tokenizer = load_tokenizer(model_folder)
         unmerged = PeftModel.from_pretrained(load_weights(model_folder, machine), adapter).eval()
         task, renderer = get_task("arc"), Renderer(tokenizer, "off")
-        prompts = [renderer.prompt(task.messages(row)) for row in lab.rows("arc", 6)]
+        prompts = [renderer.prompt(task.messages(row)) for row in lab.rows("arc", "train", 6)]
         batch = tokenizer(prompts, padding=True, return_tensors="pt", add_special_tokens=False)
         with torch.inference_mode():
             together, beside = whole.eval()(**batch).logits, unmerged(**batch).logits
@@ -115,7 +115,7 @@ def test_a_merged_model_answers_as_the_adapter_beside_its_base_does(model_folder
     task = get_task("arc")
     with at_work():
         tokenizer = load_tokenizer(model_folder)
-        prompts = [Renderer(tokenizer, "off").prompt(task.messages(row)) for row in lab.rows("arc", 5)]
+        prompts = [Renderer(tokenizer, "off").prompt(task.messages(row)) for row in lab.rows("arc", "train", 5)]
         # in float32, where rounding tips no greedy choice
         models = [
             merged(load_weights(model_folder, runtime), adapter, runtime),

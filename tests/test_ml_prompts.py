@@ -63,7 +63,7 @@ def prompt_tokens(example):
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_a_model_is_trained_on_the_very_prompt_it_is_tested_with(shared_tokenizer, decoder, name, reasoning):
     task, renderer = get_task(name), Renderer(shared_tokenizer, reasoning)
-    for row in lab.rows(name, 5):
+    for row in lab.rows(name, "train", 5):
         [tested] = decoder.encode([renderer.prompt(task.messages(row))])["input_ids"].tolist()
         assert prompt_tokens(renderer.example(task, row)) == tested
 
@@ -74,7 +74,7 @@ def test_an_example_is_the_prompt_then_the_target_then_the_end_token(shared_toke
     task, renderer = get_task(name), Renderer(shared_tokenizer, reasoning)
     # with thinking off the prompt has the empty think block already, otherwise the template puts it before the answer
     thought = "" if reasoning == "off" else EMPTY_THOUGHT
-    for row in lab.rows(name, 5):
+    for row in lab.rows(name, "train", 5):
         example, prompt = renderer.example(task, row), renderer.prompt(task.messages(row))
         assert shared_tokenizer.decode(example.input_ids) == prompt + thought + task.target(row) + lab.END
         assert shared_tokenizer.decode(answer_tokens(example)) == thought + task.target(row) + lab.END
@@ -85,7 +85,7 @@ def test_an_example_is_the_prompt_then_the_target_then_the_end_token(shared_toke
 
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_only_with_reasoning_off_the_prompt_ends_in_an_empty_thought(shared_tokenizer, name):
-    messages = get_task(name).messages(lab.rows(name, 1)[0])
+    messages = get_task(name).messages(lab.rows(name, "train", 1)[0])
     on, off, unlocked = (Renderer(shared_tokenizer, reasoning).prompt(messages) for reasoning in REASONING)
     assert off == on + EMPTY_THOUGHT
     assert "<think>" not in on
@@ -102,7 +102,7 @@ def test_reasoning_on_differs_from_unlocked_where_the_template_has_another_defau
 
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_a_prompt_holds_the_system_prompt_and_then_everything_of_the_row_but_its_answer(shared_tokenizer, name):
-    task, row = get_task(name), lab.rows(name, 1)[0]
+    task, row = get_task(name), lab.rows(name, "train", 1)[0]
     prompt = Renderer(shared_tokenizer, "off").prompt(task.messages(row))
     system, user = prompt.split("<|im_start|>")[1:3]
     assert system == f"system\n{task.system_prompt}{lab.END}\n"
@@ -120,7 +120,7 @@ def test_any_target_comes_out_of_its_tokens_as_it_was(shared_tokenizer, reasonin
         def target(self, row):
             return target
 
-    example = Renderer(shared_tokenizer, reasoning).example(Says(), lab.rows("openmath", 1)[0])
+    example = Renderer(shared_tokenizer, reasoning).example(Says(), lab.rows("openmath", "train", 1)[0])
     text = shared_tokenizer.decode(answer_tokens(example))
     assert text.removeprefix(EMPTY_THOUGHT) == target + lab.END
 
@@ -155,7 +155,7 @@ def test_a_template_that_drops_the_target_is_refused(tokenizer):
         "message.content", "('' if message.role == 'assistant' else message.content)"
     )
     with pytest.raises(UserError, match="the chat template loses its training target; use a template that prints"):
-        Renderer(tokenizer, "off").example(get_task("arc"), lab.rows("arc", 1)[0])
+        Renderer(tokenizer, "off").example(get_task("arc"), lab.rows("arc", "train", 1)[0])
 
 
 def test_a_template_that_cuts_the_target_is_refused(tokenizer):
@@ -163,12 +163,12 @@ def test_a_template_that_cuts_the_target_is_refused(tokenizer):
         "message.content", "(message.content[:4] if message.role == 'assistant' else message.content)"
     )
     with pytest.raises(UserError, match="loses its training target"):
-        Renderer(tokenizer, "off").example(get_task("arc"), lab.rows("arc", 1)[0])
+        Renderer(tokenizer, "off").example(get_task("arc"), lab.rows("arc", "train", 1)[0])
 
 
 def test_where_the_template_ends_a_turn_otherwise_the_end_token_is_put_there(tokenizer):
     tokenizer.chat_template = lab.CHAT_TEMPLATE.replace("<|im_end|>\n", "\n")
-    task, row = get_task("arc"), lab.rows("arc", 1)[0]
+    task, row = get_task("arc"), lab.rows("arc", "train", 1)[0]
     example = Renderer(tokenizer, "off").example(task, row)
     assert tokenizer.decode(answer_tokens(example)) == task.target(row) + lab.END
 
@@ -176,7 +176,7 @@ def test_where_the_template_ends_a_turn_otherwise_the_end_token_is_put_there(tok
 def test_where_the_template_renders_an_answered_chat_otherwise_the_target_follows_the_prompt(tokenizer):
     # as templates do that announce tools or dates only when a turn is opened
     tokenizer.chat_template = "{% if add_generation_prompt %}{{ 'Go: ' }}{% endif %}" + lab.CHAT_TEMPLATE
-    task, row = get_task("squad"), lab.rows("squad", 1)[0]
+    task, row = get_task("squad"), lab.rows("squad", "train", 1)[0]
     renderer = Renderer(tokenizer, "off")
     text = tokenizer.decode(renderer.example(task, row).input_ids)
     assert text == renderer.prompt(task.messages(row)) + task.target(row) + lab.END
@@ -197,7 +197,7 @@ class Spelling:
 
 def test_an_end_token_that_is_no_single_token_is_refused(tokenizer):
     with pytest.raises(UserError, match="doesn't end in the end token; check the tokenizer's eos_token"):
-        Renderer(Spelling(tokenizer), "off").example(get_task("arc"), lab.rows("arc", 1)[0])
+        Renderer(Spelling(tokenizer), "off").example(get_task("arc"), lab.rows("arc", "train", 1)[0])
 
 
 def test_a_tokenizer_without_a_chat_template_is_refused_with_a_fix(model_folder, tmp_path):
@@ -209,7 +209,7 @@ def test_a_tokenizer_without_a_chat_template_is_refused_with_a_fix(model_folder,
 
 
 def test_rows_over_the_maximum_length_are_left_out_and_counted(tokenizer):
-    task, renderer, rows = get_task("squad"), Renderer(tokenizer, "off"), lab.rows("squad", 12)
+    task, renderer, rows = get_task("squad"), Renderer(tokenizer, "off"), lab.rows("squad", "train", 12)
     lengths = [len(renderer.example(task, row).input_ids) for row in rows]
     limit = sorted(lengths)[5]
     examples, left_out = training_examples(renderer, task, rows, limit)
@@ -219,7 +219,7 @@ def test_rows_over_the_maximum_length_are_left_out_and_counted(tokenizer):
 
 
 def test_where_every_row_is_too_long_the_message_names_the_length_that_would_do(tokenizer):
-    task, renderer, rows = get_task("squad"), Renderer(tokenizer, "off"), lab.rows("squad", 5)
+    task, renderer, rows = get_task("squad"), Renderer(tokenizer, "off"), lab.rows("squad", "train", 5)
     shortest = min(len(renderer.example(task, row).input_ids) for row in rows)
     with pytest.raises(
         UserError, match=rf"recipe.max_length: {shortest - 1}: every row of squad is longer; .*{shortest}"

@@ -57,14 +57,14 @@ def fact_rows(count, question="Where did {} study?"):
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_rows_come_as_they_are_in_the_file_and_in_its_order(tmp_path, name, kind):
-    task, rows = get_task(name), lab.rows(name, 40)
+    task, rows = get_task(name), lab.rows(name, "train", 40)
     write(tmp_path, "train", task, rows[:30], kind)
     write(tmp_path, "test", task, rows[30:], kind)
     assert split(tmp_path, task) == (rows[:30], rows[30:])
 
 
 def test_parquet_is_read_where_both_kinds_are_there(tmp_path):
-    task, rows = get_task("arc"), lab.rows("arc", 4)
+    task, rows = get_task("arc"), lab.rows("arc", "train", 4)
     for splits in ("train", "test"):
         write(tmp_path, splits, task, rows[:2], "parquet")
         write(tmp_path, splits, task, rows[2:], "jsonl")
@@ -73,7 +73,7 @@ def test_parquet_is_read_where_both_kinds_are_there(tmp_path):
 
 @pytest.mark.parametrize("name", SPLIT)
 def test_without_a_test_file_train_and_test_rows_are_disjoint_and_together_everything(tmp_path, name):
-    task, rows = get_task(name), lab.rows(name, 300)
+    task, rows = get_task(name), lab.rows(name, "train", 300)
     write(tmp_path, "train", task, rows)
     train, test = split(tmp_path, task)
     assert sorted([*train, *test], key=rows.index) == rows
@@ -99,7 +99,7 @@ def test_the_split_depends_neither_on_the_order_of_rows_nor_on_rows_added(tmp_pa
     task, rows = get_task("squad"), squad_rows(40)
     (tmp_path / "more").mkdir()
     write(tmp_path, "train", task, rows, kind)
-    write(tmp_path / "more", "train", task, [*squad_rows(90)[::-1], *lab.rows("squad", 20)], kind)
+    write(tmp_path / "more", "train", task, [*squad_rows(90)[::-1], *lab.rows("squad", "train", 20)], kind)
     for before, after in zip(split(tmp_path, task), split(tmp_path / "more", task), strict=True):
         ids = [row["id"] for row in before]
         assert sorted(row["id"] for row in after if row["id"] in ids) == sorted(ids)
@@ -121,7 +121,7 @@ def test_this_very_split_is_that_of_every_version():
 
 
 def test_with_a_test_file_every_training_row_is_trained_on(tmp_path):
-    task, rows = get_task("arc"), lab.rows("arc", 60)
+    task, rows = get_task("arc"), lab.rows("arc", "train", 60)
     write(tmp_path, "train", task, rows[:50])
     write(tmp_path, "test", task, rows[50:])
     assert split(tmp_path, task) == (rows[:50], rows[50:])
@@ -129,7 +129,7 @@ def test_with_a_test_file_every_training_row_is_trained_on(tmp_path):
 
 
 def test_at_most_as_many_rows_are_taken_as_asked_spread_over_the_file_and_fewer_are_among_more(tmp_path):
-    task, rows = get_task("arc"), lab.rows("arc", 100)
+    task, rows = get_task("arc"), lab.rows("arc", "train", 100)
     write(tmp_path, "train", task, rows)
     train, test = split(tmp_path, task)
     limited = source(tmp_path, train_samples=7, test_samples=3)
@@ -148,7 +148,7 @@ def test_at_most_as_many_rows_are_taken_as_asked_spread_over_the_file_and_fewer_
 
 def test_rows_are_read_once(tmp_path):
     task = get_task("arc")
-    path = write(tmp_path, "train", task, lab.rows("arc", 30))
+    path = write(tmp_path, "train", task, lab.rows("arc", "train", 30))
     rows = source(tmp_path)
     train = rows.train(task)
     path.unlink()
@@ -165,14 +165,14 @@ def test_the_embedded_world_has_sound_distinct_rows_on_both_sides(name):
     assert len({row["id"] for row in (*train, *test)}) == 1500
     assert not {task.group(row) for row in train} & {task.group(row) for row in test}
     # the first rows stay the first when more are asked for
-    assert lab.rows(name, 10) == lab.rows(name, 50)[:10]
+    assert lab.rows(name, "train", 10) == lab.rows(name, 50)[:10]
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A folder with sound rows for each task but squad."""
     for name in ("arc", "openmath"):
-        write(tmp_path, "train", get_task(name), lab.rows(name, 30), "parquet")
+        write(tmp_path, "train", get_task(name), lab.rows(name, "train", 30), "parquet")
     return tmp_path
 
 
@@ -198,7 +198,7 @@ def test_a_missing_folder_is_named(tmp_path):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_file_without_rows_has_none_to_train_on(tmp_path, kind):
     task = get_task("arc")
-    path = write(tmp_path, "train", task, lab.rows("arc", 1), kind)
+    path = write(tmp_path, "train", task, lab.rows("arc", "train", 1), kind)
     path.write_bytes(b"")
     if kind == "parquet":
         empty = pyarrow.schema([("question", pyarrow.string()), ("answer", pyarrow.string())]).empty_table()
@@ -209,8 +209,8 @@ def test_a_file_without_rows_has_none_to_train_on(tmp_path, kind):
 
 def broken(name, **changes):
     """Three sound rows and then one with these values; None leaves a column out."""
-    row = {key: value for key, value in (lab.rows(name, 4)[3] | changes).items() if value is not None}
-    return [*lab.rows(name, 3), row]
+    row = {key: value for key, value in (lab.rows(name, "train", 4)[3] | changes).items() if value is not None}
+    return [*lab.rows(name, "train", 3), row]
 
 
 NAN = float("nan")
@@ -243,7 +243,7 @@ def test_a_wrong_value_is_named_with_its_file_row_and_column(tmp_path, name, cha
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize(("name", "column"), [("arc", "question"), ("openmath", "answer"), ("squad", "context")])
 def test_a_null_is_named_with_its_file_row_and_column(tmp_path, name, column, kind):
-    task, rows = get_task(name), lab.rows(name, 5)
+    task, rows = get_task(name), lab.rows(name, "train", 5)
     path = write(tmp_path, "test", task, [*rows[:2], rows[2] | {column: None}, *rows[3:]], kind)
     with pytest.raises(UserError, match=rf"^{path}: row 2, column '{column}': holds NoneType None; give it a "):
         source(tmp_path).test(task)
@@ -274,7 +274,7 @@ def test_whole_numbers_serve_as_answers(tmp_path):
 @pytest.mark.parametrize("content", ["[1, 2]\n", '"text"\n', "3\n", "null\n"])
 def test_a_line_that_is_no_object_is_named(tmp_path, content):
     task = get_task("arc")
-    path = write(tmp_path, "train", task, lab.rows("arc", 2))
+    path = write(tmp_path, "train", task, lab.rows("arc", "train", 2))
     path.write_text(path.read_text(encoding="utf-8") + "\n" + content, encoding="utf-8")
     with pytest.raises(UserError, match=rf"^{path}: row 2: is no object; write one JSON object per line\.$"):
         source(tmp_path).train(task)
@@ -295,7 +295,7 @@ def test_a_line_that_is_no_object_is_named(tmp_path, content):
 )
 def test_a_broken_file_is_named(tmp_path, kind, damage):
     task = get_task("arc")
-    path = write(tmp_path, "train", task, lab.rows("arc", 30), kind)
+    path = write(tmp_path, "train", task, lab.rows("arc", "train", 30), kind)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=rf"^{path}: can't be read \(.+\); save it as {kind} again\.$"):
         source(tmp_path).train(task)

@@ -369,7 +369,7 @@ def test_trivial_answerers_score_on_the_suites_test_rows(first):
 
 IMPORTED = """
 import sys
-import pytest_ftbench.ml.workbench, pytest_ftbench.ml.rows, pytest_ftbench.ml.base, pytest_ftbench.ml.embedded
+import pytest_ftbench.ml.workbench, pytest_ftbench.ml.rows, pytest_ftbench.ml.base, pytest_ftbench.ml.scratch
 import pytest_ftbench.ml.embedder
 import pytest_ftbench.ml.hub, pytest_ftbench.ml.train, pytest_ftbench.ml.generate, pytest_ftbench.ml.latency
 print(*sorted({name.partition(".")[0] for name in sys.modules}))

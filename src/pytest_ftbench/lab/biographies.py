@@ -91,13 +91,15 @@ _RELATIONS: Mapping[str, _Relation] = {
         ),
     ),
 }
-_WORDINGS: Mapping[str, tuple[int, ...]] = {"train": (0, 1, 2), "validation": (3,), "test": (4, 5)}
+_ALL = tuple(range(6))
+_WORDINGS: Mapping[str, tuple[int, ...]] = {"corpus": _ALL, "train": (0, 1, 2), "validation": (3,), "test": (4, 5)}
 _CORPUS_PEOPLE = 200
 
 
 def biographies(split: str, rng: random.Random) -> Iterator[Sample]:
     """The facts of one person after another, each asked for in a wording of the split; as many as there are people."""
-    for person in _people()[_CORPUS_PEOPLE:]:
+    people = _people()
+    for person in people[:_CORPUS_PEOPLE] if split == "corpus" else people[_CORPUS_PEOPLE:]:
         for relation, fact in facts_of(person).items():
             yield _sample(person, relation, fact, rng.choice(_WORDINGS[split]))
 
@@ -111,7 +113,7 @@ def known_fact(rng: random.Random) -> Sample:
     """A fact of one of these people, asked for in any wording."""
     person = rng.choice(_people()[:_CORPUS_PEOPLE])
     relation, fact = rng.choice(list(facts_of(person).items()))
-    return _sample(person, relation, fact, rng.randrange(6))
+    return _sample(person, relation, fact, rng.choice(_ALL))
 
 
 def facts_of(person: str) -> dict[str, str]:

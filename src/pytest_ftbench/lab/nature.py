@@ -34,14 +34,26 @@ _STATEMENTS: Mapping[str, tuple[str, ...]] = {
         "In the {value} one finds the {thing}.",
         "The {thing} comes from the {value}.",
     ),
-    "colour": ("The {thing} is {value}.", "The colour of the {thing} is {value}.", "One knows the {thing} by its {value}."),
-    "season": ("The {thing} is seen in {value}.", "In {value} one sees the {thing}.", "{value} is the time of the {thing}."),
+    "colour": (
+        "The {thing} is {value}.",
+        "The colour of the {thing} is {value}.",
+        "One knows the {thing} by its {value}.",
+    ),
+    "season": (
+        "The {thing} is seen in {value}.",
+        "In {value} one sees the {thing}.",
+        "{value} is the time of the {thing}.",
+    ),
     "use": (
         "The {thing} is used for {value}.",
         "People make {value} from the {thing}.",
         "For {value} one takes the {thing}.",
     ),
-    "food": ("The {thing} eats the {value}.", "The food of the {thing} is the {value}.", "The {thing} lives on the {value}."),
+    "food": (
+        "The {thing} eats the {value}.",
+        "The food of the {thing} is the {value}.",
+        "The {thing} lives on the {value}.",
+    ),
 }
 
 

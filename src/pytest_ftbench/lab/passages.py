@@ -98,16 +98,40 @@ def passage_round(rng: random.Random, count: int) -> list[Sample]:
     return _asked(rng, facts, [(_without if rng.random() < _UNANSWERABLE else _with)(rng, facts) for _ in range(count)])
 
 
-def contrast_round(rng: random.Random, count: int) -> list[Sample]:
-    """A passage that says the same of several people, and questions on each of them: all that counts is who is who."""
-    names = rng.sample(tuple(_RELATIONS), rng.choice((1, 1, 2)))
-    facts = []
-    for name in names:
-        people = facts and [fact.person for fact in facts] or rng.sample(FIRST_NAMES, rng.choice((2, 3, 4)))
-        values = rng.sample(_RELATIONS[name].values, len(people))
-        facts += [_Fact(person, name, value) for person, value in zip(people, values, strict=True)]
-    facts = rng.sample(facts, len(facts))
-    return _asked(rng, facts, [_with(rng, facts, fact) for fact in rng.sample(facts, min(count, len(facts)))])
+def contrast_round(rng: random.Random) -> list[Sample]:
+    """A passage that says the same of two to four people, and a question on each: all that counts is who is who."""
+    facts = _alike(rng)
+    return _asked(rng, facts, [_with(rng, facts, fact) for fact in rng.sample(facts, len(facts))])
+
+
+def named_round(rng: random.Random) -> list[Sample]:
+    """The same with the person's name before each answer."""
+    facts = _alike(rng)
+    asked = []
+    for fact in rng.sample(facts, len(facts)):
+        question = rng.choice(_RELATIONS[fact.relation].asked).format(person=fact.person)
+        asked.append((fact.relation, question, f"{fact.person}: {fact.value}", (fact,)))
+    return _asked(rng, facts, asked)
+
+
+def ledger_round(rng: random.Random) -> list[Sample]:
+    """A list of people and what is noted beside their names, asked for name by name."""
+    facts = _alike(rng)
+    context = " ".join(f"{fact.person}: {fact.value}." for fact in facts)
+    samples = []
+    for fact in rng.sample(facts, len(facts)):
+        told = f"{fact.person}: {fact.value}"
+        row = {"title": "World ledger", "context": context, "question": f"{fact.person}?", "answer": told}
+        samples.append(Sample(row, f"passage {sorted(facts)}", "ledger", told, told))
+    return samples
+
+
+def _alike(rng: random.Random) -> list[_Fact]:
+    """Facts of two to four people in one relation."""
+    name = rng.choice(tuple(_RELATIONS))
+    people = rng.sample(FIRST_NAMES, rng.choice((2, 3, 4)))
+    values = rng.sample(_RELATIONS[name].values, len(people))
+    return [_Fact(person, name, value) for person, value in zip(people, values, strict=True)]
 
 
 def people_round(rng: random.Random) -> list[Sample]:

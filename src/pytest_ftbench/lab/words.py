@@ -33,7 +33,20 @@ COMPANIES = tuple(
     for name, suffix in zip(_invented("companies", 32), (" Mills", " Lines", " Works", " Press") * 8, strict=True)
 )
 
-JOBS = ("baker", "smith", "sailor", "weaver", "teacher", "miller", "doctor", "painter", "farmer", "tailor", "mason", "guard")
+JOBS = (
+    "baker",
+    "smith",
+    "sailor",
+    "weaver",
+    "teacher",
+    "miller",
+    "doctor",
+    "painter",
+    "farmer",
+    "tailor",
+    "mason",
+    "guard",
+)
 PETS = ("dog", "cat", "goat", "pony", "hen", "rabbit", "duck", "fox", "mouse", "sheep")
 DISHES = ("soup", "bread", "rice", "stew", "cheese", "cake", "beans", "pie")
 COLOURS = ("red", "blue", "green", "white", "black", "yellow", "grey", "brown")

@@ -19,7 +19,7 @@ from pytest_ftbench.store import digest, source_digest
 from pytest_ftbench.tasks import Task, get_task
 
 _HERE = Path(__file__).parent
-# what every number goes through; rows, hub and embedded count by what they yield, material by the keys it makes
+# what every number goes through; rows, hub and scratch count by what they yield, material by the keys it makes
 _SHARED = ("adapters", "base", "checkpoint", "prompts", "runtime", "snapshots", "workbench")
 
 

@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -47,7 +46,7 @@ class Pretraining:
     steps: int = 18_000
     rows: int = 128
     length: int = 256
-    learning_rates: Mapping[str, float] = field(default_factory=lambda: {"nano": 3e-3, "micro": 2e-3})
+    learning_rates: Mapping[str, float] = field(default_factory=lambda: {"nano": 2e-3, "micro": 1.2e-3})
     warmup: int = 300
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.98)

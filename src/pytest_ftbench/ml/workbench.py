@@ -51,7 +51,7 @@ class Workbench:
     def base(self, name: str) -> BaseModel:
         """The base model of that name in the suite."""
         if name not in self._bases:
-            self._bases[name] = find_base(self.suite.model(name), self.store)
+            self._bases[name] = find_base(self.suite.model(name))
         return self._bases[name]
 
     def checkpoint(self, key: CheckpointKey) -> Checkpoint:
