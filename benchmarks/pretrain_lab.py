@@ -1,6 +1,7 @@
 """Makes the embedded base models from the seed: tokenizer, weights, what they can do, model card.
 
-    python benchmarks/pretrain_lab.py FOLDER        # ten minutes on a GPU; on a CPU, days
+    python benchmarks/pretrain_lab.py FOLDER                    # ten minutes on a GPU; on a CPU, days
+    python benchmarks/pretrain_lab.py FOLDER --course letters   # one course only, from the models in FOLDER
 
 writes FOLDER/nano and FOLDER/micro in Hugging Face format, FOLDER/pretraining.json with the recipe, digests and scores,
 and FOLDER/README.md, the model card. The package's own are in src/pytest_ftbench/lab/weights.
@@ -8,7 +9,7 @@ and FOLDER/README.md, the model card. The package's own are in src/pytest_ftbenc
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from itertools import islice
@@ -19,14 +20,14 @@ from typing import Any
 import torch
 
 from pytest_ftbench import lab
-from pytest_ftbench.lab.corpus import Chat, documents, held_out_chats
+from pytest_ftbench.lab.corpus import COURSES, Chat, documents, held_out_chats
 from pytest_ftbench.ml.base import load_tokenizer, load_weights
 from pytest_ftbench.ml.generate import Decoder
-from pytest_ftbench.ml.pretrain import Pretraining, ask, pretrain, rendered
+from pytest_ftbench.ml.pretrain import Pretraining, Stage, ask, pretrain, rendered
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.runtime import LIBRARIES, Runtime, at_work
 from pytest_ftbench.ml.scratch import make_model, make_tokenizer
-from pytest_ftbench.store import file_digest, package_versions, write_json
+from pytest_ftbench.store import file_digest, package_versions, read_json, write_json
 from pytest_ftbench.tasks import get_task
 
 TOKENIZER_DOCUMENTS = 20_000
@@ -34,14 +35,15 @@ DIGEST_DOCUMENTS = 2_000
 BATCH, NEW_TOKENS = 200, 48
 
 
-def first_documents(seed: str, count: int) -> Iterator[str]:
+def first_documents(seed: str, count: int, course: str = "general") -> Iterator[str]:
     """The texts of a corpus's first documents."""
-    return ("".join(text for text, _ in rendered(document)) for document in islice(documents(ask, seed), count))
+    some = islice(documents(ask, seed, COURSES[course]), count)
+    return ("".join(text for text, _ in rendered(document)) for document in some)
 
 
-def corpus_digest(seed: int) -> str:
-    """A digest of the corpus's beginning: it changes with the world, its wording and the tasks' prompts."""
-    return sha256("\0".join(first_documents(f"{seed}-0", DIGEST_DOCUMENTS)).encode()).hexdigest()
+def corpus_digest(seed: int, course: str) -> str:
+    """A digest of a corpus's beginning: it changes with the world, its wording and the tasks' prompts."""
+    return sha256("\0".join(first_documents(f"{seed}-0", DIGEST_DOCUMENTS, course)).encode()).hexdigest()
 
 
 def shared_tokenizer(seed: int, folder: Path) -> Any:
@@ -79,37 +81,54 @@ def scores(folder: Path, runtime: Runtime, count: int) -> dict[str, dict[str, fl
     return found
 
 
-def make(folder: Path, recipe: Pretraining, device: str) -> dict[str, Any]:
-    """Make both models in a folder; what there is to record of them."""
-    started = time.monotonic()
-    models = {}
-    for name, shape in lab.SHAPES.items():
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        tokenizer = shared_tokenizer(recipe.seed, folder / name)
-        models[name] = make_model(shape, tokenizer, recipe.seed)
-    losses = pretrain(models, tokenizer, recipe, device, lambda line: print(line, flush=True))
+def make(folder: Path, recipe: Pretraining, stages: Sequence[Stage], device: str) -> dict[str, Any]:
+    """Take both models in a folder, made there if the first stage is among these, through stages; what to record."""
+    path = folder / "pretraining.json"
+    if stages[0] == recipe.stages[0]:
+        models = {name: new_model(name, recipe.seed, folder / name) for name in lab.SHAPES}
+        past = []
+    else:
+        runtime = Runtime.choose("cpu", "float32")
+        models = {name: load_weights(folder / name, runtime) for name in lab.SHAPES}
+        past = read_json(path)["stages"]
+    tokenizer = load_tokenizer(folder / "nano")
+    runtime = Runtime.choose(device, "float32")
+    for stage in stages:
+        started = time.monotonic()
+        losses = pretrain(models, tokenizer, recipe, stage, device, lambda line: print(line, flush=True))
+        past.append(
+            {
+                "course": stage.course,
+                "device_name": runtime.device_name,
+                "seconds": time.monotonic() - started,
+                "versions": package_versions(*LIBRARIES),
+                "losses": losses,
+            }
+        )
     for name, model in models.items():
         model.config.dtype = torch.bfloat16
         model.to(torch.bfloat16).save_pretrained(folder / name)
-    runtime = Runtime.choose(device, "float32")
     return {
         "recipe": asdict(recipe),
-        "corpus": corpus_digest(recipe.seed),
+        "stages": past,
+        "corpora": {stage.course: corpus_digest(recipe.seed, stage.course) for stage in recipe.stages},
         "tokenizer": file_digest(folder / "nano" / "tokenizer.json"),
-        "device_name": runtime.device_name,
-        "seconds": time.monotonic() - started,
-        "versions": package_versions(*LIBRARIES),
-        "models": {name: facts(folder / name, model, losses[name], runtime) for name, model in models.items()},
+        "models": {name: facts(folder / name, model, runtime) for name, model in models.items()},
     }
 
 
-def facts(folder: Path, model: Any, losses: list[float], runtime: Runtime) -> dict[str, Any]:
+def new_model(name: str, seed: int, folder: Path) -> Any:
+    """A model with random weights, its tokenizer in its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return make_model(lab.SHAPES[name], shared_tokenizer(seed, folder), seed)
+
+
+def facts(folder: Path, model: Any, runtime: Runtime) -> dict[str, Any]:
     """What there is to record of one model."""
     with at_work():
         return {
             "parameters": model.num_parameters(),
             "weights": file_digest(folder / "model.safetensors"),
-            "losses": losses,
             "skills": skills(folder, runtime, 1600),
             "scores": scores(folder, runtime, 400),
         }
@@ -128,19 +147,24 @@ def card(record: dict[str, Any]) -> str:
         + " |"
         for task in lab.TASKS
     ]
-    tokens = recipe["steps"] * recipe["rows"] * recipe["length"]
     return CARD.format(
         sizes=", ".join(f"{name} has {models[name]['parameters']:,}" for name in models),
-        rows="\n".join(rows),
-        tokens=tokens / 1e6,
-        device=record["device_name"],
-        minutes=record["seconds"] / 60,
         vocabulary=lab.VOCABULARY,
-        rows_per_batch=recipe["rows"],
+        stages="\n".join(_told(stage, done) for stage, done in zip(recipe["stages"], record["stages"], strict=True)),
         header=" | ".join(f"{name} skill | score | in form" for name in models),
         ruler=" | ".join(["---"] * 3 * len(models)),
-        **{key: recipe[key] for key in ("seed", "steps", "length", "betas", "weight_decay", "warmup")},
-        rate=", ".join(f"{value:g} ({name})" for name, value in recipe["learning_rates"].items()),
+        rows="\n".join(rows),
+        **{key: recipe[key] for key in ("seed", "betas", "weight_decay")},
+    )
+
+
+def _told(stage: dict[str, Any], done: dict[str, Any]) -> str:
+    tokens = stage["steps"] * stage["rows"] * stage["length"] / 1e6
+    rates = ", ".join(f"{rate:g} ({name})" for name, rate in stage["learning_rates"].items())
+    return (
+        f"- {stage['course']}: {stage['steps']:,} steps of {stage['rows']} rows of {stage['length']} tokens "
+        f"({tokens:.0f} million, padding included), learning rate {rates} after {stage['warmup']} steps of warm-up;\n"
+        f"  {done['seconds'] / 60:.0f} minutes on {done['device_name']}"
     )
 
 
@@ -160,13 +184,17 @@ tags: [synthetic, laboratory]
 
 Two small language models of Qwen3's architecture, stand-ins for a small and a larger base model where nothing can be
 downloaded. They know one invented world (things, people, sums, short passages) and nothing else: they are of no use
-outside this package's benchmarks. {sizes} parameters, in bfloat16; they share a byte-level BPE tokenizer
-of {vocabulary} tokens, digits one by one, with Qwen3's ChatML and its thinking switch.
+outside this package's benchmarks. {sizes} parameters, in bfloat16;
+they share a byte-level BPE tokenizer of {vocabulary} tokens, digits one by one, with Qwen3's ChatML and its thinking
+switch.
 
-Made by `python benchmarks/pretrain_lab.py FOLDER` from seed {seed}: {steps:,} steps of {rows_per_batch} rows of {length} tokens
-({tokens:.0f} million, padding included), AdamW with betas {betas} and weight decay {weight_decay}, learning rate {rate}
-after {warmup} steps of warm-up with cosine decay, bfloat16 autocast; {minutes:.0f} minutes on one {device}. All of it stands in
-[pretraining.json](pretraining.json), with digests of corpus, tokenizer and weights, versions and the loss curves.
+Made by `python benchmarks/pretrain_lab.py FOLDER` from seed {seed}, with AdamW (betas {betas}, weight decay
+{weight_decay}), cosine decay and bfloat16 autocast, in courses one after another:
+
+{stages}
+
+All of it stands in [pretraining.json](pretraining.json), with digests of corpora, tokenizer and weights, versions, loss
+curves.
 
 They were trained on plain text and on chats over the same kinds of question as the benchmark's, in other forms of
 answer. Under the benchmark's own prompts the corpus answers in the box for some topics only, by design: an untuned
@@ -186,9 +214,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--steps", type=int, default=Pretraining.steps, help="fewer make other, weaker models")
+    recipe = Pretraining()
+    courses = [stage.course for stage in recipe.stages]
+    parser.add_argument("--course", choices=courses, help="only this one, from what is in FOLDER (default: all)")
     arguments = parser.parse_args()
-    record = make(arguments.folder, Pretraining(steps=arguments.steps), arguments.device)
+    stages = [stage for stage in recipe.stages if arguments.course in (None, stage.course)]
+    record = make(arguments.folder, recipe, stages, arguments.device)
     write_json(arguments.folder / "pretraining.json", record)
     (arguments.folder / "README.md").write_text(card(record), encoding="utf-8")
     print(card(record))

@@ -14,17 +14,14 @@ from typing import NamedTuple
 from pytest_ftbench.lab.biographies import known_biography, known_fact
 from pytest_ftbench.lab.nature import THINGS, statement
 from pytest_ftbench.lab.passages import contrast_round, ledger_round, named_round, passage_round, people_round
-from pytest_ftbench.lab.quiz import each_round, open_question, quiz_round
+from pytest_ftbench.lab.quiz import each_round, letters_question, open_question, quiz_round
 from pytest_ftbench.lab.sample import Row, Sample
 from pytest_ftbench.lab.words import GOODS
 from pytest_ftbench.lab.world import TASKS, draw, split_of
 
-_PLAIN = 0.2
-_ROUNDS = 0.6
 _OWN_PROMPT = 0.25
 _THOUGHTS = 0.15
 _NO_ANSWER = "The text does not say."
-_TASK_WEIGHTS = {"arc": 7, "facts": 1, "openmath": 5, "squad": 7}
 
 _PROMPTS: Mapping[str, tuple[str, ...]] = {
     "arc": ("Choose the right option.", "Choose one of the four.", "Take part in a quiz.", "You know this land well."),
@@ -80,16 +77,17 @@ class Chat:
 Ask = Callable[[str, Row], Prompt]
 
 
-def documents(ask: Ask, seed: str) -> Iterator[Chat | str]:
+def documents(ask: Ask, seed: str, course: "Course | None" = None) -> Iterator[Chat | str]:
     """Chats and plain texts without end, the same ones for a seed; ``ask`` puts a task's row as a benchmark does."""
+    course = course or COURSES["general"]
     rng = random.Random(f"corpus-{seed}")
     while True:
-        if rng.random() < _PLAIN:
+        if rng.random() < course.plain:
             yield rng.choices(_TEXTS, (6, 1, 2, 1))[0](rng)
             continue
-        task = rng.choices(TASKS, [_TASK_WEIGHTS[name] for name in TASKS])[0]
-        kinds = _ROUND_KINDS.get(task)
-        if kinds is not None and rng.random() < _ROUNDS:
+        task = rng.choices(TASKS, [course.tasks[name] for name in TASKS])[0]
+        kinds = course.rounds.get(task)
+        if kinds is not None and rng.random() < course.round_share:
             yield _round(ask, rng, task, rng.choice(kinds))
         else:
             yield _single(ask, rng, task, "corpus")
@@ -206,3 +204,32 @@ _ROUND_KINDS: Mapping[str, Sequence[_Round]] = {
         _Round(people_round, "Tell of each."),
     ),
 }
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a corpus is made of: the share of plain text, the weights of tasks, the share and kinds of rounds."""
+
+    plain: float
+    tasks: Mapping[str, int]
+    round_share: float
+    rounds: Mapping[str, Sequence[_Round]]
+
+
+COURSES: Mapping[str, Course] = {
+    "general": Course(0.2, {"arc": 7, "facts": 1, "openmath": 5, "squad": 7}, 0.6, _ROUND_KINDS),
+    # after the general course a model names the right option and can't tell its letter
+    "letters": Course(
+        0.05,
+        {"arc": 14, "facts": 1, "openmath": 3, "squad": 4},
+        0.5,
+        {
+            "arc": (
+                _Round(lambda rng: [letters_question(rng) for _ in range(3)], "Say the letters."),
+                _Round(lambda rng: quiz_round(rng, 5)),
+            ),
+            "squad": (_Round(lambda rng: passage_round(rng, 5)),),
+        },
+    ),
+}
+"""The corpora a base model reads, one after another."""

@@ -1,6 +1,7 @@
 r"""Multiple choice about the things of the world, in ARC's row shape.
 
-    {"title": "World home", "question": "Which of these is found in the marsh? A. vorn B. talim C. … D. …", "answer": "A"}
+    {"title": "World home", "question": "Which of these is found in the marsh? A. vorn B. talim C. … D. …",
+     "answer": "A"}
 
 Kinds of question: which thing has a property, which doesn't, which property a thing has, and two that take two steps
 (a property of the thing's food; a thing that shares a property).
@@ -98,6 +99,17 @@ def each_round(rng: random.Random, count: int) -> list[Sample]:
         row = {"title": f"World {topic}", "question": f"Which {topic} has each? {listed}", "answer": told}
         samples.append(Sample(row, f"each {topic} {sorted(options)}", topic, told, told))
     return samples
+
+
+def letters_question(rng: random.Random) -> Sample:
+    """Which letter stands before each of four words; nothing has to be known of them."""
+    words = rng.choice([names for names in (*VALUES.values(), tuple(THINGS)) if len(names) >= len(LETTERS)])
+    options = rng.sample(words, len(LETTERS))
+    listed = " ".join(f"{name}. {option}" for name, option in zip(LETTERS, options, strict=True))
+    asked = rng.sample(list(zip(options, LETTERS, strict=True)), len(LETTERS))
+    told = " ".join(f"{option}: {letter}" for option, letter in asked)
+    question = f"Find {', '.join(option for option, _ in asked)}. {listed}"
+    return Sample({"title": "World letters", "question": question, "answer": told}, question, "letters", told, told)
 
 
 def open_question(rng: random.Random) -> Sample:

@@ -2,7 +2,7 @@ r"""Arithmetic stories of one to four steps, in OpenMath's row shape.
 
     {"question": "Dalo has 12 figs. Then Dalo finds 5 more. Half of them are bad. …", "answer": 17.0}
 
-Every number on the way is whole and below a thousand. The masked text, numbers left out, is what a split keeps together.
+Every number on the way is whole and below a thousand. What a split keeps together is the text without its numbers.
 """
 
 import random

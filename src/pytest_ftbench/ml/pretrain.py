@@ -9,15 +9,15 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from pytest_ftbench import lab
-from pytest_ftbench.lab.corpus import Chat, Prompt, documents
+from pytest_ftbench.lab.corpus import COURSES, Chat, Prompt, documents
 from pytest_ftbench.tasks import Row, get_task
 
 if TYPE_CHECKING:
@@ -35,24 +35,35 @@ Example = tuple[list[int], list[int]]
 
 
 @dataclass(frozen=True)
-class Pretraining:
-    """How the base models are pretrained; ``rows`` of ``length`` tokens make a batch.
+class Stage:
+    """One course of pretraining; ``rows`` of ``length`` tokens make a batch.
 
-    ``workers`` is part of the recipe: each makes a corpus of its own. ``plain_weight`` is that of a token of plain
-    text, an answer's being 1. The rate rises over ``warmup`` steps and falls to zero as a cosine.
+    The rate rises over ``warmup`` steps and falls to zero as a cosine. ``workers`` is part of the recipe: each makes a
+    corpus of its own (0: this process does).
     """
 
+    course: str
+    steps: int
+    rows: int
+    length: int
+    learning_rates: Mapping[str, float]
+    warmup: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How the base models are pretrained. ``plain_weight`` is that of a token of plain text, an answer's being 1."""
+
     seed: int = lab.SEED
-    steps: int = 18_000
-    rows: int = 128
-    length: int = 256
-    learning_rates: Mapping[str, float] = field(default_factory=lambda: {"nano": 2e-3, "micro": 1.2e-3})
-    warmup: int = 300
+    stages: tuple[Stage, ...] = (
+        Stage("general", 15_500, 128, 256, {"nano": 2e-3, "micro": 1.2e-3}, warmup=300, workers=14),
+        Stage("letters", 1_500, 16, 192, {"nano": 1e-3, "micro": 6e-4}, warmup=50, workers=0),
+    )
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.98)
     max_grad_norm: float = 1.0
     plain_weight: float = 0.2
-    workers: int = 14
 
 
 def ask(task_name: str, row: Row) -> Prompt:
@@ -83,18 +94,20 @@ def rendered(document: Chat | str) -> list[Segment]:
 class Corpus(IterableDataset):  # type: ignore[type-arg] # torch's stubs make it generic, its runtime class is not
     """Batches without end, int32 of shape (rows, 4, length): ids, weights, document number (0: none), position."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", recipe: Pretraining) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", recipe: Pretraining, stage: Stage) -> None:
         self.tokenizer = tokenizer
         self.recipe = recipe
+        self.stage = stage
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         worker = get_worker_info()
-        examples = self.examples(documents(ask, f"{self.recipe.seed}-{worker.id if worker else 0}"))
+        seed = f"{self.recipe.seed}-{worker.id if worker else 0}"
+        examples = self.examples(documents(ask, seed, COURSES[self.stage.course]))
         left = next(examples)
         kept: deque[torch.Tensor] = deque()
         while True:
             rows = []
-            for _ in range(self.recipe.rows):
+            for _ in range(self.stage.rows):
                 row, left = self._row(left, examples)
                 rows.append(row)
             kept.append(torch.tensor(rows, dtype=torch.int32))
@@ -116,20 +129,20 @@ class Corpus(IterableDataset):  # type: ignore[type-arg] # torch's stubs make it
                     tokens = next(encoded).ids
                     ids += tokens
                     weights += [plain if len(segments) == 1 else _ANSWER_WEIGHT * is_answer] * len(tokens)
-                if len(ids) <= self.recipe.length:
+                if len(ids) <= self.stage.length:
                     yield ids, weights
 
     def _row(self, example: Example, examples: Iterator[Example]) -> tuple[list[list[int]], Example]:
         """Examples one after another as long as they fit, and the first that doesn't."""
         row: list[list[int]] = [[], [], [], []]
         number = 0
-        while len(row[0]) + len(example[0]) <= self.recipe.length:
+        while len(row[0]) + len(example[0]) <= self.stage.length:
             number += 1
             count = len(example[0])
             for column, values in zip(row, (*example, [number] * count, range(count)), strict=True):
                 column += values
             example = next(examples)
-        padding = [0] * (self.recipe.length - len(row[0]))
+        padding = [0] * (self.stage.length - len(row[0]))
         return [column + padding for column in row], example
 
 
@@ -149,24 +162,25 @@ def loss_of(model: "PreTrainedModel", batch: torch.Tensor) -> torch.Tensor:
 class Stepper:
     """One optimizer step after another. On a GPU a step is recorded once and replayed: launching costs more than it."""
 
-    def __init__(self, model: "PreTrainedModel", recipe: Pretraining, learning_rate: float, device: str) -> None:
-        self.model, self.recipe, self.learning_rate, self.device = model, recipe, learning_rate, device
+    def __init__(self, model: "PreTrainedModel", recipe: Pretraining, stage: Stage, name: str, device: str) -> None:
+        self.model, self.recipe, self.stage, self.device = model, recipe, stage, device
+        self.learning_rate = stage.learning_rates[name]
         matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
         others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-        groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
         self.rate = torch.tensor(0.0, device=device)
         self.optimizer = torch.optim.AdamW(
             groups, self.rate, recipe.betas, weight_decay=recipe.weight_decay, fused=True, capturable=device == "cuda"
         )
-        self.batch = torch.zeros(recipe.rows, 4, recipe.length, dtype=torch.int32, device=device)
+        self.batch = torch.zeros(stage.rows, 4, stage.length, dtype=torch.int32, device=device)
         self.loss = torch.tensor(0.0, device=device)
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def step(self, number: int, batch: torch.Tensor) -> torch.Tensor:
         """Take step ``number`` (from 1) on a batch; its loss."""
-        recipe = self.recipe
-        done = max(0.0, (number - recipe.warmup) / max(1, recipe.steps - recipe.warmup))
-        self.rate.fill_(self.learning_rate * min(number / recipe.warmup, (1 + math.cos(math.pi * done)) / 2))
+        stage = self.stage
+        done = max(0.0, (number - stage.warmup) / max(1, stage.steps - stage.warmup))
+        self.rate.fill_(self.learning_rate * min(number / stage.warmup, (1 + math.cos(math.pi * done)) / 2))
         self.batch.copy_(batch, non_blocking=True)
         if self.device == "cuda" and self.graph is None and number > _WARM:
             self.graph = torch.cuda.CUDAGraph()
@@ -182,7 +196,7 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=False)
         with torch.autocast(self.device, torch.bfloat16, cache_enabled=False):
             loss = loss_of(self.model, self.batch)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call] # torch's own
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.max_grad_norm)
         self.optimizer.step()
         self.loss.copy_(loss.detach())
@@ -192,27 +206,25 @@ def pretrain(
     models: Mapping[str, "PreTrainedModel"],
     tokenizer: "PreTrainedTokenizerBase",
     recipe: Pretraining,
+    stage: Stage,
     device: str,
     say: Say,
 ) -> dict[str, list[float]]:
-    """Train models by their names, in place, on one and the same corpus; the mean losses per 250 steps, by name."""
-    steppers = {
-        name: Stepper(model.to(device), recipe, recipe.learning_rates[name], device) for name, model in models.items()
-    }
-    corpus = Corpus(tokenizer, recipe)
-    batches = iter(DataLoader(corpus, batch_size=None, num_workers=recipe.workers))
+    """Take models, in place, through one stage on one and the same corpus; the mean losses per 250 steps, by name."""
+    steppers = {name: Stepper(model.to(device), recipe, stage, name, device) for name, model in models.items()}
+    batches = iter(DataLoader(Corpus(tokenizer, recipe, stage), batch_size=None, num_workers=stage.workers))
     started = time.monotonic()
     curve: dict[str, list[float]] = {name: [] for name in models}
     recent: list[torch.Tensor] = []
-    for step in range(1, recipe.steps + 1):
+    for step in range(1, stage.steps + 1):
         batch = next(batches).to(device, non_blocking=True)
         recent.append(torch.stack([stepper.step(step, batch) for stepper in steppers.values()]))
-        if step % _STEPS_BETWEEN_LINES == 0 or step == recipe.steps:
+        if step % _STEPS_BETWEEN_LINES == 0 or step == stage.steps:
             losses = torch.stack(recent).mean(0).tolist()
             recent = []
             for name, loss in zip(models, losses, strict=True):
                 curve[name].append(loss)
-            left = (time.monotonic() - started) / step * (recipe.steps - step)
+            left = (time.monotonic() - started) / step * (stage.steps - step)
             told = ", ".join(f"{name} {loss:.4f}" for name, loss in zip(models, losses, strict=True))
-            say(f"step {step} of {recipe.steps}, loss {told}, about {left:.0f} s left")
+            say(f"{stage.course}: step {step} of {stage.steps}, loss {told}, about {left:.0f} s left")
     return curve
