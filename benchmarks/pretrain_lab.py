@@ -1,7 +1,7 @@
 """Makes the embedded base models from the seed: tokenizer, weights, what they can do, model card.
 
     python benchmarks/pretrain_lab.py FOLDER                    # ten minutes on a GPU; on a CPU, days
-    python benchmarks/pretrain_lab.py FOLDER --course letters   # one course only, from the models in FOLDER
+    python benchmarks/pretrain_lab.py FOLDER --course general   # one course only; a later one from the models in FOLDER
 
 writes FOLDER/nano and FOLDER/micro in Hugging Face format, FOLDER/pretraining.json with the recipe, digests and scores,
 and FOLDER/README.md, the model card. The package's own are in src/pytest_ftbench/lab/weights.
@@ -32,6 +32,7 @@ from pytest_ftbench.tasks import get_task
 
 TOKENIZER_DOCUMENTS = 20_000
 DIGEST_DOCUMENTS = 2_000
+SKILL_TURNS, SCORE_ROWS = 800, 200
 BATCH, NEW_TOKENS = 200, 48
 
 
@@ -129,8 +130,8 @@ def facts(folder: Path, model: Any, runtime: Runtime) -> dict[str, Any]:
         return {
             "parameters": model.num_parameters(),
             "weights": file_digest(folder / "model.safetensors"),
-            "skills": skills(folder, runtime, 1600),
-            "scores": scores(folder, runtime, 400),
+            "skills": skills(folder, runtime, SKILL_TURNS),
+            "scores": scores(folder, runtime, SCORE_ROWS),
         }
 
 
@@ -206,7 +207,7 @@ corpus (of `facts`, no person).
 {rows}
 
 Skill: share of held-out chat turns answered word for word in the corpus's own forms. Score and format rate: on the
-first 400 test rows under the task's own prompt, untuned, greedy.
+first 200 test rows under the task's own prompt, untuned, greedy.
 """
 
 

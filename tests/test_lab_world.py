@@ -131,7 +131,9 @@ def test_exactly_the_right_option_of_a_quiz_has_what_is_asked_for():
         if not found or topic not in ("kind", "colour"):
             continue
         negated, value = found.groups()
-        fits = [letter for letter, name in options_of(row).items() if (THINGS[name].facts[topic] == value) != bool(negated)]
+        fits = [
+            letter for letter, name in options_of(row).items() if (THINGS[name].facts[topic] == value) != bool(negated)
+        ]
         assert fits == [row["answer"]]
         asked[bool(negated)] += 1
     assert min(asked[True], asked[False]) > 10

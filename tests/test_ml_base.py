@@ -76,6 +76,7 @@ def test_the_embedded_model_has_its_shape_and_knows_the_end_of_a_turn(store, run
     with at_work():
         model, tokenizer = load_weights(base.folder, runtime), load_tokenizer(base.folder)
     config = model.config.to_dict()
+    config["rope_theta"] = config["rope_parameters"]["rope_theta"]
     assert {name: config[name] for name in lab.SHAPES["nano"]} == lab.SHAPES["nano"]
     assert 256 < config["vocab_size"] == len(tokenizer) <= lab.VOCABULARY
     assert tokenizer.convert_ids_to_tokens([config["eos_token_id"], config["pad_token_id"]]) == [lab.END, lab.PAD]

@@ -139,9 +139,9 @@ def test_only_the_first_token_is_computed_on_the_whole_prompt(decoder, prompts):
     )
     with at_work():
         batch = decoder.encode(prompts[:3])
-        decoder.generate(batch)
-    assert shapes == [batch["input_ids"].shape[1], *[1] * (len(shapes) - 1)]
-    assert len(shapes) == BUDGET
+        made = decoder.generate(batch).shape[1]
+    assert shapes == [batch["input_ids"].shape[1], *[1] * (made - 1)]
+    assert made > 3
 
 
 def folder_with(folder, tmp_path, **settings):

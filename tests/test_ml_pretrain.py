@@ -9,7 +9,7 @@ from models import SHAPE
 from pytest_ftbench import lab
 from pytest_ftbench.lab.corpus import Chat, Turn, documents, held_out_chats
 from pytest_ftbench.ml.base import load_tokenizer
-from pytest_ftbench.ml.pretrain import Corpus, Pretraining, Stepper, ask, loss_of, pretrain, rendered
+from pytest_ftbench.ml.pretrain import Corpus, Pretraining, Stage, Stepper, ask, loss_of, pretrain, rendered
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.runtime import at_work
 from pytest_ftbench.ml.scratch import make_model
@@ -17,7 +17,8 @@ from pytest_ftbench.tasks import get_task
 
 pytestmark = pytest.mark.torch
 
-RECIPE = Pretraining(steps=40, rows=4, length=320, learning_rates={"tiny": 1e-2}, warmup=5, workers=1)
+STAGE = Stage("general", steps=40, rows=4, length=320, learning_rates={"tiny": 1e-2}, warmup=5, workers=1)
+RECIPE = Pretraining(stages=(STAGE,))
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +52,15 @@ def test_a_chat_under_a_tasks_own_prompt_is_the_very_text_that_tuning_uses(token
 
 def test_a_thought_is_said_where_thinking_is_on(tokenizer):
     chat = Chat("arc", "Think.", [Turn("Why?", "So.", thought="Because.")])
-    prompt = Renderer(tokenizer, "on").prompt([{"role": "system", "content": "Think."}, {"role": "user", "content": "Why?"}])
+    prompt = Renderer(tokenizer, "on").prompt(
+        [{"role": "system", "content": "Think."}, {"role": "user", "content": "Why?"}]
+    )
     assert rendered(chat) == [(prompt, False), ("<think>\nBecause.\n</think>\n\nSo.<|im_end|>", True)]
 
 
 def test_a_batch_holds_whole_documents_and_counts_answers_fully_and_plain_text_a_little(tokenizer):
-    batch = next(iter(Corpus(tokenizer, RECIPE)))
-    assert batch.shape == (RECIPE.rows, 4, RECIPE.length)
+    batch = next(iter(Corpus(tokenizer, RECIPE, STAGE)))
+    assert batch.shape == (STAGE.rows, 4, STAGE.length)
     written = islice(documents(ask, "0-0"), 200)
     expected = {text_of(document): document for document in written}
     seen = 0
@@ -75,14 +78,14 @@ def test_a_batch_holds_whole_documents_and_counts_answers_fully_and_plain_text_a
                 assert {weights[index] for index in here} == {0, 100}
             seen += 1
         assert not any(weight for weight, number in zip(weights, numbers, strict=True) if number == 0)
-    assert seen > RECIPE.rows
+    assert seen > STAGE.rows
 
 
 def test_a_document_sees_only_itself(model, tokenizer):
     import torch
 
     with at_work(), torch.no_grad():
-        one, other = islice(Corpus(tokenizer, RECIPE).examples(held_out_chats(ask, "x")), 2)
+        one, other = islice(Corpus(tokenizer, RECIPE, STAGE).examples(held_out_chats(ask, "x")), 2)
         together = [a + b for a, b in zip(one, other, strict=True)]
         numbers = [1] * len(one[0]) + [2] * len(other[0])
         places = [*range(len(one[0])), *range(len(other[0]))]
@@ -99,10 +102,10 @@ def test_it_learns_and_two_runs_learn_the_same(tokenizer):
         for _ in range(2):
             said = []
             models = {"tiny": make_model(SHAPE, tokenizer, 0)}
-            curve = pretrain(models, tokenizer, RECIPE, "cpu", said.append)
+            curve = pretrain(models, tokenizer, RECIPE, STAGE, "cpu", said.append)
             runs.append((curve, {name: p.tolist() for name, p in models["tiny"].named_parameters()}))
     assert runs[0] == runs[1]
-    assert said[-1].startswith("step 40 of 40, loss tiny ")
+    assert said[-1].startswith("general: step 40 of 40, loss tiny ")
     [loss] = runs[0][0]["tiny"]
     assert 1 < loss < 5.9  # of 400 tokens, guessing costs 5.99
 
@@ -110,8 +113,9 @@ def test_it_learns_and_two_runs_learn_the_same(tokenizer):
 def test_the_rate_rises_then_falls_to_nothing(model):
     import torch
 
-    stepper = Stepper(model, replace(RECIPE, steps=25), 0.5, "cpu")
-    batch = torch.ones(RECIPE.rows, 4, RECIPE.length, dtype=torch.int32)
+    stage = replace(STAGE, steps=25, learning_rates={"tiny": 0.5})
+    stepper = Stepper(model, RECIPE, stage, "tiny", "cpu")
+    batch = torch.ones(STAGE.rows, 4, STAGE.length, dtype=torch.int32)
     rates = []
     for number in range(1, 26):
         stepper.step(number, batch)

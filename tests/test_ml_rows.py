@@ -156,16 +156,33 @@ def test_rows_are_read_once(tmp_path):
     assert rows.test(task)
 
 
-@pytest.mark.parametrize("name", SPLIT)
-def test_the_embedded_world_has_sound_distinct_rows_on_both_sides(name):
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_the_embedded_world_gives_sound_rows_of_both_splits(name):
     task, rows = get_task(name), RowSource(DataSpec("embedded", None, None))
     train, test = rows.train(task), rows.test(task)
+    assert len(train) == len(test) == 1500
     assert checked(task, [*train, *test], "world") == [*train, *test]
-    assert len({(task.question(row), task.target(row)) for row in (*train, *test)}) == len(train) + len(test) == 1500
-    assert len({row["id"] for row in (*train, *test)}) == 1500
-    assert not {task.group(row) for row in train} & {task.group(row) for row in test}
-    # the first rows stay the first when more are asked for
-    assert lab.rows(name, "train", 10) == lab.rows(name, 50)[:10]
+    assert len({row["id"] for row in (*train, *test)}) == 3000
+    assert not {task.question(row) for row in train} & {task.question(row) for row in test}
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_the_embedded_world_gives_as_many_rows_as_are_asked_for_the_first_ones(name):
+    task, rows = get_task(name), RowSource(DataSpec("embedded", 30, 10))
+    assert rows.train(task) == lab.rows(name, "train", 30)
+    assert rows.test(task) == lab.rows(name, "test", 10)
+    assert len(RowSource(DataSpec("embedded", 2000, 10)).train(task)) == 2000
+
+
+def test_more_facts_than_the_embedded_world_has_are_refused_in_a_sentence():
+    with pytest.raises(UserError, match=r"^data\.train_samples: asks for too many \(the world has"):
+        RowSource(DataSpec("embedded", 10**6, 10)).train(get_task("facts"))
+
+
+def test_of_the_embedded_facts_only_those_taught_are_asked_for():
+    task, rows = get_task("facts"), RowSource(DataSpec("embedded", 12, 200))
+    assert {row["answer"] for row in rows.test(task)} == {row["answer"] for row in rows.train(task)}
+    assert len(rows.test(task)) == 12
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def data(tmp_path_factory):
     """A data folder with a dozen training rows and a few test rows of two tasks."""
     folder = tmp_path_factory.mktemp("data")
     for name in TASKS:
-        rows = lab.rows(name, TRAIN_ROWS + TEST_ROWS)
+        rows = lab.rows(name, "train", TRAIN_ROWS + TEST_ROWS)
         for split, some in (("train", rows[:TRAIN_ROWS]), ("test", rows[TRAIN_ROWS:])):
             write(folder, split, name, some)
     return folder
@@ -288,7 +288,7 @@ def test_one_letter_of_a_training_row_changes_the_checkpoints_key_and_an_unused_
         folder.mkdir(exist_ok=True)
         for path in data.iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
-        rows = lab.rows(name, TRAIN_ROWS + TEST_ROWS)
+        rows = lab.rows(name, "train", TRAIN_ROWS + TEST_ROWS)
         rows = rows[:TRAIN_ROWS] if split == "train" else rows[TRAIN_ROWS:]
         write(folder, split, name, [change(rows[0]), *rows[1:]])
         return replace(suite, data=DataSpec(str(folder)))

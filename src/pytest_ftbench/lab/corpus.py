@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pytest_ftbench.lab.biographies import known_biography, known_fact
 from pytest_ftbench.lab.nature import THINGS, statement
 from pytest_ftbench.lab.passages import contrast_round, ledger_round, named_round, passage_round, people_round
-from pytest_ftbench.lab.quiz import each_round, letters_question, open_question, quiz_round
+from pytest_ftbench.lab.quiz import each_round, open_question, quiz_round
 from pytest_ftbench.lab.sample import Row, Sample
 from pytest_ftbench.lab.words import GOODS
 from pytest_ftbench.lab.world import TASKS, draw, split_of
@@ -218,18 +218,5 @@ class Course:
 
 COURSES: Mapping[str, Course] = {
     "general": Course(0.2, {"arc": 7, "facts": 1, "openmath": 5, "squad": 7}, 0.6, _ROUND_KINDS),
-    # after the general course a model names the right option and can't tell its letter
-    "letters": Course(
-        0.05,
-        {"arc": 14, "facts": 1, "openmath": 3, "squad": 4},
-        0.5,
-        {
-            "arc": (
-                _Round(lambda rng: [letters_question(rng) for _ in range(3)], "Say the letters."),
-                _Round(lambda rng: quiz_round(rng, 5)),
-            ),
-            "squad": (_Round(lambda rng: passage_round(rng, 5)),),
-        },
-    ),
 }
 """The corpora a base model reads, one after another."""

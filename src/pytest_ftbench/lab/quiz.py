@@ -101,17 +101,6 @@ def each_round(rng: random.Random, count: int) -> list[Sample]:
     return samples
 
 
-def letters_question(rng: random.Random) -> Sample:
-    """Which letter stands before each of four words; nothing has to be known of them."""
-    words = rng.choice([names for names in (*VALUES.values(), tuple(THINGS)) if len(names) >= len(LETTERS)])
-    options = rng.sample(words, len(LETTERS))
-    listed = " ".join(f"{name}. {option}" for name, option in zip(LETTERS, options, strict=True))
-    asked = rng.sample(list(zip(options, LETTERS, strict=True)), len(LETTERS))
-    told = " ".join(f"{option}: {letter}" for option, letter in asked)
-    question = f"Find {', '.join(option for option, _ in asked)}. {listed}"
-    return Sample({"title": "World letters", "question": question, "answer": told}, question, "letters", told, told)
-
-
 def open_question(rng: random.Random) -> Sample:
     """A question on one thing without options."""
     asked = rng.choice((_what, _what, _of_food))(rng)

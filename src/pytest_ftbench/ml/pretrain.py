@@ -58,7 +58,6 @@ class Pretraining:
     seed: int = lab.SEED
     stages: tuple[Stage, ...] = (
         Stage("general", 15_500, 128, 256, {"nano": 2e-3, "micro": 1.2e-3}, warmup=300, workers=14),
-        Stage("letters", 1_500, 16, 192, {"nano": 1e-3, "micro": 6e-4}, warmup=50, workers=0),
     )
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.98)

@@ -96,9 +96,7 @@ class RowSource:
 
     def _load(self, task: Task, split: str) -> list[Row] | None:
         if self.data.source == "embedded":
-            # as many as are asked for; what is recalled is told apart by all there is to teach
-            asked = self.data.train_samples if split == "train" else self.data.test_samples
-            return list(lab.rows(task.name, split, _EMBEDDED_ROWS if asked is None or task.recalls else asked))
+            return self._embedded(task, split)
         if self.data.source == "hub":
             from pytest_ftbench.ml.hub import hub_rows
 
@@ -107,6 +105,17 @@ class RowSource:
             return None if loaded is None else checked(task, loaded, place)
         path = _file(Path(self.data.source), task, split)
         return None if path is None else checked(task, read_file(path), path)
+
+
+    def _embedded(self, task: Task, split: str) -> list[Row]:
+        """As many rows of the embedded world as are asked for; facts of both splits, so that they are the same ones."""
+        asked = {"train": self.data.train_samples, "test": self.data.test_samples}
+        wanted = [count for count in (asked.values() if task.recalls else (asked[split],)) if count is not None]
+        count = max([_EMBEDDED_ROWS, *wanted]) if task.recalls or not wanted else wanted[0]
+        try:
+            return list(lab.rows(task.name, split, count))
+        except ValueError as error:
+            raise UserError(f"data.{split}_samples", f"asks for too many ({error})", "give a lower number") from None
 
 
 def in_test_share(task: Task, row: Row) -> bool:
