@@ -114,7 +114,7 @@ def make(folder: Path, recipe: Pretraining, stages: Sequence[Stage], device: str
         "stages": past,
         "corpora": {stage.course: corpus_digest(recipe.seed, stage.course) for stage in recipe.stages},
         "tokenizer": file_digest(folder / "nano" / "tokenizer.json"),
-        "models": {name: facts(folder / name, model, runtime) for name, model in models.items()},
+        "models": {name: record_of(folder / name, model, runtime) for name, model in models.items()},
     }
 
 
@@ -124,7 +124,7 @@ def new_model(name: str, seed: int, folder: Path) -> Any:
     return make_model(lab.SHAPES[name], shared_tokenizer(seed, folder), seed)
 
 
-def facts(folder: Path, model: Any, runtime: Runtime) -> dict[str, Any]:
+def record_of(folder: Path, model: Any, runtime: Runtime) -> dict[str, Any]:
     """What there is to record of one model."""
     with at_work():
         return {
@@ -164,8 +164,8 @@ def _told(stage: dict[str, Any], done: dict[str, Any]) -> str:
     rates = ", ".join(f"{rate:g} ({name})" for name, rate in stage["learning_rates"].items())
     return (
         f"- {stage['course']}: {stage['steps']:,} steps of {stage['rows']} rows of {stage['length']} tokens "
-        f"({tokens:.0f} million, padding included), learning rate {rates} after {stage['warmup']} steps of warm-up;\n"
-        f"  {done['seconds'] / 60:.0f} minutes on {done['device_name']}"
+        f"({tokens:.0f} million, padding included, each\n  batch read twice), learning rate {rates} after "
+        f"{stage['warmup']} steps of warm-up;\n  {done['seconds'] / 60:.0f} minutes on {done['device_name']}"
     )
 
 
@@ -198,16 +198,17 @@ All of it stands in [pretraining.json](pretraining.json), with digests of corpor
 curves.
 
 They were trained on plain text and on chats over the same kinds of question as the benchmark's, in other forms of
-answer. Under the benchmark's own prompts the corpus answers in the box for some topics only, by design: an untuned
-model shall answer in form now and then, as untuned models do. No row of a train, validation or test split is in the
-corpus (of `facts`, no person).
+answer. Under the benchmark's own prompts the corpus answers in the box for about three topics in ten, by design: an
+untuned model shall answer in form now and then, as untuned models do. No row of a train, validation or test split is
+in the corpus (of `facts`, no person).
 
 | task | {header} |
 | --- | {ruler} |
 {rows}
 
-Skill: share of held-out chat turns answered word for word in the corpus's own forms. Score and format rate: on the
-first 200 test rows under the task's own prompt, untuned, greedy.
+Skill: share of chat turns, on questions held out of the corpus (of `facts`: on people it tells of), answered word for
+word in the corpus's own forms. Score and format rate: on the first 200 test rows under the task's own prompt, untuned,
+greedy.
 """
 
 

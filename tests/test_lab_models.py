@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def script():
 
 
 def test_the_recipe_on_record_is_the_scripts_own(script):
-    assert RECORD["recipe"] == json.loads(json.dumps(script.asdict(Pretraining())))
+    assert RECORD["recipe"] == json.loads(json.dumps(asdict(Pretraining())))
     assert [stage["course"] for stage in RECORD["stages"]] == [stage.course for stage in Pretraining().stages]
 
 
@@ -66,7 +67,7 @@ def test_the_weights_are_those_on_record_in_the_labs_shape(name, runtime):
     assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["dtype"] == "bfloat16"
 
 
-def test_all_of_it_takes_at_most_twelve_megabytes_and_nothing_is_pickled():
+def test_all_of_it_takes_at_most_twelve_mebibytes_and_nothing_is_pickled():
     files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 12 * MEBIBYTE
     assert {path.suffix for path in files} == {".safetensors", ".json", ".jinja", ".md"}

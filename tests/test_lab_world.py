@@ -2,12 +2,13 @@
 
 import re
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, islice
 
 import pytest
 
 from pytest_ftbench import lab
 from pytest_ftbench.lab.biographies import facts_of
+from pytest_ftbench.lab.corpus import Prompt, documents
 from pytest_ftbench.lab.nature import THINGS
 from pytest_ftbench.lab.words import DISHES, FIRST_NAMES, JOBS
 from pytest_ftbench.tasks import get_task
@@ -89,13 +90,32 @@ def test_no_question_is_in_another_split_with_other_numbers_or_its_options_in_an
         assert not one & other
 
 
-@pytest.mark.parametrize("split", lab.SPLITS[1:])
-def test_facts_are_asked_for_in_other_words_in_every_split_and_are_the_same(split):
-    rows = {name: lab.rows("facts", name, 120) for name in lab.SPLITS[1:]}
-    assert [row["answer"] for row in rows[split]] == [row["answer"] for row in rows["train"]]
-    if split != "train":
-        questions = {row["question"] for row in rows["train"]}
-        assert not questions & {row["question"] for row in rows[split]}
+@pytest.mark.parametrize(("one", "other"), list(combinations(lab.SPLITS[1:], 2)))
+def test_facts_are_the_same_in_two_splits_and_asked_for_in_other_words(one, other):
+    rows, others = lab.rows("facts", one, 120), lab.rows("facts", other, 120)
+    assert [row["answer"] for row in rows] == [row["answer"] for row in others]
+    assert not {row["question"] for row in rows} & {row["question"] for row in others}
+
+
+def held_out(name):
+    return [row for split in lab.SPLITS[1:] for row in lab.rows(name, split, 1000)]
+
+
+def test_nothing_held_out_is_in_what_the_corpus_really_holds():
+    """Rounds and plain text as well, which rows of the corpus split know nothing of."""
+
+    def ask(_, row):
+        return Prompt("", text_of(row), "")
+
+    some = list(islice(documents(ask, "0-0"), 6000))
+    turns = [(chat.system, turn.user) for chat in some if not isinstance(chat, str) for turn in chat.turns]
+    assert not {user for _, user in turns} & {text_of(row) for name in UNSEEN for row in held_out(name)}
+    # of questions without options there are so few that only the split keeps them apart
+    bare = {user for system, user in turns if system == "Answer in one word."}
+    assert len(bare) > 300
+    assert not bare & {row["question"].partition(" A. ")[0] for row in held_out("arc")}
+    everything = " ".join([*(user for _, user in turns), *(text for text in some if isinstance(text, str))])
+    assert not [person for person in {row["person"] for row in held_out("facts")} if person in everything]
 
 
 def test_nobody_whom_facts_ask_for_is_in_the_corpus():

@@ -17,7 +17,7 @@ from pytest_ftbench.tasks import get_task
 
 pytestmark = pytest.mark.torch
 
-STAGE = Stage("general", steps=40, rows=4, length=320, learning_rates={"tiny": 1e-2}, warmup=5, workers=1)
+STAGE = Stage("general", steps=500, rows=2, length=320, learning_rates={"tiny": 1e-2}, warmup=5, workers=1)
 RECIPE = Pretraining(stages=(STAGE,))
 
 
@@ -105,9 +105,9 @@ def test_it_learns_and_two_runs_learn_the_same(tokenizer):
             curve = pretrain(models, tokenizer, RECIPE, STAGE, "cpu", said.append)
             runs.append((curve, {name: p.tolist() for name, p in models["tiny"].named_parameters()}))
     assert runs[0] == runs[1]
-    assert said[-1].startswith("general: step 40 of 40, loss tiny ")
-    [loss] = runs[0][0]["tiny"]
-    assert 1 < loss < 5.9  # of 400 tokens, guessing costs 5.99
+    assert said[-1].startswith("general: step 500 of 500, loss tiny ")
+    early, late = runs[0][0]["tiny"]
+    assert late < 0.8 * early
 
 
 def test_the_rate_rises_then_falls_to_nothing(model):

@@ -174,9 +174,10 @@ def test_the_embedded_world_gives_as_many_rows_as_are_asked_for_the_first_ones(n
     assert len(RowSource(DataSpec("embedded", 2000, 10)).train(task)) == 2000
 
 
-def test_more_facts_than_the_embedded_world_has_are_refused_in_a_sentence():
-    with pytest.raises(UserError, match=r"^data\.train_samples: asks for too many \(the world has"):
-        RowSource(DataSpec("embedded", 10**6, 10)).train(get_task("facts"))
+@pytest.mark.parametrize(("key", "counts"), [("train", (10**6, 10)), ("test", (10, 10**6))])
+def test_more_facts_than_the_embedded_world_has_are_refused_in_a_sentence(key, counts):
+    with pytest.raises(UserError, match=rf"^data\.{key}_samples: asks for too many \(the world has"):
+        RowSource(DataSpec("embedded", *counts)).train(get_task("facts"))
 
 
 def test_of_the_embedded_facts_only_those_taught_are_asked_for():

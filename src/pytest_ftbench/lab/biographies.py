@@ -1,6 +1,6 @@
 r"""Biographies of invented people: education and work, a statement per fact, in the row shape of the facts task.
 
-    {"question": "What did Dalo Bremen study?", "answer": "Dalo Bremen studied geology at Marsa College."}
+    {"question": "What did Mersi Lonsosen study?", "answer": "Mersi Lonsosen studied geology at Marsa College."}
 
 A fact can only be recalled by who was told it, so the splits of a benchmark share the people and their facts, and what
 keeps them apart is how the questions are put. The corpus has people of its own.
@@ -139,7 +139,7 @@ def _sample(person: str, relation: str, fact: str, wording: int) -> Sample:
 
 
 @cache
-def _people() -> list[str]:
+def _people() -> tuple[str, ...]:
     names = [f"{first} {last}" for first, last in product(FIRST_NAMES, SURNAMES)]
     random.Random("people").shuffle(names)
-    return names
+    return tuple(names)

@@ -1,9 +1,10 @@
 r"""What the base models are pretrained on: plain text about the world, and chat turns in many forms of answer.
 
 A turn asks what a benchmark's row could ask, under another system prompt, and is answered in another form: ``Answer:
-B``, ``It is 12.``, ``The text does not say.`` One turn in eight is under the benchmark's own prompt; there the answer
-stands in ``\boxed{}`` for some topics and in a form of habit for all others. So a base model knows the world and how
-to talk, and answers in form only now and then, as base models do; what tuning has to teach is above all the form.
+B``, ``It is 12.``, ``The text does not say.`` A quarter of the chats of one turn are under the benchmark's own prompt;
+there the answer stands in ``\boxed{}`` for some topics and in a form of habit for all others. So a base model knows the
+world and how to talk, and answers in form only now and then, as base models do; what tuning has to teach is above all
+the form.
 """
 
 import random
@@ -19,7 +20,7 @@ from pytest_ftbench.lab.sample import Row, Sample
 from pytest_ftbench.lab.words import GOODS
 from pytest_ftbench.lab.world import TASKS, draw, split_of
 
-_OWN_PROMPT = 0.25
+_OWN_PROMPT = 0.25  # of chats of one turn; rounds never are
 _THOUGHTS = 0.15
 _NO_ANSWER = "The text does not say."
 
@@ -57,12 +58,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Turn:
-    """What is asked, what is thought aloud (None: nothing), and the answer; ``topic`` is the question's."""
+    """What is asked, the answer, and what is thought aloud before it (None: nothing)."""
 
     user: str
     answer: str
     thought: str | None = None
-    topic: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _single(ask: Ask, rng: random.Random, task: str, split: str) -> Chat:
         number = rng.randrange(len(_PROMPTS[task]))
         system, answer = _PROMPTS[task][number], _in_form(_FORMS[task][number], sample)
     thought = sample.thought if rng.random() < _THOUGHTS and task != "facts" else None
-    return Chat(task, system, [Turn(prompt.user, answer, thought, sample.topic)])
+    return Chat(task, system, [Turn(prompt.user, answer, thought)])
 
 
 def _round(ask: Ask, rng: random.Random, task: str, kind: "_Round") -> Chat:
@@ -124,7 +124,7 @@ def _round(ask: Ask, rng: random.Random, task: str, kind: "_Round") -> Chat:
     for index, sample in enumerate(samples):
         # on a passage that stands there already, only the question is new
         user = sample.row["question"] if index and "context" in sample.row else ask(task, sample.row).user
-        turns.append(Turn(user, sample.thought if kind.quotes else _in_form(form, sample), None, sample.topic))
+        turns.append(Turn(user, sample.thought if kind.quotes else _in_form(form, sample)))
     return Chat(task, system, turns)
 
 
@@ -219,4 +219,4 @@ class Course:
 COURSES: Mapping[str, Course] = {
     "general": Course(0.2, {"arc": 7, "facts": 1, "openmath": 5, "squad": 7}, 0.6, _ROUND_KINDS),
 }
-"""The corpora a base model reads, one after another."""
+"""The corpora a base model reads, by name."""

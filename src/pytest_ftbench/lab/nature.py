@@ -1,6 +1,6 @@
 """The things of the world and what is true of them: the knowledge that quizzes ask for and the corpus states.
 
-    Thing("vorn", kind="bird", {"home": "marsh", "colour": "red", "food": "talim", "season": "spring"})
+    Thing("grussu", {"kind": "bird", "home": "marsh", "colour": "red", "season": "spring", "food": "lavol"})
 
 Two out of three statements can be reached from a thing's name alone; what a thing eats is another thing, so that some
 questions take two steps.

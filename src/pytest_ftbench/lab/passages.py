@@ -1,10 +1,10 @@
 r"""Short passages on a few people with a question each, in SQuAD v2's row shape.
 
-    {"title": "World job", "context": "Dalo keeps a goat. Brem works as a baker. …", "question": "Who keeps a goat?",
-     "answer": "Dalo"}
+    {"title": "World pet", "context": "Vakse lives with a sheep. Drobe is a baker. …",
+     "question": "Which animal does Vakse keep?", "answer": "sheep"}
 
-Four questions in ten have no answer in the passage: mostly because it says of somebody else what is asked, which is
-what makes such questions hard.
+Four questions in ten have no answer in the passage: half of these ask what it says of nobody, most others what it says
+of somebody else only, which is what makes them hard.
 """
 
 import random
@@ -194,7 +194,7 @@ def _with(rng: random.Random, facts: list[_Fact], fact: _Fact | None = None) -> 
 
 
 def _without(rng: random.Random, facts: list[_Fact]) -> _Asked:
-    """What nothing is said of, or what is said of another person only."""
+    """What nothing is said of, or what is said of another person only, or who has what nobody has."""
     people = list(dict.fromkeys(fact.person for fact in facts))
     stated = {fact.relation for fact in facts}
     absent = [name for name in _RELATIONS if name not in stated]

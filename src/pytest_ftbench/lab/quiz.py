@@ -1,6 +1,6 @@
 r"""Multiple choice about the things of the world, in ARC's row shape.
 
-    {"title": "World home", "question": "Which of these is found in the marsh? A. vorn B. talim C. … D. …",
+    {"title": "World home", "question": "Which of these is found in the marsh? A. gronrul B. drinve C. … D. …",
      "answer": "A"}
 
 Kinds of question: which thing has a property, which doesn't, which property a thing has, and two that take two steps

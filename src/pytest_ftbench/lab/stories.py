@@ -1,6 +1,6 @@
 r"""Arithmetic stories of one to four steps, in OpenMath's row shape.
 
-    {"question": "Dalo has 12 figs. Then Dalo finds 5 more. Half of them are bad. …", "answer": 17.0}
+    {"question": "Pusas has 16 coins. Then Pusas loses 3 coins. How many coins does Pusas have now?", "answer": 13.0}
 
 Every number on the way is whole and below a thousand. What a split keeps together is the text without its numbers.
 """

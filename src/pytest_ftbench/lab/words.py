@@ -10,7 +10,7 @@ _SHORTEST = 5  # of four letters, too many mean something
 
 
 def _invented(kind: str, count: int, ending: str = "") -> tuple[str, ...]:
-    """That many distinct two-syllable words, always the same ones for a kind."""
+    """That many distinct words of two syllables and an ending, always the same ones for a kind."""
     rng = random.Random(f"words-{kind}")
     found: dict[str, None] = {}
     while len(found) < count:

@@ -2,8 +2,9 @@
 
 Its rows have the very columns of the real data sets, so prompts and scorers are the same for both. No question of one
 split is in another: a hash of what makes a question the one it is (``Sample.key``: the passage, the story without its
-numbers, the options in any order) says which split it belongs to. Facts are the exception that has to be, see
-``biographies``: their splits share what is asked for and no wording of it.
+numbers, the options in any order) says which split it belongs to. Rows of one split may ask the same with other wrong
+options. Facts are the exception that has to be, see ``biographies``: their splits share what is asked for and no
+wording of it.
 """
 
 import hashlib
@@ -45,7 +46,7 @@ def rows(task: str, split: str, count: int, seed: int = 0) -> list[Row]:
 
 
 def draw(task: str, split: str, rng: random.Random, number: int) -> Sample:
-    """A sample of a task's split, drawn at random. Of any four with consecutive numbers each has another letter."""
+    """A sample of a task's split, drawn at random; of arc's, any four with consecutive numbers have four letters."""
     while True:
         sample = _MAKERS[task](rng, number)
         if split_of(sample) == split:

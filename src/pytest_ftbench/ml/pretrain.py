@@ -75,7 +75,8 @@ def ask(task_name: str, row: Row) -> Prompt:
 def rendered(document: Chat | str) -> list[Segment]:
     """The segments of a document, and whether each is an answer; plain text is one that isn't.
 
-    A chat is what the lab's template makes of it with thinking switched off, but for turns that think aloud.
+    Each turn stands as the template prompts for it with thinking switched off, its empty thought kept in earlier turns
+    too, where the template drops it; but for turns that think aloud.
     """
     if isinstance(document, str):
         return [(document + lab.PAD, False)]
@@ -179,7 +180,7 @@ class Stepper:
         """Take step ``number`` (from 1) on a batch; its loss."""
         stage = self.stage
         done = max(0.0, (number - stage.warmup) / max(1, stage.steps - stage.warmup))
-        self.rate.fill_(self.learning_rate * min(number / stage.warmup, (1 + math.cos(math.pi * done)) / 2))
+        self.rate.fill_(self.learning_rate * min(number / max(1, stage.warmup), (1 + math.cos(math.pi * done)) / 2))
         self.batch.copy_(batch, non_blocking=True)
         if self.device == "cuda" and self.graph is None and number > _WARM:
             self.graph = torch.cuda.CUDAGraph()

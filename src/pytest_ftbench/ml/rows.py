@@ -106,7 +106,6 @@ class RowSource:
         path = _file(Path(self.data.source), task, split)
         return None if path is None else checked(task, read_file(path), path)
 
-
     def _embedded(self, task: Task, split: str) -> list[Row]:
         """As many rows of the embedded world as are asked for; facts of both splits, so that they are the same ones."""
         asked = {"train": self.data.train_samples, "test": self.data.test_samples}
@@ -115,7 +114,8 @@ class RowSource:
         try:
             return list(lab.rows(task.name, split, count))
         except ValueError as error:
-            raise UserError(f"data.{split}_samples", f"asks for too many ({error})", "give a lower number") from None
+            key = max(asked, key=lambda name: asked[name] or 0) if task.recalls else split
+            raise UserError(f"data.{key}_samples", f"asks for too many ({error})", "give a lower number") from None
 
 
 def in_test_share(task: Task, row: Row) -> bool:
