@@ -137,29 +137,32 @@ def _alike(rng: random.Random) -> list[_Fact]:
 def people_round(rng: random.Random) -> list[Sample]:
     """A passage, and for each of its people the question what it says of them."""
     facts = _facts(rng)
-    sentences = [rng.choice(_RELATIONS[fact.relation].stated).format(**fact._asdict()) for fact in facts]
-    said = list(zip(facts, sentences, strict=True))
+    said = _stated(rng, facts)
     samples = []
     people = list(dict.fromkeys(fact.person for fact in facts))
     for person in rng.sample(people, len(people)):
-        told = " ".join(sentence for fact, sentence in said if fact.person == person)
+        told = " ".join(sentence for fact, sentence in said.items() if fact.person == person)
         question = f"What does the text say of {person}?"
-        row = {"title": "World people", "context": " ".join(sentences), "question": question, "answer": told}
+        row = {"title": "World people", "context": " ".join(said.values()), "question": question, "answer": told}
         samples.append(Sample(row, f"passage {sorted(facts)}", "people", told, told))
     return samples
 
 
 def _asked(rng: random.Random, facts: list[_Fact], asked: Sequence["_Asked"]) -> list[Sample]:
     """The samples of these questions on a passage that states these facts."""
-    sentences = [rng.choice(_RELATIONS[fact.relation].stated).format(**fact._asdict()) for fact in facts]
-    said = dict(zip(facts, sentences, strict=True))
-    context, key = " ".join(sentences), f"passage {sorted(facts)}"
+    said = _stated(rng, facts)
+    context, key = " ".join(said.values()), f"passage {sorted(facts)}"
     samples = []
     for topic, question, answer, proof in asked:
         row = {"title": f"World {topic}", "context": context, "question": question, "answer": answer}
         thought = " ".join(said[fact] for fact in proof) or "The text does not say."
         samples.append(Sample(row, key, topic, thought, answer))
     return samples
+
+
+def _stated(rng: random.Random, facts: list[_Fact]) -> dict[_Fact, str]:
+    """The sentence that states each fact, in the order of the facts."""
+    return {fact: rng.choice(_RELATIONS[fact.relation].stated).format(**fact._asdict()) for fact in facts}
 
 
 def _facts(rng: random.Random) -> list[_Fact]:

@@ -62,7 +62,7 @@ class _Question:
 
     def sample(self, options: list[str]) -> Sample:
         """The question with its options in that order."""
-        listed = " ".join(f"{name}. {option}" for name, option in zip(LETTERS, options, strict=True))
+        listed = _lettered(options)
         letter = LETTERS[options.index(self.right)]
         row = {"title": f"World {self.topic}", "question": f"{self.text} {listed}", "answer": letter}
         return Sample(row, f"quiz {self.core}", self.topic, self.thought, self.right)
@@ -91,11 +91,11 @@ def quiz_round(rng: random.Random, count: int) -> list[Sample]:
 def each_round(rng: random.Random, count: int) -> list[Sample]:
     """Questions on a property of all four things of a list."""
     options = _others(rng, len(LETTERS), lambda _: True)
-    listed = " ".join(f"{name}. {option}" for name, option in zip(LETTERS, options, strict=True))
+    listed = _lettered(options)
     samples = []
     for topic in rng.sample(("kind", "home", "colour", "season"), count):
         values = [THINGS[name].facts[topic] for name in options]
-        told = " ".join(f"{name}. {value}" for name, value in zip(LETTERS, values, strict=True))
+        told = _lettered(values)
         row = {"title": f"World {topic}", "question": f"Which {topic} has each? {listed}", "answer": told}
         samples.append(Sample(row, f"each {topic} {sorted(options)}", topic, told, told))
     return samples
@@ -106,6 +106,11 @@ def open_question(rng: random.Random) -> Sample:
     asked = rng.choice((_what, _what, _of_food))(rng)
     row = {"title": f"World {asked.topic}", "question": asked.text, "answer": asked.right}
     return Sample(row, f"quiz {asked.core}", asked.topic, asked.thought, asked.right)
+
+
+def _lettered(texts: list[str]) -> str:
+    """Four texts, each after its letter."""
+    return " ".join(f"{letter}. {text}" for letter, text in zip(LETTERS, texts, strict=True))
 
 
 def _others(rng: random.Random, count: int, fits: Callable[[Thing], bool]) -> list[str]:
