@@ -1,7 +1,7 @@
 """Makes the embedded base models from the seed: tokenizer, weights, what they can do, model card.
 
-    python benchmarks/pretrain_lab.py FOLDER                    # ten minutes on a GPU; on a CPU, days
-    python benchmarks/pretrain_lab.py FOLDER --course general   # one course only; a later one from the models in FOLDER
+    python benchmarks/pretrain_lab.py FOLDER                    # a quarter of an hour on a GPU; on a CPU, days
+    python benchmarks/pretrain_lab.py FOLDER --course reading   # one course, for the models in FOLDER
 
 writes FOLDER/nano and FOLDER/micro in Hugging Face format, FOLDER/pretraining.json with the recipe, digests and scores,
 and FOLDER/README.md, the model card. The package's own are in src/pytest_ftbench/lab/weights.
@@ -96,7 +96,10 @@ def make(folder: Path, recipe: Pretraining, stages: Sequence[Stage], device: str
     runtime = Runtime.choose(device, "float32")
     for stage in stages:
         started = time.monotonic()
-        losses = pretrain(models, tokenizer, recipe, stage, device, lambda line: print(line, flush=True))
+        taught = {name: models[name] for name in stage.learning_rates}
+        losses = pretrain(taught, tokenizer, recipe, stage, device, lambda line: print(line, flush=True))
+        for model in taught.values():  # as if it had been saved and loaded: one course at a time or all, it's the same
+            model.to(torch.bfloat16).to(torch.float32)
         past.append(
             {
                 "course": stage.course,
@@ -221,10 +224,11 @@ def main() -> None:
     parser.add_argument("--course", choices=courses, help="only this one, from what is in FOLDER (default: all)")
     arguments = parser.parse_args()
     stages = [stage for stage in recipe.stages if arguments.course in (None, stage.course)]
-    record = make(arguments.folder, recipe, stages, arguments.device)
-    write_json(arguments.folder / "pretraining.json", record)
-    (arguments.folder / "README.md").write_text(card(record), encoding="utf-8")
-    print(card(record))
+    path = arguments.folder / "pretraining.json"
+    write_json(path, make(arguments.folder, recipe, stages, arguments.device))
+    told = card(read_json(path))
+    (arguments.folder / "README.md").write_text(told, encoding="utf-8")
+    print(told)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The embedded world: rows as sound as real ones, the same for a seed, in splits that don't overlap."""
 
+import random
 import re
 from collections import Counter
 from itertools import combinations, islice
@@ -8,8 +9,10 @@ import pytest
 
 from pytest_ftbench import lab
 from pytest_ftbench.lab.biographies import facts_of
-from pytest_ftbench.lab.corpus import Prompt, documents
+from pytest_ftbench.lab.corpus import COURSES, Prompt, documents
 from pytest_ftbench.lab.nature import THINGS
+from pytest_ftbench.lab.passages import register_round
+from pytest_ftbench.lab.quiz import letters_round
 from pytest_ftbench.lab.words import DISHES, FIRST_NAMES, JOBS
 from pytest_ftbench.tasks import get_task
 
@@ -101,13 +104,14 @@ def held_out(name):
     return [row for split in lab.SPLITS[1:] for row in lab.rows(name, split, 1000)]
 
 
-def test_nothing_held_out_is_in_what_the_corpus_really_holds():
+@pytest.mark.parametrize("course", COURSES)
+def test_nothing_held_out_is_in_what_the_corpus_really_holds(course):
     """Rounds and plain text as well, which rows of the corpus split know nothing of."""
 
     def ask(_, row):
         return Prompt("", text_of(row), "")
 
-    some = list(islice(documents(ask, "0-0"), 6000))
+    some = list(islice(documents(ask, "0-0", COURSES[course]), 6000))
     turns = [(chat.system, turn.user) for chat in some if not isinstance(chat, str) for turn in chat.turns]
     assert not {user for _, user in turns} & {text_of(row) for name in UNSEEN for row in held_out(name)}
     # of questions without options there are so few that only the split keeps them apart
@@ -157,6 +161,29 @@ def test_exactly_the_right_option_of_a_quiz_has_what_is_asked_for():
         assert fits == [row["answer"]]
         asked[bool(negated)] += 1
     assert min(asked[True], asked[False]) > 10
+
+
+@pytest.mark.parametrize("with_words", [True, False])
+def test_the_letter_told_is_the_one_before_the_word(with_words):
+    alphabet = set()
+    for seed in range(200):
+        first, *others = letters_round(random.Random(seed), with_words=with_words)
+        letters = {word: letter for letter, word in re.findall(r"([A-Z])\. (\w+)", first.row["question"])}
+        assert len(letters) == 1 + len(others)
+        for sample in (first, *others):
+            word = re.match(r"Which has (\w+)\?", sample.row["question"])[1]
+            assert sample.words == (f"{word}: {letters[word]}" if with_words else letters[word])
+        alphabet |= set(letters.values())
+    assert len(alphabet) == 26
+
+
+def test_a_register_says_of_each_what_is_noted_beside_the_name():
+    for seed in range(200):
+        samples = register_round(random.Random(seed))
+        notes = [frozenset(entry.split(": ")) for entry in samples[0].row["context"].removesuffix(".").split(". ")]
+        people = [re.fullmatch(r"And (\w+)\?", sample.row["question"])[1] for sample in samples]
+        told = [frozenset({person, sample.words}) for person, sample in zip(people, samples, strict=True)]
+        assert Counter(told) == Counter(notes)
 
 
 def test_the_food_of_an_animal_has_what_the_answer_says():

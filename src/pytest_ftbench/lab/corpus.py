@@ -14,8 +14,15 @@ from typing import NamedTuple
 
 from pytest_ftbench.lab.biographies import known_biography, known_fact
 from pytest_ftbench.lab.nature import THINGS, statement
-from pytest_ftbench.lab.passages import contrast_round, ledger_round, named_round, passage_round, people_round
-from pytest_ftbench.lab.quiz import each_round, open_question, quiz_round
+from pytest_ftbench.lab.passages import (
+    contrast_round,
+    ledger_round,
+    named_round,
+    passage_round,
+    people_round,
+    register_round,
+)
+from pytest_ftbench.lab.quiz import each_round, letters_round, open_question, quiz_round
 from pytest_ftbench.lab.sample import Row, Sample
 from pytest_ftbench.lab.words import GOODS
 from pytest_ftbench.lab.world import TASKS, draw, split_of
@@ -187,23 +194,36 @@ class _Round(NamedTuple):
 
 # The single question of a benchmark takes several steps at once, none of which helps without the others; in these each
 # can be learned by itself. Without them models of this size guess for tens of thousands of steps.
-_ROUND_KINDS: Mapping[str, Sequence[_Round]] = {
-    "arc": (
-        _Round(lambda rng: quiz_round(rng, 5)),
-        _Round(lambda rng: quiz_round(rng, 5), "Name the right one."),
-        _Round(lambda rng: each_round(rng, 2), "Say it of each."),
-        _Round(lambda rng: [open_question(rng) for _ in range(6)], "Answer in one word."),
-    ),
-    "squad": (
-        _Round(lambda rng: passage_round(rng, 5)),
-        _Round(lambda rng: passage_round(rng, 4), "Quote the text.", quotes=True),
-        _Round(contrast_round),
-        _Round(contrast_round, "Quote the text.", quotes=True),
-        _Round(named_round, "Say of whom."),
-        _Round(ledger_round, "Read the list."),
-        _Round(people_round, "Tell of each."),
-    ),
-}
+_QUIZ = _Round(lambda rng: quiz_round(rng, 5))
+_QUIZ_IN_WORDS = _Round(lambda rng: quiz_round(rng, 5), "Name the right one.")
+_EACH = _Round(lambda rng: each_round(rng, 2), "Say it of each.")
+_OPEN = _Round(lambda rng: [open_question(rng) for _ in range(6)], "Answer in one word.")
+_LETTER = _Round(lambda rng: letters_round(rng, with_words=False), "Name the letter.")
+_WORD_AND_LETTER = _Round(lambda rng: letters_round(rng, with_words=True), "Name it with its letter.")
+
+_PASSAGE = _Round(lambda rng: passage_round(rng, 5))
+_PASSAGE_QUOTED = _Round(lambda rng: passage_round(rng, 4), "Quote the text.", quotes=True)
+_CONTRAST = _Round(contrast_round)
+_CONTRAST_QUOTED = _Round(contrast_round, "Quote the text.", quotes=True)
+_NAMED = _Round(named_round, "Say of whom.")
+_LEDGER = _Round(ledger_round, "Read the list.")
+_REGISTER = _Round(register_round, "Look it up in the list.")
+_PEOPLE = _Round(people_round, "Tell of each.")
+
+_QUIZZES = (_QUIZ, _QUIZ_IN_WORDS, _EACH, _OPEN)
+_LETTERS = (_LETTER, _WORD_AND_LETTER, _LETTER, _QUIZ, _QUIZ, _QUIZ, _QUIZ_IN_WORDS, _OPEN)
+_PASSAGES = (_PASSAGE, _PASSAGE_QUOTED, _CONTRAST, _CONTRAST_QUOTED, _NAMED, _LEDGER, _PEOPLE)
+_WHO_IS_WHO = (
+    _REGISTER,
+    _REGISTER,
+    _CONTRAST,
+    _CONTRAST,
+    _CONTRAST_QUOTED,
+    _PASSAGE,
+    _PASSAGE,
+    _PASSAGE_QUOTED,
+    _PEOPLE,
+)
 
 
 @dataclass(frozen=True)
@@ -217,6 +237,16 @@ class Course:
 
 
 COURSES: Mapping[str, Course] = {
-    "general": Course(0.2, {"arc": 7, "facts": 1, "openmath": 5, "squad": 7}, 0.6, _ROUND_KINDS),
+    "general": Course(
+        0.2, {"arc": 7, "facts": 1, "openmath": 5, "squad": 7}, 0.6, {"arc": _QUIZZES, "squad": _PASSAGES}
+    ),
+    # which letter stands before a word they know: the last thing they learn about quizzes
+    "letters": Course(
+        0.15, {"arc": 8, "facts": 1, "openmath": 3, "squad": 8}, 0.6, {"arc": _LETTERS, "squad": _PASSAGES}
+    ),
+    # of whom a text says what: the last thing they learn about passages
+    "reading": Course(
+        0.15, {"arc": 5, "facts": 1, "openmath": 5, "squad": 9}, 0.6, {"arc": _LETTERS, "squad": _WHO_IS_WHO}
+    ),
 }
-"""The corpora a base model reads, by name."""
+"""The corpora the base models read, by name, each after the one before."""

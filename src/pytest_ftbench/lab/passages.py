@@ -126,6 +126,22 @@ def ledger_round(rng: random.Random) -> list[Sample]:
     return samples
 
 
+def register_round(rng: random.Random) -> list[Sample]:
+    """A list of people with what is noted after or before their names, asked for person by person.
+
+    Unlike a ledger's, its questions have a name inside, where it is written as in the list: a word that opens a text is
+    another token than inside it.
+    """
+    facts = _alike(rng)
+    entry = rng.choice(("{person}: {value}.", "{value}: {person}."))
+    context = " ".join(entry.format(**fact._asdict()) for fact in facts)
+    samples = []
+    for fact in rng.sample(facts, len(facts)):
+        row = {"title": "World register", "context": context, "question": f"And {fact.person}?", "answer": fact.value}
+        samples.append(Sample(row, f"passage {sorted(facts)}", "register", fact.value, fact.value))
+    return samples
+
+
 def _alike(rng: random.Random) -> list[_Fact]:
     """Facts of two to four people in one relation."""
     name = rng.choice(tuple(_RELATIONS))

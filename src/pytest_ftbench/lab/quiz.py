@@ -8,7 +8,8 @@ Kinds of question: which thing has a property, which doesn't, which property a t
 """
 
 import random
-from collections.abc import Callable, Mapping
+import string
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_ftbench.lab.nature import THINGS, VALUES, Thing, statement
@@ -101,6 +102,26 @@ def each_round(rng: random.Random, count: int) -> list[Sample]:
     return samples
 
 
+def letters_round(rng: random.Random, *, with_words: bool) -> list[Sample]:
+    """A list of a few things, or of values of theirs, and the letter of each, asked for word by word.
+
+    Half of the lists have letters from anywhere in the alphabet: with A to D alone, guessing does too well to be left.
+    """
+    values = rng.choice((tuple(THINGS), *VALUES.values()))
+    options = rng.sample(values, min(rng.choice((2, 3, 4, 4)), len(values)))
+    letters = rng.sample(rng.choice((string.ascii_uppercase, LETTERS)), len(options))
+    if rng.random() < 0.25:
+        letters = list(LETTERS[: len(options)])
+    listed = _lettered(options, letters)
+    samples: list[Sample] = []
+    for word, letter in rng.sample(list(zip(options, letters, strict=True)), len(options)):
+        question = f"Which has {word}?" if samples else f"Which has {word}? {listed}"
+        told = f"{word}: {letter}" if with_words else letter
+        row = {"title": "World letters", "question": question, "answer": letter}
+        samples.append(Sample(row, f"letters {sorted(options)}", "letters", told, told))
+    return samples
+
+
 def open_question(rng: random.Random) -> Sample:
     """A question on one thing without options."""
     asked = rng.choice((_what, _what, _of_food))(rng)
@@ -108,9 +129,9 @@ def open_question(rng: random.Random) -> Sample:
     return Sample(row, f"quiz {asked.core}", asked.topic, asked.thought, asked.right)
 
 
-def _lettered(texts: list[str]) -> str:
-    """Four texts, each after its letter."""
-    return " ".join(f"{letter}. {text}" for letter, text in zip(LETTERS, texts, strict=True))
+def _lettered(texts: Sequence[str], letters: Sequence[str] = LETTERS) -> str:
+    """Texts, each after its letter."""
+    return " ".join(f"{letter}. {text}" for letter, text in zip(letters, texts, strict=True))
 
 
 def _others(rng: random.Random, count: int, fits: Callable[[Thing], bool]) -> list[str]:

@@ -36,7 +36,7 @@ Example = tuple[list[int], list[int]]
 
 @dataclass(frozen=True)
 class Stage:
-    """One course of pretraining; ``rows`` of ``length`` tokens make a batch.
+    """One course of pretraining for the models with a learning rate; ``rows`` of ``length`` tokens make a batch.
 
     The rate rises over ``warmup`` steps and falls to zero as a cosine. ``workers`` is part of the recipe: each makes a
     corpus of its own (0: this process does).
@@ -58,6 +58,8 @@ class Pretraining:
     seed: int = lab.SEED
     stages: tuple[Stage, ...] = (
         Stage("general", 15_500, 128, 256, {"nano": 2e-3, "micro": 1.2e-3}, warmup=300, workers=14),
+        Stage("letters", 8_000, 128, 256, {"nano": 2e-3, "micro": 1.2e-3}, warmup=300, workers=14),
+        Stage("reading", 10_000, 128, 256, {"micro": 1.2e-3}, warmup=300, workers=14),
     )
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.98)
