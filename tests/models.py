@@ -1,7 +1,7 @@
 """Tiny models for the tests of the ml room, and what those do with them again and again."""
 
 from pytest_ftbench import lab
-from pytest_ftbench.grid import MethodSpec, Recipe
+from pytest_ftbench.grid import METHODS, Method, MethodSpec, Recipe
 from pytest_ftbench.ml.adapters import peft_config
 from pytest_ftbench.ml.base import load_tokenizer, load_weights
 from pytest_ftbench.ml.prompts import Renderer, training_examples
@@ -50,7 +50,10 @@ def make_examples(folder, task="arc", count=12, reasoning="off"):
 
 def training_of(examples, method="nopeft", rank=None, recipe=FAST, seed=0, **options):
     """A training as the workbench would ask for it."""
-    return Training(examples, recipe, peft_config(MethodSpec(method, (rank,), options), rank), seed)
+    own = Method(method, method, peft_type=method.upper(), rank_field=rank and "r") if method not in METHODS else None
+    spec = MethodSpec(method, (rank,), options, own=own)
+    adapter = peft_config(spec, rank, recipe.steps(len(examples)))
+    return Training(examples, recipe, adapter, seed, quantization=spec.method.quantization)
 
 
 def trainer_of(folder, runtime, scratch, training):
@@ -62,7 +65,8 @@ def tune(folder, runtime, out, training, say=print):
     """Train into a folder made for it; the facts."""
     out.mkdir()
     with at_work():
-        return train(load_weights(folder, runtime), load_tokenizer(folder), training, runtime, out, say)
+        model = load_weights(folder, runtime, training.quantization)
+        return train(model, load_tokenizer(folder), training, runtime, out, say)
 
 
 def bytes_in(folder):

@@ -49,7 +49,7 @@ def whole(model_folder, adapter, machine):
 
 
 def test_every_parameter_keeps_the_dtype_of_the_base(base, whole, dtype):
-    assert live_dtype(base) == live_dtype(whole) == dtype
+    assert live_dtype(base.parameters()) == live_dtype(whole.parameters()) == dtype
     assert {str(parameter.dtype) for parameter in whole.parameters()} == {f"torch.{dtype}"}
 
 

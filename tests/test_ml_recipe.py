@@ -239,7 +239,7 @@ def test_packing_fills_sequences_up_to_the_maximum_length_and_keeps_every_label(
 
 def test_the_model_is_trained_whole_without_a_method_of_peft(make):
     trainer = make(Recipe())
-    assert peft_config(MethodSpec("nopeft"), None) is None
+    assert peft_config(MethodSpec("nopeft"), None, 1) is None
     assert not hasattr(trainer.model, "peft_config")
     assert all(parameter.requires_grad for parameter in trainer.model.parameters())
 

@@ -2,15 +2,17 @@
 
 from pytest_ftbench.grid.cell import Cell, CheckpointKey, format_cell, model_name, parse_cell
 from pytest_ftbench.grid.errors import UserError, first_line, suggestion
-from pytest_ftbench.grid.methods import METHODS, Method, method_label
+from pytest_ftbench.grid.methods import ATTENTION, METHODS, MULTIPLE_OF_RANK, Method, method_label
 from pytest_ftbench.grid.recipe import RECIPES, Recipe
 from pytest_ftbench.grid.records import SCHEMA, CellRecord, Results, plain, read_results
 from pytest_ftbench.grid.suite import BAG_OF_WORDS, DataSpec, EvaluationSpec, HubSource, MethodSpec, ModelSpec, Suite
 from pytest_ftbench.grid.suite_file import load_suite
 
 __all__ = [
+    "ATTENTION",
     "BAG_OF_WORDS",
     "METHODS",
+    "MULTIPLE_OF_RANK",
     "RECIPES",
     "SCHEMA",
     "Cell",

@@ -30,6 +30,9 @@ _AT_LEAST = {
     "max_length": 1,
     "lora_alpha": 0,
     "lora_dropout": 0,
+    "vera_dropout": 0,
+    "init_r": 1,
+    "deltaT": 1,
 }
 
 

@@ -1,5 +1,6 @@
 """How a checkpoint is trained. Field names are those of Transformers' ``TrainingArguments`` and TRL's ``SFTConfig``."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +26,12 @@ class Recipe:
     gradient_checkpointing: bool = True
     # the studies leave the optimizer to Transformers' default, which is the fused AdamW
     optim: str = "adamw_torch_fused"
+
+    def steps(self, rows: int) -> int:
+        """How many optimizer steps it takes on so many rows."""
+        batches = -(-rows // self.per_device_train_batch_size)
+        each = max(1, -(-batches // self.gradient_accumulation_steps))
+        return math.ceil(self.num_train_epochs * each)
 
     def as_dict(self) -> dict[str, Any]:
         """Every field by name, plain values."""

@@ -2,14 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from pytest_ftbench.grid.cell import Cell, model_name
 from pytest_ftbench.grid.errors import UserError
+from pytest_ftbench.grid.methods import METHODS, Method
 from pytest_ftbench.grid.recipe import Recipe
 
 REASONING = ("on", "off", "unlocked")
+ADAPTERS = ("merged", "unmerged")
+"""How an adapter answers on a base in its own dtype: as a part of its weights, or beside them."""
+QUANTIZED_ADAPTERS = ("as trained", "unmerged", "requantized")
+"""How one answers on quantized weights: beside them, or merged into the base's own, which are quantized then; "as
+trained" is beside those that it was trained on, requantized otherwise."""
+UNQUANTIZED = "none"
+"""The quantization that is none, in a suite file."""
 BAG_OF_WORDS = "bag-of-words"
 """The embedder that is none: texts are compared by the words they share."""
 
@@ -29,12 +38,26 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """A method of the suite: its ranks (empty: it has none), its PEFT options, its changes to the suite's recipe."""
+    """A method of the suite: its ranks (empty: it has none), its PEFT options, its changes to the suite's recipe.
+
+    ``own`` is the method itself where the registry has none of that name. The base's weights are quantized to
+    ``train_quantization`` while it is trained; it is tested under ``quantizations`` (None: the suite's), and
+    ``adapters`` says how (None: as the suite does).
+    """
 
     name: str
     ranks: tuple[int, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    own: Method | None = None
+    train_quantization: str | None = None
+    quantizations: tuple[str | None, ...] | None = None
+    adapters: str | None = None
+
+    @property
+    def method(self) -> Method:
+        """The method of the registry, or the suite's own."""
+        return self.own or METHODS[self.name]
 
 
 @dataclass(frozen=True)
@@ -62,7 +85,8 @@ class EvaluationSpec:
 
     ``latency_prompts`` are timed one by one (0: none are). ``embedder`` compares texts where a task's score is a
     similarity: ``bag-of-words``, or a sentence-transformers model, by its folder or Hub id. ``epochs``, ascending, are
-    those after which a checkpoint is tested beside its end: its learning curve (empty: none is made).
+    those after which a checkpoint is tested beside its end: its learning curve (empty: none is made). ``adapters`` is
+    one of ``ADAPTERS``, ``quantized_adapters`` of ``QUANTIZED_ADAPTERS``.
     """
 
     max_new_tokens: int = 1000
@@ -72,6 +96,8 @@ class EvaluationSpec:
     latency_warmup: int = 2
     embedder: str = BAG_OF_WORDS
     epochs: tuple[int, ...] = ()
+    adapters: str = ADAPTERS[0]
+    quantized_adapters: str = QUANTIZED_ADAPTERS[0]
 
 
 @dataclass(frozen=True)
@@ -85,6 +111,7 @@ class Suite:
     train_tasks: tuple[str, ...]
     eval_tasks: tuple[str, ...]
     seeds: tuple[int, ...] = (0,)
+    quantizations: tuple[str | None, ...] = (None,)
     recipe: Recipe = field(default_factory=Recipe)
     data: DataSpec = field(default_factory=DataSpec)
     evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
@@ -107,22 +134,25 @@ class Suite:
         return cells
 
     def _expand(self) -> Iterator[Cell]:
-        seeded = self.seeds != (0,)
         for model in self.models:
             methods = [m for m in self.methods if model.methods is None or m.name in model.methods]
-            if any(method.name == "base" for method in methods):
-                for eval_task in self.eval_tasks:
-                    yield Cell(model.name, "base", eval_task)
+            for base in (method for method in methods if not method.method.trains):
+                for quantization in self._quantizations(base):
+                    for eval_task in self.eval_tasks:
+                        yield Cell(model.name, base.name, eval_task, quantization=quantization)
             for train_task in self.train_tasks:
-                for method in methods:
-                    if method.name == "base":
-                        continue
-                    for rank in method.ranks or (None,):
-                        for seed in self.seeds:
-                            for eval_task in self.eval_tasks:
-                                yield Cell(
-                                    model.name, method.name, eval_task, train_task, rank, seed=seed, seeded=seeded
-                                )
+                for method in (method for method in methods if method.method.trains):
+                    yield from self._tuned(model.name, train_task, method)
+
+    def _tuned(self, model: str, train_task: str, method: MethodSpec) -> Iterator[Cell]:
+        """The cells of a model tuned one way on one task."""
+        seeded = self.seeds != (0,)
+        checkpoints = product(method.ranks or (None,), self.seeds, self._quantizations(method), self.eval_tasks)
+        for rank, seed, quantization, eval_task in checkpoints:
+            yield Cell(model, method.name, eval_task, train_task, rank, quantization, seed, seeded)
+
+    def _quantizations(self, method: MethodSpec) -> tuple[str | None, ...]:
+        return self.quantizations if method.quantizations is None else method.quantizations
 
     def model(self, name: str) -> ModelSpec:
         """The model of that name."""
@@ -131,6 +161,21 @@ class Suite:
     def method(self, name: str) -> MethodSpec:
         """The method of that name."""
         return next(method for method in self.methods if method.name == name)
+
+    def adapter_form(self, method: str, quantization: str | None) -> str | None:
+        """How an adapter of a method answers under a quantization: ``merged``, ``unmerged``, ``requantized``.
+
+        None where there is no adapter.
+        """
+        spec = self.method(method)
+        if spec.method.peft_type is None:
+            return None
+        if quantization is None:
+            return spec.adapters or self.evaluation.adapters
+        if self.evaluation.quantized_adapters in ("unmerged", "requantized"):
+            return self.evaluation.quantized_adapters
+        # what was trained on quantized weights was trained on their rounding too: rounding again would undo it
+        return "unmerged" if spec.train_quantization == quantization else "requantized"
 
     def recipe_for(self, method: str) -> Recipe:
         """The training recipe of one method: the suite's, with the method's own changes."""

@@ -5,6 +5,7 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
 
     name = "mine"                                  # the file's stem
     seeds = [0]
+    quantizations = ["none"]                       # nf4, int8: the same models with quantized weights
     device = "auto"                                # cpu, cuda, cuda:1
     dtype = "auto"                                 # bfloat16 on CUDA, float32 on CPU
     recipe = "published"                           # or a table: [recipe] with TrainingArguments' names
@@ -16,7 +17,8 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     [methods]
     base = {}
     nopeft = {}
-    lora = { ranks = [8, 64], lora_alpha = 16, recipe = { learning_rate = 1e-4 } }
+    lora = { ranks = [8, 64], lora_alpha = 16, recipe = { learning_rate = 1e-4 } }   # more: method_table
+    qlora = { ranks = [8], quantizations = ["none", "nf4"] }
 
     [tasks]
     train = ["arc", "squad"]
@@ -35,6 +37,8 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     latency_prompts = 20
     latency_warmup = 2
     embedder = "bag-of-words"                      # or a sentence-transformers model for facts: a folder, a Hub id
+    adapters = "merged"                            # or "unmerged"
+    quantized_adapters = "as trained"              # or "unmerged", "requantized", where weights are quantized
     epochs = []                                    # [3, 10] tests after these epochs as well: learning curves
 """
 
@@ -45,13 +49,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftbench.grid.checks import Checks
 from pytest_ftbench.grid.errors import UserError, suggestion
-from pytest_ftbench.grid.methods import METHODS
+from pytest_ftbench.grid.method_table import MethodTable
 from pytest_ftbench.grid.recipe import RECIPES, Recipe
-from pytest_ftbench.grid.suite import REASONING, DataSpec, EvaluationSpec, HubSource, MethodSpec, ModelSpec, Suite
+from pytest_ftbench.grid.suite import (
+    ADAPTERS,
+    QUANTIZED_ADAPTERS,
+    REASONING,
+    DataSpec,
+    EvaluationSpec,
+    HubSource,
+    ModelSpec,
+    Suite,
+)
 
-_TOP = {"name", "seeds", "device", "dtype", "recipe", "models", "methods", "tasks", "data", "evaluation"}
+_TOP = {
+    "name",
+    "seeds",
+    "quantizations",
+    "device",
+    "dtype",
+    "recipe",
+    "models",
+    "methods",
+    "tasks",
+    "data",
+    "evaluation",
+}
 
 
 def load_suite(path: Path, tasks: Collection[str]) -> Suite:
@@ -76,7 +100,7 @@ def load_suite(path: Path, tasks: Collection[str]) -> Suite:
     return suite
 
 
-class _Reader(Checks):
+class _Reader(MethodTable):
     """Turns parsed TOML into the dataclasses, knowing the file for its messages."""
 
     def suite(self, value: Mapping[str, Any], tasks: Collection[str]) -> Suite:
@@ -98,6 +122,7 @@ class _Reader(Checks):
             train_tasks=self.task_names("tasks.train", task_table.get("train", []), tasks),
             eval_tasks=self.task_names("tasks.eval", task_table.get("eval", []), tasks),
             seeds=self.seeds(value.get("seeds", [0])),
+            quantizations=self.quantizations("quantizations", value.get("quantizations")) or (None,),
             recipe=self.recipe(value.get("recipe", "published")),
             data=self.data(self.table("data", value.get("data", {})), tasks),
             evaluation=self.evaluation(self.table("evaluation", value.get("evaluation", {}))),
@@ -126,42 +151,6 @@ class _Reader(Checks):
             self.typed(f"{key}.revision", table.get("revision"), str | None),
             None if limited is None else tuple(limited),
         )
-
-    def method(self, name: str, value: Any) -> MethodSpec:
-        key = f"methods.{name}"
-        if name not in METHODS:
-            raise self.fail(key, "is no method", suggestion(name, METHODS))
-        method = METHODS[name]
-        table = self.table(key, value)
-        options = {option: table[option] for option in table if option not in ("ranks", "recipe")}
-        self.known(key, options, method.defaults, also={"ranks", "recipe"} if method.trains else ())
-        if not method.trains and "recipe" in table:
-            raise self.fail(f"{key}.recipe", "is given for a method that trains nothing", "remove the key")
-        for option, given in options.items():
-            self.option(f"{key}.{option}", given, method.defaults[option])
-        recipe = self.table(f"{key}.recipe", table.get("recipe", {}))
-        self.fields_of(f"{key}.recipe", Recipe, recipe)
-        return MethodSpec(name, self.ranks(key, table.get("ranks"), method.rank_field), options, recipe)
-
-    def option(self, key: str, value: Any, default: Any) -> None:
-        """Check an option of PEFT's: it is of its default's kind, where a list of names may also be one text."""
-        if isinstance(default, tuple):
-            if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(n, str) for n in value)):
-                raise self.fail(key, f"is {value!r}", f"give a list of names, as in {list(default)}")
-        elif default is not None:
-            self.typed(key, value, float if type(default) is int else type(default))
-            self.at_least(key, value)
-
-    def ranks(self, key: str, value: Any, rank_field: str | None) -> tuple[int, ...]:
-        if rank_field is None:
-            if value is not None:
-                raise self.fail(f"{key}.ranks", "is given for a method without a rank", "remove the key")
-            return ()
-        if value is None:
-            raise self.fail(f"{key}.ranks", "is missing", "name at least one, as in ranks = [8]")
-        if not isinstance(value, list) or not value or not all(type(rank) is int and rank > 0 for rank in value):
-            raise self.fail(f"{key}.ranks", f"is {value!r}", "give a list of whole numbers above 0, as in [8, 64]")
-        return tuple(value)
 
     def seeds(self, value: Any) -> tuple[int, ...]:
         if not isinstance(value, list) or not value or not all(type(seed) is int and seed >= 0 for seed in value):
@@ -200,6 +189,10 @@ class _Reader(Checks):
         rest = {key: value for key, value in table.items() if key != "epochs"}
         self.fields_of("evaluation", EvaluationSpec, rest, also={"epochs"})
         self.choice("evaluation.reasoning", table.get("reasoning", "unlocked"), REASONING)
+        self.choice("evaluation.adapters", table.get("adapters", ADAPTERS[0]), ADAPTERS)
+        self.choice(
+            "evaluation.quantized_adapters", table.get("quantized_adapters", QUANTIZED_ADAPTERS[0]), QUANTIZED_ADAPTERS
+        )
         embedder = self.embedder(table.get("embedder", EvaluationSpec.embedder))
         epochs = self.epochs("evaluation.epochs", table.get("epochs", []))
         return EvaluationSpec(**{**rest, "embedder": embedder, "epochs": epochs})
@@ -222,7 +215,7 @@ class _Reader(Checks):
         last = max(suite.evaluation.epochs, default=0)
         for method in suite.methods:
             epochs = suite.recipe_for(method.name).num_train_epochs
-            if METHODS[method.name].trains and last > epochs:
+            if method.method.trains and last > epochs:
                 raise self.fail(
                     "evaluation.epochs",
                     f"names epoch {last}, but {method.name} trains for {epochs:g}",

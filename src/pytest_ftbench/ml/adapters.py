@@ -1,52 +1,117 @@
-"""From a method of the suite to PEFT's configuration, and from a trained adapter back to plain weights."""
+"""From a method of the suite to PEFT's configuration, and from a trained adapter back to a model that answers."""
 
+import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import METHODS, MethodSpec, UserError
+from pytest_ftbench.grid import ATTENTION, MULTIPLE_OF_RANK, MethodSpec, UserError, first_line
 from pytest_ftbench.ml.runtime import Runtime
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel
 
+_OF_ALL_STEPS = ("tinit", "tfinal")
+
 
 def adapter_fields(spec: MethodSpec, rank: int | None) -> dict[str, Any]:
     """The fields of a method's PEFT configuration: its defaults, the suite's options over them, and the rank."""
-    method = METHODS[spec.name]
-    fields = {key: list(value) if isinstance(value, tuple) else value for key, value in method.defaults.items()}
-    fields |= spec.options
-    if method.rank_field is not None:
-        fields[method.rank_field] = rank
+    method = spec.method
+    fields = {**method.defaults, **spec.options}
+    fields = {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+    if fields.get("target_modules") == "attention":
+        fields["target_modules"] = list(ATTENTION)
+    if method.rank_field is not None and rank is not None:
+        fields = {key: _times_rank(value, rank) for key, value in fields.items()} | {method.rank_field: rank}
     return fields
 
 
-def peft_config(spec: MethodSpec, rank: int | None) -> "PeftConfig | None":
-    """PEFT's configuration of a method; None where it trains the weights themselves.
+def _times_rank(value: Any, rank: int) -> Any:
+    """The multiple of the rank that a text such as ``1.5r`` means; whatever else it is, the value itself."""
+    found = MULTIPLE_OF_RANK.fullmatch(value) if isinstance(value, str) else None
+    return value if found is None else math.ceil(float(found[1] or 1) * rank)
 
-    Raises :class:`UserError` where PEFT refuses an option.
+
+def peft_config(spec: MethodSpec, rank: int | None, steps: int) -> "PeftConfig | None":
+    """PEFT's configuration of a method for a training of so many steps; None where it trains the weights themselves.
+
+    Raises :class:`UserError` where PEFT has no such method or refuses an option.
     """
-    method = METHODS[spec.name]
+    method = spec.method
     if method.peft_type is None:
         return None
-    from peft import TaskType, get_peft_config
+    from peft import PeftType, TaskType, get_peft_config
 
-    try:
-        return get_peft_config(
-            {"peft_type": method.peft_type, "task_type": TaskType.CAUSAL_LM, **adapter_fields(spec, rank)}
+    if method.peft_type not in PeftType.__members__:
+        raise UserError(
+            f"methods.{spec.name}.peft_type", f"PEFT has no {method.peft_type}", f"known are {', '.join(PeftType)}"
         )
+    fields = adapter_fields(spec, rank)
+    if method.peft_type == "ADALORA":
+        # AdaLoRA's schedule is in steps; here parts of it may be fractions of all
+        parts = {key: _steps(fields[key], steps) for key in _OF_ALL_STEPS if key in fields}
+        fields |= {"total_step": steps, **parts}
+    try:
+        return get_peft_config({"peft_type": method.peft_type, "task_type": TaskType.CAUSAL_LM, **fields})
     except (TypeError, ValueError) as error:
-        raise UserError(f"methods.{spec.name}", f"PEFT refuses it ({error})", "correct its options") from error
+        raise UserError(
+            f"methods.{spec.name}", f"PEFT refuses it ({first_line(error)})", "correct its options"
+        ) from error
+
+
+def _steps(part: float, steps: int) -> int:
+    return int(part if part >= 1 else part * steps)
+
+
+def beside(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> "PreTrainedModel":
+    """A base model with the adapter in a folder beside its weights, in the dtype of the runtime."""
+    own = set(model.buffers())  # such as the frequencies of positions, which are in float32 whatever the weights
+    adapted: PreTrainedModel = _adapted(model, folder, runtime)
+    for tensor in (*adapted.parameters(), *(buffer for buffer in adapted.buffers() if buffer not in own)):
+        if tensor.is_floating_point():  # quantized weights are bytes
+            tensor.data = tensor.data.to(runtime.torch_dtype)
+    return adapted
 
 
 def merged(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> "PreTrainedModel":
     """A base model with the adapter in a folder merged into its weights, in the base's own dtype.
 
-    The product is computed with the adapter as it was trained (float32); it and the sum are rounded to the base's
-    dtype. Whatever PEFT leaves in another dtype is brought back: a base in two dtypes costs the memory of the larger.
+    The product is computed with the adapter as it was trained; it and the sum are rounded to the base's dtype. Whatever
+    PEFT leaves in another dtype is brought back: a base in two dtypes costs the memory of the larger.
+
+    Raises :class:`UserError` for an adapter that changes no weights, such as a prompt.
     """
+    adapted = _adapted(model, folder, runtime)
+    try:
+        whole: PreTrainedModel = adapted.merge_and_unload()
+    except (AttributeError, NotImplementedError) as error:
+        name = adapted.active_peft_config.peft_type.value
+        raise UserError(
+            name, f"can't be merged into the weights ({first_line(error)})", 'give its method adapters = "unmerged"'
+        ) from error
+    return whole.to(runtime.torch_dtype)
+
+
+def _adapted(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> Any:
+    """A model with the adapter in a folder beside its weights, as it was saved."""
     from peft import PeftModel
 
-    adapted = PeftModel.from_pretrained(model, folder, torch_device=runtime.device)
-    whole: PreTrainedModel = adapted.merge_and_unload()
-    return whole.to(runtime.torch_dtype)
+    with warnings.catch_warnings():
+        # of AdaLoRA's ranks, which are for its own layers: PEFT looks for LoRA's too
+        warnings.filterwarnings("ignore", message="The following rank_pattern keys did not match")
+        return PeftModel.from_pretrained(model, folder, torch_device=runtime.device)
+
+
+def allocation_callback() -> Any:
+    """What AdaLoRA needs after each step of its training: to share its ranks out anew, while the gradients are there.
+
+    Made here so that importing this module imports no library.
+    """
+    from transformers import TrainerCallback
+
+    class Callback(TrainerCallback):  # type: ignore[misc] # transformers is Any to mypy
+        def on_optimizer_step(self, _args: Any, state: Any, _control: Any, model: Any = None, **_: Any) -> None:
+            model.base_model.update_and_allocate(state.global_step + 1)
+
+    return Callback()

@@ -1,8 +1,10 @@
 """Base models: from a name, a folder or a Hub id to weights on the device. safetensors only, no remote code."""
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.store import folder_digest
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _EMBEDDED = "embedded:"
@@ -77,15 +80,43 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def load_weights(folder: Path, runtime: Runtime) -> "PreTrainedModel":
-    """The model of a folder on the device, every parameter in the runtime's dtype."""
+def load_weights(folder: Path, runtime: Runtime, quantization: str | None = None) -> "PreTrainedModel":
+    """The model of a folder on the device, every parameter in the runtime's dtype.
+
+    Under a ``quantization``, the weights of linear layers are in it instead: ``nf4`` with double quantization, computed
+    with in bfloat16, or ``int8``; embeddings, norms and the head stay as they are (bitsandbytes).
+    """
     from transformers import AutoModelForCausalLM
 
+    given: dict[str, Any] = {}
+    if quantization is not None:
+        # it can't be moved afterwards
+        given = {"quantization_config": quantization_config(quantization), "device_map": {"": runtime.device}}
     with _one_sentence(folder, "weights"):
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=runtime.torch_dtype, trust_remote_code=False, use_safetensors=True
+            folder, dtype=runtime.torch_dtype, trust_remote_code=False, use_safetensors=True, **given
         )
-    return model.to(runtime.device)
+    return model if given else model.to(runtime.device)
+
+
+def quantization_config(quantization: str) -> Any:
+    """What Transformers needs to know of ``nf4`` or ``int8``.
+
+    Raises :class:`UserError` where bitsandbytes isn't installed.
+    """
+    if find_spec("bitsandbytes") is None:
+        raise UserError(quantization, "needs bitsandbytes", 'pip install "pytest-ftbench[quantization]"')
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=quantization,
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
 
 
 def end_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[int]:
@@ -95,9 +126,23 @@ def end_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -
     return sorted({token for token in (*ids, tokenizer.eos_token_id) if token is not None})
 
 
-def live_dtype(model: "PreTrainedModel") -> str:
-    """The dtype of the parameters as they are: ``float32``, or several joined by ``+``."""
-    return "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}))
+def live_dtype(parameters: Iterable["torch.nn.Parameter"]) -> str:
+    """The dtype of parameters as they are: ``float32``, or several joined by ``+``.
+
+    Quantized ones are ``nf4`` or ``int8``; the embeddings and norms of such a model are in another: ``float32+nf4``.
+    """
+    return "+".join(sorted({_dtype(parameter) for parameter in parameters}))
+
+
+def parameter_count(parameter: "torch.nn.Parameter") -> int:
+    """How many numbers a parameter stands for; those of 4 bits are packed two to a byte."""
+    packed: Any = getattr(parameter, "quant_state", None)
+    return parameter.numel() if packed is None else math.prod(packed.shape)
+
+
+def _dtype(parameter: "torch.nn.Parameter") -> str:
+    packed: Any = getattr(parameter, "quant_state", None)
+    return str(parameter.dtype).removeprefix("torch.") if packed is None else str(packed.quant_type)
 
 
 @contextlib.contextmanager

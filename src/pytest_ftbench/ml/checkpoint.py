@@ -1,5 +1,6 @@
 """A checkpoint: what was trained on top of which base, and how it becomes a model that answers."""
 
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from pytest_ftbench.ml.snapshots import snapshot_folder
 from pytest_ftbench.store import digest
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from pytest_ftbench.ml.generate import Decoder
 
 
@@ -34,14 +37,32 @@ class Checkpoint:
         return replace(self, key=key, folder=snapshot_folder(self.folder, epoch))
 
 
-def load_decoder(checkpoint: Checkpoint, runtime: Runtime, max_new_tokens: int) -> "Decoder":
-    """A checkpoint's model, ready to answer: its own weights, or the base with the adapter merged in."""
-    from pytest_ftbench.ml.adapters import merged
+def load_decoder(
+    checkpoint: Checkpoint, runtime: Runtime, max_new_tokens: int, form: str | None, quantization: str | None
+) -> "Decoder":
+    """A checkpoint's model, ready to answer, with its adapter in a ``form``: merged, unmerged or requantized.
+
+    A form of None says that there is no adapter. Under a ``quantization`` its weights are quantized: those of the base
+    where the adapter is unmerged, else its own.
+    """
+    from pytest_ftbench.ml.adapters import beside, merged
     from pytest_ftbench.ml.generate import Decoder
 
     base, folder = checkpoint.base.folder, checkpoint.folder
-    if folder is None or not (folder / "adapter_config.json").is_file():
-        model = load_weights(folder or base, runtime)
+    if folder is None or form is None:
+        model = load_weights(folder or base, runtime, quantization)
+    elif form == "unmerged":
+        model = beside(load_weights(base, runtime, quantization), folder, runtime)
     else:
         model = merged(load_weights(base, runtime), folder, runtime)
+        if form == "requantized":
+            model = _quantized(model, runtime, quantization)
     return Decoder(model, load_tokenizer(base), max_new_tokens)
+
+
+def _quantized(model: "PreTrainedModel", runtime: Runtime, quantization: str | None) -> "PreTrainedModel":
+    """A model with its weights quantized, by way of files: loading is where Transformers does it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model.save_pretrained(scratch)
+        model.to("meta")  # it need not be on the device twice
+        return load_weights(Path(scratch), runtime, quantization)

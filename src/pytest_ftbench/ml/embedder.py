@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench.grid import BAG_OF_WORDS, UserError, first_line
+from pytest_ftbench.ml.memory import free
 from pytest_ftbench.ml.runtime import Runtime, at_work
 from pytest_ftbench.store import folder_digest, package_versions
 from pytest_ftbench.tasks import Task
@@ -92,7 +93,7 @@ class Embedder:
             # rounding can go beyond 1; a value that is no number stays one
             cosines: list[float] = (left * right).sum(dim=1).clamp(-1, 1).tolist()
         del model, vectors, left, right
-        self.runtime.free()
+        free(self.runtime)
         return cosines
 
     def _load(self) -> Any:

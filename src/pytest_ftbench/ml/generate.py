@@ -37,13 +37,17 @@ class Decoder:
         self.tokenizer = tokenizer
         self.ends = frozenset(end_tokens(model, tokenizer))
         # a fresh configuration: the model's own may sample, or punish repetition
-        model.generation_config = GenerationConfig(
+        configuration = GenerationConfig(
             do_sample=False,
             num_beams=1,
             max_new_tokens=max_new_tokens,
             eos_token_id=sorted(self.ends),
             pad_token_id=tokenizer.pad_token_id,
         )
+        model.generation_config = configuration
+        # a prompt's wrapper hands it on to the wrong one of the models it wraps
+        if hasattr(model, "get_base_model"):
+            model.get_base_model().generation_config = configuration
 
     def encode(self, prompts: Sequence[str]) -> dict[str, "torch.Tensor"]:
         """Rendered prompts as one left-padded batch on the model's device."""

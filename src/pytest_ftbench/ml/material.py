@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import tasks
-from pytest_ftbench.grid import METHODS, Cell, CheckpointKey, Suite, records
+from pytest_ftbench.grid import Cell, CheckpointKey, Suite, records
 from pytest_ftbench.ml.adapters import adapter_fields
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime
-from pytest_ftbench.store import digest, source_digest
+from pytest_ftbench.store import digest, package_versions, source_digest
 from pytest_ftbench.tasks import Task, get_task
 
 _HERE = Path(__file__).parent
@@ -27,10 +27,17 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
     return source_digest(*(_HERE / f"{name}.py" for name in names), *also)
 
 
-_TRAINING_CODE = _code(*_SHARED, "train")
+_TRAINING_CODE = _code(*_SHARED, "memory", "train")
 _ANSWER_CODE = _code(*_SHARED, "generate")
-_TIMING_CODE = _code("latency")
+_TIMING_CODE = _code("latency", "memory")
 _RECORD_CODE = _code("embedder", "record", also=(*Path(tasks.__file__).parent.glob("*.py"), Path(records.__file__)))
+
+
+def _quantized(quantization: str | None) -> dict[str, Any]:
+    """What of a key is there only where weights are quantized, by whom too."""
+    if quantization is None:
+        return {}
+    return {"quantization": quantization, "bitsandbytes": package_versions("bitsandbytes")}
 
 
 class Materials:
@@ -57,9 +64,9 @@ class Materials:
             # by any other name it trains the same
             "recipe": {name: value for name, value in recipe.items() if name != "name"},
             "method": key.method,
-            "peft": METHODS[key.method].peft_type,
+            "peft": method.method.peft_type,
             "adapter": adapter_fields(method, key.rank),
-            "quantization": key.quantization,
+            **_quantized(method.train_quantization),
             "seed": key.seed,
             "code": _TRAINING_CODE,
             # only where there are any: they change no weight, and a checkpoint without a curve needs no other key
@@ -76,6 +83,8 @@ class Materials:
             "reasoning": evaluation.reasoning,
             "max_new_tokens": evaluation.max_new_tokens,
             "batch_size": evaluation.batch_size,
+            "adapter": self.suite.adapter_form(cell.method, cell.quantization),
+            **_quantized(cell.quantization),
             "code": _ANSWER_CODE,
             **self._machine(),
         }

@@ -18,6 +18,10 @@ _TRAIN_KEYS = (
     "trainable_params",
     "total_params",
     "dtype",
+    "base_dtype",
+    "quantization",
+    "checkpoint_bytes",
+    "merged_bytes",
     "device_name",
     "threads",
     "rows",
@@ -83,7 +87,8 @@ def _quality(task: Task, rows: list[Row], answers: list[dict[str, Any]]) -> tupl
 def _memory(train: dict[str, Any] | None, timed: dict[str, Any]) -> dict[str, float | None]:
     """The record's ``memory_gib`` object: peaks of training under its recipe and of answering at batch 1, GiB."""
     phases = {"train": (train or {}).get("peak_memory_gib") or {}, "eval": timed["peak_memory_gib"]}
-    return {f"{phase}_{kind}": peak.get(kind) for phase, peak in phases.items() for kind in ("allocated", "reserved")}
+    kinds = ("allocated", "reserved", "process")
+    return {f"{phase}_{kind}": peak.get(kind) for phase, peak in phases.items() for kind in kinds}
 
 
 def _share(hits: Any) -> float:

@@ -1,12 +1,12 @@
 """The machine a suite runs on: device, dtype, threads, and what a record says of them."""
 
 import contextlib
-import gc
+import logging as python_logging
 import os
 import platform
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "trl", "peft")
 """The distributions whose versions belong to a key: what they compute may change with each."""
-
-_GIB = 1024**3
 
 
 @dataclass(frozen=True)
@@ -89,29 +87,6 @@ class Runtime:
 
             torch.cuda.synchronize()
 
-    @contextlib.contextmanager
-    def peak_memory(self) -> Iterator[Callable[[], dict[str, float | None]]]:
-        """Measure the peak of device memory inside the block, GiB; the yielded call reads it. On CPU it's unknown."""
-        if self.device != "cuda":
-            yield lambda: {"allocated": None, "reserved": None}
-            return
-        import torch
-
-        self.free()
-        torch.cuda.reset_peak_memory_stats()
-        yield lambda: {
-            "allocated": torch.cuda.max_memory_allocated() / _GIB,
-            "reserved": torch.cuda.max_memory_reserved() / _GIB,
-        }
-
-    def free(self) -> None:
-        """Give back what nothing refers to any more."""
-        gc.collect()
-        if self.device == "cuda":
-            import torch
-
-            torch.cuda.empty_cache()
-
 
 def _show_only(index: int) -> None:
     """Make the ``index``-th of the CUDA devices that this process may use the only one it sees."""
@@ -174,6 +149,9 @@ def quiet_libraries() -> Iterator[None]:
     from transformers import logging
 
     verbosity = logging.get_verbosity()
+    # bitsandbytes warns of a cast at every product
+    products = python_logging.getLogger("bitsandbytes")
+    warned = products.level
     # the Hub's bars come last: the switch of Transformers turns them too
     bars = [
         (logging.is_progress_bar_enabled, logging.enable_progress_bar, logging.disable_progress_bar),
@@ -182,6 +160,7 @@ def quiet_libraries() -> Iterator[None]:
     ]
     before = [enabled() for enabled, _, _ in bars]
     logging.set_verbosity_error()
+    products.setLevel(python_logging.ERROR)
     logging.disable_progress_bar()
     data.disable_progress_bars()
     try:
@@ -191,6 +170,7 @@ def quiet_libraries() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(verbosity)
+        products.setLevel(warned)
         for (enabled, enable, disable), was_enabled in zip(bars, before, strict=True):
             if enabled() != was_enabled:
                 (enable if was_enabled else disable)()

@@ -7,7 +7,8 @@ been, to the last bit, and must not count as time of it.
 import contextlib
 import statistics
 import time
-from collections.abc import Collection, Iterator
+import warnings
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +27,21 @@ def save(model: "PreTrainedModel", folder: Path, use_cache: bool) -> None:
     """Save the adapter, or the weights where there is none.
 
     The Trainer switches the cache off for checkpointing, in the configuration that is saved as well: ``use_cache`` is
-    what the model came with. The model itself is left as the Trainer has it.
+    what the model came with. The model itself is left as the Trainer has it, AdaLoRA's ranks too, whose names PEFT
+    shortens for the file.
     """
     training, model.config.use_cache = model.config.use_cache, use_cache
+    configs: Mapping[str, Any] = getattr(model, "peft_config", {})
+    patterns = {name: config.rank_pattern for name, config in configs.items() if hasattr(config, "rank_pattern")}
     try:
-        model.save_pretrained(folder, safe_serialization=True)
+        with warnings.catch_warnings():
+            # PEFT takes a rank that AdaLoRA has brought down to 0 for a tensor that was lost
+            warnings.filterwarnings("ignore", message=r"(?s).*LoRA tensor\(s\) have invalid shape")
+            model.save_pretrained(folder, safe_serialization=True)
     finally:
         model.config.use_cache = training
+        for name, pattern in patterns.items():
+            configs[name].rank_pattern = pattern
 
 
 class Stopwatch:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.grid import Recipe, UserError, first_line
-from pytest_ftbench.ml.base import live_dtype
+from pytest_ftbench.ml.adapters import allocation_callback
+from pytest_ftbench.ml.base import live_dtype, parameter_count
 from pytest_ftbench.ml.prompts import Example
 from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.ml.snapshots import Snapshots, save
 
 if TYPE_CHECKING:
+    import torch
     from peft import PeftConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl import SFTConfig, SFTTrainer
@@ -28,7 +30,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 class Training:
     """What one training needs beside the model: examples, recipe, adapter (None: full fine-tuning), seed.
 
-    ``snapshots`` are the epochs after which it is saved on its way.
+    ``snapshots`` are the epochs after which it is saved on its way; ``quantization`` is the model's own.
     """
 
     examples: Sequence[Example]
@@ -36,6 +38,7 @@ class Training:
     adapter: "PeftConfig | None"
     seed: int
     snapshots: tuple[int, ...] = ()
+    quantization: str | None = None
 
 
 def train(
@@ -48,34 +51,36 @@ def train(
 ) -> dict[str, Any]:
     """Train a model, save the adapter or the weights into a folder, and return the record's ``train`` object.
 
-    The learning rate, seconds, steps and losses are those of the run; dtype and parameter counts are read from the live
-    model; ``points`` says what was reached at each snapshot and at the end. Raises :class:`UserError` for a loss or a
-    weight that is not finite, and where nothing was trained.
+    The learning rate, seconds, steps and losses are those of the run. Read from the live model are parameter counts,
+    ``dtype`` of all its parameters and ``base_dtype`` of those that an adapter stands beside. ``points`` says what was
+    reached at each snapshot and at the end. Raises :class:`UserError` for a loss or a weight that is not finite, and
+    where nothing was trained.
     """
     with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime):
-        cached = model.config.use_cache
+        cached, base = model.config.use_cache, list(model.parameters())
         trainer = make_trainer(model, tokenizer, training, runtime, Path(scratch))
         watch = _Watch(say)
         trainer.add_callback(watch.callback())
-        sizes = _parameters(trainer.model)
+        sizes = _parameters(trainer.model, base, runtime)
         snapshots = Snapshots(training.snapshots, folder, watch.losses, cached, runtime)
         trainer.add_callback(snapshots.callback())
+        if hasattr(trainer.model, "update_and_allocate"):
+            trainer.add_callback(allocation_callback())
         outcome = trainer.train()
         if not watch.losses:
             raise UserError("recipe.num_train_epochs", "makes no training step", "give a number above 0")
         end = snapshots.point(trainer.state)
         _check_weights(trainer.model)
-        dtype = live_dtype(trainer.model)
         save(trainer.model, folder, cached)
     return {
         "seconds": end["seconds"],
         "steps": outcome.global_step,
         "final_loss": watch.losses[-1],
         "mean_loss": outcome.training_loss,
-        "dtype": dtype,
         "losses": watch.losses,
         "points": [*snapshots.points, end],
         **sizes,
+        "checkpoint_bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
         **_declared(training, runtime),
     }
 
@@ -85,6 +90,7 @@ def _declared(training: Training, runtime: Runtime) -> dict[str, Any]:
     return {
         "learning_rate": training.recipe.learning_rate,
         "alpha": getattr(training.adapter, "lora_alpha", None),
+        "quantization": training.quantization,
         "rows": len(training.examples),
         "device_name": runtime.device_name,
         "threads": runtime.threads,
@@ -223,10 +229,12 @@ def _check_weights(model: Any) -> None:
             raise UserError(f"training, {name}", "holds a number that is not finite", "lower the learning rate")
 
 
-def _parameters(model: Any) -> dict[str, int]:
-    """How many parameters are trained, and how many there are."""
-    counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+def _parameters(model: Any, base: Sequence["torch.nn.Parameter"], runtime: Runtime) -> dict[str, Any]:
+    """What is trained and what there is: counts, dtypes, and the bytes of the whole base in the runtime's dtype."""
     return {
-        "trainable_params": sum(n for n, trained in counts if trained),
-        "total_params": sum(n for n, _ in counts),
+        "trainable_params": sum(parameter_count(p) for p in model.parameters() if p.requires_grad),
+        "total_params": sum(map(parameter_count, model.parameters())),
+        "merged_bytes": sum(map(parameter_count, base)) * runtime.torch_dtype.itemsize,
+        "dtype": live_dtype(model.parameters()),
+        "base_dtype": live_dtype(base),
     }

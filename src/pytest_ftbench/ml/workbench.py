@@ -15,6 +15,7 @@ from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.latency import strided, time_answers
 from pytest_ftbench.ml.material import Materials
+from pytest_ftbench.ml.memory import free, peak_memory
 from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.rows import RowSource
@@ -46,7 +47,7 @@ class Workbench:
         self._timed: dict[str, dict[str, Any]] = {}
         self._failed: dict[CheckpointKey, str] = {}
         self._trivial: dict[str, dict[str, dict[str, float | None]]] = {}
-        self._ready: tuple[str, Decoder] | None = None
+        self._ready: tuple[tuple[str, str | None, str | None], Decoder] | None = None
 
     def base(self, name: str) -> BaseModel:
         """The base model of that name in the suite."""
@@ -55,7 +56,8 @@ class Workbench:
         return self._bases[name]
 
     def checkpoint(self, key: CheckpointKey) -> Checkpoint:
-        """The checkpoint of that key, trained now if the store hasn't got it."""
+        """The checkpoint of that key, trained now if the store hasn't got it; how it is quantized later is all one."""
+        key = key._replace(quantization=None)
         base = self.base(key.model)
         material = self.materials.checkpoint(key, base)
         if key.train_task is None:
@@ -116,7 +118,7 @@ class Workbench:
     def close(self) -> None:
         """Leave nothing of this suite on the device."""
         self._ready = None
-        self.runtime.free()
+        free(self.runtime)
 
     def _train(self, key: CheckpointKey, base: BaseModel, folder: Path) -> None:
         from pytest_ftbench.ml.adapters import peft_config
@@ -127,14 +129,16 @@ class Workbench:
         task = get_task(key.train_task)
         recipe = self.suite.recipe_for(key.method)
         self.close()
-        with at_work(), self.runtime.peak_memory() as peak:
+        with at_work(), peak_memory(self.runtime) as peak:
             tokenizer = load_tokenizer(base.folder)
             renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
             examples, left_out = training_examples(renderer, task, self.rows.train(task), recipe.max_length)
             self.say(f"{name}: training on {len(examples)} rows" + (f", {left_out} are too long" if left_out else ""))
-            adapter = peft_config(self.suite.method(key.method), key.rank)
-            training = Training(examples, recipe, adapter, key.seed, self.suite.snapshot_epochs(key.method))
-            model = load_weights(base.folder, self.runtime)
+            method = self.suite.method(key.method)
+            adapter = peft_config(method, key.rank, recipe.steps(len(examples)))
+            snapshots = self.suite.snapshot_epochs(key.method)
+            training = Training(examples, recipe, adapter, key.seed, snapshots, method.train_quantization)
+            model = load_weights(base.folder, self.runtime, method.train_quantization)
             facts = train(model, tokenizer, training, self.runtime, folder, lambda line: self.say(f"{name}: {line}"))
             memory = peak()
         self.say(f"{name}: trained in {facts['seconds']:.1f} s, last loss {facts['final_loss']:.3f}")
@@ -150,6 +154,7 @@ class Workbench:
             "test_rows": self.materials.test_rows(cell.eval_task),
             "reasoning": self.suite.evaluation.reasoning,
             "recipe": None if cell.is_base else self.suite.recipe_for(cell.method).as_dict(),
+            "adapter": self.suite.adapter_form(cell.method, cell.quantization),
             "device_name": self.runtime.device_name,
             "batch_size": self.suite.evaluation.batch_size,
             "max_new_tokens": self.suite.evaluation.max_new_tokens,
@@ -173,7 +178,7 @@ class Workbench:
 
         def build(folder: Path) -> None:
             with at_work():
-                decoder = self._decoder(checkpoint)
+                decoder = self._decoder(cell, checkpoint)
                 prompts = self._prompts(cell, decoder)
                 place = f"{cell.id}: {stage}, " if stage else f"{cell.id}: "
                 answers = decoder.answers(
@@ -181,7 +186,7 @@ class Workbench:
                 )
             value = {
                 "answers": [answer.as_dict() for answer in answers],
-                "dtype": live_dtype(decoder.model),
+                "dtype": live_dtype(decoder.model.parameters()),
                 "template": digest(decoder.tokenizer.chat_template),
             }
             write_json(folder / "answers.json", value)
@@ -205,11 +210,11 @@ class Workbench:
         if not evaluation.latency_prompts:
             return {"samples": [], "ttft": [], "tokens": [], "peak_memory_gib": {}}
         with at_work():
-            decoder = self._decoder(checkpoint)
+            decoder = self._decoder(cell, checkpoint)
             prompts = self._prompts(cell, decoder)
             some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
             # one answer at a time, for batches only show how large they are
-            with self.runtime.peak_memory() as peak:
+            with peak_memory(self.runtime) as peak:
                 timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime)
                 return timed | {"peak_memory_gib": peak()}
 
@@ -218,11 +223,14 @@ class Workbench:
         renderer = Renderer(decoder.tokenizer, self.suite.evaluation.reasoning)
         return [renderer.prompt(task.messages(row)) for row in self.rows.test(task)]
 
-    def _decoder(self, checkpoint: Checkpoint) -> "Decoder":
-        """The checkpoint's model on the device; it stays there for the next cell, and only one does."""
-        if self._ready is None or self._ready[0] != checkpoint.key:
+    def _decoder(self, cell: Cell, checkpoint: Checkpoint) -> "Decoder":
+        """The cell's model on the device; it stays there for the next cell, and only one does."""
+        form = self.suite.adapter_form(cell.method, cell.quantization)
+        wanted = checkpoint.key, form, cell.quantization
+        if self._ready is None or self._ready[0] != wanted:
             self.close()
-            self._ready = checkpoint.key, load_decoder(checkpoint, self.runtime, self.suite.evaluation.max_new_tokens)
+            longest = self.suite.evaluation.max_new_tokens
+            self._ready = wanted, load_decoder(checkpoint, self.runtime, longest, form, cell.quantization)
         return self._ready[1]
 
 

@@ -1,0 +1,97 @@
+"""What a phase of work takes: the peak of the device's allocator, and of the process as the system sees it.
+
+Each phase is measured by itself: what nothing refers to any more is given back before it begins.
+"""
+
+import contextlib
+import gc
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_ftbench.ml.runtime import Runtime
+
+_GIB = 1024**3
+_KIB = 1024
+_PEAK_ANEW = "5"  # what proc(5) says to write to clear_refs to begin VmHWM again
+
+Peak = dict[str, float | None]
+
+
+def free(runtime: Runtime) -> None:
+    """Give back what nothing refers to any more."""
+    gc.collect()
+    if runtime.device == "cuda":
+        import torch
+
+        # 32 MiB per thread that has multiplied matrices, which PyTorch keeps for good: training leaves one more of them
+        # than answering does, and the next phase would be charged for it
+        clear: Any = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)
+        if clear is not None:
+            clear()
+        torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def peak_memory(runtime: Runtime) -> Iterator[Callable[[], Peak]]:
+    """Measure the peaks inside the block, in GiB; the yielded call reads them. Unknown is None.
+
+    ``allocated`` and ``reserved`` are those of torch's CUDA allocator. ``process`` is on CUDA what the driver says the
+    process holds when it is read, CUDA's own context included (NVML, where nvidia-ml-py is installed and process ids
+    can be told); on a CPU the growth of the peak of its resident set over its size at the beginning (Linux).
+    """
+    free(runtime)
+    if runtime.device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        yield lambda: {
+            "allocated": torch.cuda.max_memory_allocated() / _GIB,
+            "reserved": torch.cuda.max_memory_reserved() / _GIB,
+            "process": _held_on_device(torch.cuda.current_device()),
+        }
+    else:
+        begun = _begin_resident_peak()
+        yield lambda: {"allocated": None, "reserved": None, "process": _resident_growth(begun)}
+
+
+def _begin_resident_peak() -> int | None:
+    """The resident set now, in KiB, its peak begun anew; None where the system doesn't say."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text(_PEAK_ANEW, encoding="ascii")
+        return _status_kib("VmRSS")
+    return None
+
+
+def _resident_growth(begun: int | None) -> float | None:
+    peak = None if begun is None else _status_kib("VmHWM")
+    return None if begun is None or peak is None else max(0, peak - begun) * _KIB / _GIB
+
+
+def _status_kib(key: str) -> int | None:
+    """A size from /proc/self/status, in KiB."""
+    with contextlib.suppress(OSError), Path("/proc/self/status").open(encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            if line.startswith(f"{key}:"):
+                return int(line.split()[1])
+    return None
+
+
+def _held_on_device(index: int) -> float | None:
+    """What the driver says this process holds on a device, in GiB; in a container it may know it by another id."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    import torch
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(index).uuid}".encode())
+        for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
+            if process.pid == os.getpid() and process.usedGpuMemory:
+                return float(process.usedGpuMemory / _GIB)
+    except (pynvml.NVMLError, AttributeError):
+        return None
+    return None
