@@ -21,8 +21,14 @@ _T = TypeVar("_T", dict[str, Any], list[Any])
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "latency_s": ("mean", "median", "stddev", "n", "ttft_median", "tpot_median", "samples"),
     "output_tokens": ("mean", "median", "samples"),
-    "memory_gib": ("train_allocated", "train_reserved", "eval_allocated", "eval_reserved"),
-    "train": ("seconds", "steps", "final_loss", "learning_rate", "alpha", "trainable_params", "total_params", "dtype"),
+    "memory_gib": (
+        *("train_allocated", "train_reserved", "eval_allocated", "eval_reserved"),
+        *("train_process", "eval_process"),
+    ),
+    "train": (
+        *("seconds", "steps", "final_loss", "learning_rate", "alpha", "trainable_params", "total_params", "dtype"),
+        *("checkpoint_bytes", "merged_bytes", "quantization"),
+    ),
 }
 _POINT = ("epoch", "step", "seconds", "loss", "scores", "format_rate", "empty_rate", "truncated_rate")
 
@@ -30,6 +36,11 @@ _POINT = ("epoch", "step", "seconds", "loss", "scores", "format_rate", "empty_ra
 @dataclass(repr=False)
 class CellRecord:
     """Everything measured in one cell; field names are the keys of ``results.json``. Unknown is None.
+
+    ``memory_gib`` holds peaks of training and of answering: ``allocated`` and ``reserved`` are those of torch's
+    allocator on CUDA, ``process`` is the process's own share (as NVML has it on CUDA, on a CPU by how much its resident
+    set grew). In ``train``, ``checkpoint_bytes`` is what is saved, an adapter or the weights; ``merged_bytes`` the whole model
+    with it merged in; ``quantization`` (``nf4``, ``int8``) what the base was in while it was trained.
 
     ``curve`` is the learning curve, where the suite asked for one: points of one training, ascending by epoch, the last
     of them its end and so this record's own scores. Of each it holds ``epoch`` and ``step``, how long the training had
@@ -121,7 +132,10 @@ class CellRecord:
         return self.ok and self.n is not None and self.n == len(self.items)
 
     def provenance(self, key: str) -> str | None:
-        """What the record says of where it came from: ``reasoning`` (on, off, unlocked), ``data`` (whose rows)."""
+        """What the record says of where it came from: ``reasoning`` (on, off, unlocked), ``data`` (whose rows).
+
+        ``adapter`` is how an adapter was evaluated: ``merged``, ``unmerged``, ``requantized``.
+        """
         provenance = self.extra.get("provenance")
         said = provenance.get(key) if isinstance(provenance, dict) else None
         return said if isinstance(said, str) else None
