@@ -39,8 +39,8 @@ class CellRecord:
 
     ``memory_gib`` holds peaks of training and of answering: ``allocated`` and ``reserved`` are those of torch's
     allocator on CUDA, ``process`` is the process's own share (as NVML has it on CUDA, on a CPU by how much its resident
-    set grew). In ``train``, ``checkpoint_bytes`` is what is saved, an adapter or the weights; ``merged_bytes`` the whole model
-    with it merged in; ``quantization`` (``nf4``, ``int8``) what the base was in while it was trained.
+    set grew). In ``train``, ``checkpoint_bytes`` is what is saved, an adapter or the weights, and ``merged_bytes`` the
+    whole model with it merged in; ``quantization`` (``nf4``, ``int8``) is what the base was in while it was trained.
 
     ``curve`` is the learning curve, where the suite asked for one: points of one training, ascending by epoch, the last
     of them its end and so this record's own scores. Of each it holds ``epoch`` and ``step``, how long the training had

@@ -75,7 +75,7 @@ def memory_notes(costs: Costs, names: Names) -> Iterator[str]:
     for verb, by_dtype in (("Trained", trained), ("Evaluated", evaluated)):
         if len({dtype for dtypes in by_dtype for dtype in dtypes}) > 1:
             said = "; ".join(f"{_dtypes(dtypes)}: {names.listed(keys)}" for dtypes, keys in by_dtype.items())
-            yield f"{verb} in different dtypes, between which neither memory nor time compares: {said}."
+            yield f"{verb} in different dtypes, between which memory does not compare: {said}."
     for way, text in _ADAPTERS.items():
         if keys := {key for key, cost in costs.items() if way in cost.adapters}:
             yield f"{text}: {names.listed(keys)}."
