@@ -15,6 +15,8 @@ PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "published" / "study
 TRIVIAL = {"squad": {"always_abstain": {"f1": 49.0}}, "arc": {"majority_class": {"macro_f1": 0.1}}}
 HEADLINE = {"arc": "macro_f1", "openmath": "solve_rate", "squad": "f1"}
 BOW_NOTE = "BoW cosine: between bags of words, not embeddings: it rewards shared words, not shared meaning."
+MEMORY = [f"{phase}_{kind}" for phase in ("train", "eval") for kind in ("allocated", "reserved", "process")]
+TRAIN = ["seconds", "trainable_params", "total_params", "checkpoint_bytes", "merged_bytes", "quantization", "dtype"]
 MARKS = {
     "*": "* best",
     "INVALID": "INVALID: ",
@@ -64,9 +66,13 @@ def any_results(draw):
     point = st.fixed_dictionaries(
         {"epoch": numbers, "scores": scores}, optional=dict.fromkeys(("loss", "seconds", "format_rate"), numbers)
     )
+    nonsense = st.one_of(numbers, st.text(max_size=40), st.booleans(), st.just([]))
     tasks = ["arc", "squad", "openmath", "facts"]
     names = st.one_of(st.sampled_from(["nano", *tasks, "lora", "nopeft"]), st.text(max_size=40))
-    embedder = st.sampled_from(["embedder", "embedder_fingerprint"])
+    said = st.dictionaries(
+        st.sampled_from(["embedder", "embedder_fingerprint", "adapter"]),
+        st.one_of(st.sampled_from(["unmerged", "requantized"]), st.text()),
+    )
     record = st.builds(
         CellRecord,
         id=st.text(max_size=150),
@@ -85,7 +91,10 @@ def any_results(draw):
         empty_rate=numbers,
         latency_s=st.fixed_dictionaries({"mean": numbers}),
         output_tokens=st.fixed_dictionaries({"mean": numbers}),
-        extra=st.one_of(st.just({}), st.fixed_dictionaries({"provenance": st.dictionaries(embedder, st.text())})),
+        memory_gib=st.dictionaries(st.sampled_from(MEMORY), nonsense),
+        train=st.one_of(st.none(), st.dictionaries(st.sampled_from(TRAIN), nonsense)),
+        eval_dtype=nonsense,
+        extra=st.one_of(st.just({}), st.fixed_dictionaries({"provenance": said})),
     )
     trivial = st.dictionaries(names, st.dictionaries(st.text(max_size=20), st.dictionaries(names, numbers)))
     provenance = st.dictionaries(st.sampled_from(["device", "dtype", "git_sha", "dirty"]), st.text())

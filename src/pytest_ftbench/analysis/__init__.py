@@ -1,5 +1,6 @@
 """Analysis: records in, findings out. No torch, no pytest."""
 
+from pytest_ftbench.analysis.cost import PEAKS, Cost, checkpoint_costs, leanest
 from pytest_ftbench.analysis.curves import (
     UNTUNED,
     CurveGroup,
@@ -26,9 +27,11 @@ from pytest_ftbench.analysis.validity import UNMEASURED, Standing, best_trivial,
 
 __all__ = [
     "BASE_HEADING",
+    "PEAKS",
     "UNMEASURED",
     "UNTUNED",
     "BaseScore",
+    "Cost",
     "CurveGroup",
     "CurvePoint",
     "EvalTask",
@@ -42,12 +45,14 @@ __all__ = [
     "TransferMatrix",
     "Trivial",
     "best_trivial",
+    "checkpoint_costs",
     "checkpoint_key",
     "curve_epochs",
     "eval_task",
     "eval_tasks",
     "full_table",
     "in_reading_order",
+    "leanest",
     "learning_curves",
     "number",
     "standing",

@@ -31,6 +31,11 @@ _POINT = ("epoch", "step", "seconds", "loss", "scores", "format_rate", "empty_ra
 class CellRecord:
     """Everything measured in one cell; field names are the keys of ``results.json``. Unknown is None.
 
+    ``memory_gib`` holds peaks of training and of answering: ``allocated`` and ``reserved`` are those of torch's
+    allocator on CUDA, ``process`` is the process's own share (as NVML has it on CUDA, on a CPU by how much its resident
+    set grew). In ``train``, ``checkpoint_bytes`` is what is saved, an adapter or the weights, and ``merged_bytes`` the
+    whole model with it merged in; ``quantization`` (``nf4``, ``int8``) is what the base was in while it was trained.
+
     ``curve`` is the learning curve, where the suite asked for one: points of one training, ascending by epoch, the last
     of them its end and so this record's own scores. Of each it holds ``epoch`` and ``step``, how long the training had
     gone on; ``seconds`` of training until then, without saving and testing; ``loss``, the mean of the steps' losses in
@@ -121,7 +126,10 @@ class CellRecord:
         return self.ok and self.n is not None and self.n == len(self.items)
 
     def provenance(self, key: str) -> str | None:
-        """What the record says of where it came from: ``reasoning`` (on, off, unlocked), ``data`` (whose rows)."""
+        """What the record says of where it came from: ``reasoning`` (on, off, unlocked), ``data`` (whose rows).
+
+        ``adapter`` is how an adapter was evaluated: ``merged``, ``unmerged``, ``requantized``.
+        """
         provenance = self.extra.get("provenance")
         said = provenance.get(key) if isinstance(provenance, dict) else None
         return said if isinstance(said, str) else None

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from pytest_ftbench.analysis import UNMEASURED, EvalTask, FullTable, Standing, TableCell
+from pytest_ftbench.report.cost_table import PEAK_HEADINGS, SHORT_PEAK_HEADINGS, Costs, memory_group
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
-from pytest_ftbench.report.words import ABSENT, aligned, clean, elided, rate, score
+from pytest_ftbench.report.words import ABSENT, BEST, aligned, clean, elided, rate, score
 from pytest_ftbench.tasks import Metric
 
 WORDS = {Standing.INVALID: " INVALID", Standing.TRIVIAL: " <trivial"}
-BEST, VARIANT, TEST_FAILED = "*", "°", "†"
+VARIANT, TEST_FAILED = "°", "†"
 _HEADING_ROOM = 10
 
 
@@ -22,21 +23,21 @@ class Detail(IntEnum):
     ALL = 2
 
 
-def full_sheet(table: FullTable, names: Names, width: int) -> tuple[Sheet, list[str]]:
+def full_sheet(table: FullTable, costs: Costs, names: Names, width: int) -> tuple[Sheet, list[str]]:
     """The table in the fewest parts that ``width`` allows, in all the detail that keeps it so; the columns left out."""
-    sheets = {detail: _sheet(table, names, detail) for detail in Detail}
-    fewest = min(len(sheet.parts(width)) for sheet in sheets.values())
-    detail = max(
-        (detail for detail, sheet in sheets.items() if len(sheet.parts(width)) == fewest and sheet.fits(width)),
-        default=Detail.SPEED,
-    )
+    memory = [memory_group(table, costs, headings) for headings in (PEAK_HEADINGS, SHORT_PEAK_HEADINGS)]
+    # the most detail first, and whole words before a shortened heading; where nothing fits, the least
+    sheets = [(detail, _sheet(table, group, names, detail)) for detail in reversed(Detail) for group in memory]
+    fewest = min(len(sheet.parts(width)) for _, sheet in sheets)
+    fitting = (found for found in sheets if len(found[1].parts(width)) == fewest and found[1].fits(width))
+    detail, sheet = next(fitting, sheets[-1])
     left_out = []
     if detail < Detail.TOKENS:
         left_out.append("Tok")
     if detail < Detail.ALL:
         known = {name for row in table.rows for name, cell in row.cells.items() if cell.study_score is not None}
         left_out += [f"{task.label}'s {task.study.label}" for task in table.tasks if task.study and task.name in known]
-    return sheets[detail], left_out
+    return sheet, left_out
 
 
 def standing_style(standing: Standing) -> Style:
@@ -51,11 +52,12 @@ def metric_heading(metric: Metric) -> str:
     return f"{elided(clean(metric.label), _HEADING_ROOM)} {'↑' if metric.higher_is_better else '↓'}"
 
 
-def _sheet(table: FullTable, names: Names, detail: Detail) -> Sheet:
+def _sheet(table: FullTable, memory: Group | None, names: Names, detail: Detail) -> Sheet:
     keys = [row.key for row in table.rows]
+    tasks = [_group(task, [row.cells.get(task.name) for row in table.rows], detail) for task in table.tasks]
     return Sheet(
         labels=Group("", [names.model(keys), *names.way(keys)]),
-        groups=[_group(task, [row.cells.get(task.name) for row in table.rows], detail) for task in table.tasks],
+        groups=[memory, *tasks] if memory is not None else tasks,
         sections=[Section(clean(block.heading), len(block.rows)) for block in table.blocks],
     )
 

@@ -1,14 +1,17 @@
 """The columns that say which checkpoint a row is: model, method, rank, and what else tells rows apart."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from pytest_ftbench.analysis import task_label
 from pytest_ftbench.grid import CheckpointKey, method_label
 from pytest_ftbench.report.layout import Column, Text
 from pytest_ftbench.report.words import ABSENT, clean, elided, short_names
 
 _METHOD_ROOM = 8
 _RANK_ROOM = 5
+_TASK_ROOM = 12
+_LISTED = 6
 
 
 def model_room(width: int) -> int:
@@ -52,6 +55,32 @@ class Names:
         if any(key.seed != self.keys[0].seed for key in self.keys):
             columns.append(_numbers("Seed", [key and elided(_shown(key.seed), _RANK_ROOM) for key in keys]))
         return columns
+
+    def listed(self, keys: Collection[CheckpointKey]) -> str:
+        """These checkpoints in a sentence: each way of tuning once, with its train tasks where not all of its are."""
+        ways: dict[CheckpointKey, list[CheckpointKey]] = {}
+        for key in self.keys:
+            ways.setdefault(key._replace(train_task=None), []).append(key)
+        texts = []
+        for way, trained in ways.items():
+            meant = [key for key in trained if key in keys]
+            if 0 < len(meant) < len(trained):
+                tasks = " and ".join(elided(clean(task_label(str(key.train_task))), _TASK_ROOM) for key in meant)
+                texts.append(f"{self._way(way)} trained on {tasks}")
+            elif meant:
+                texts.append(self._way(way))
+        more = [f"and {len(texts) - _LISTED} more"] if len(texts) > _LISTED else []
+        return ", ".join(texts[:_LISTED] + more)
+
+    def _way(self, way: CheckpointKey) -> str:
+        """A way of tuning in a few words, such as ``QLoRA r8 nf4``; model and seed where these differ anywhere."""
+        words = [self.models[way.model]] if len(self.models) > 1 else []
+        words.append(self.methods[method_label(way.method)])
+        words += [f"r{elided(clean(way.rank), _RANK_ROOM)}"] if way.rank is not None else []
+        words += [elided(clean(way.quantization), _RANK_ROOM)] if way.quantization is not None else []
+        if any(key.seed != self.keys[0].seed for key in self.keys):
+            words.append(f"s{elided(clean(way.seed), _RANK_ROOM)}")
+        return " ".join(words)
 
 
 def _shown(value: object) -> str:

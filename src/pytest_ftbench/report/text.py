@@ -10,12 +10,14 @@ from pytest_ftbench.analysis import (
     FullTable,
     Standing,
     Trivial,
+    checkpoint_costs,
     full_table,
     learning_curves,
     transfer_matrices,
     trivial_scores,
 )
 from pytest_ftbench.grid import CellRecord, Results
+from pytest_ftbench.report.cost_table import COST_TITLE, Costs, cost_notes, cost_sheet, memory_notes
 from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
 from pytest_ftbench.report.full_table import full_sheet
 from pytest_ftbench.report.labels import Names
@@ -38,11 +40,14 @@ def render(results: Results, width: int = 100, color: bool = False) -> list[str]
     names = Names([row.key for row in table.rows], width)
     lines = _heading(results, table, width, paint)
     if table.rows:
-        sheet, left_out = full_sheet(table, names, width)
+        costs = checkpoint_costs(results.cells)
+        sheet, left_out = full_sheet(table, costs, names, width)
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
         lines += _wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
-        lines += _wrapped(_table_notes(found, left_out, table.tasks, names), width, paint)
+        lines += _wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
+        if training := cost_sheet(table, costs, names):
+            lines += ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
         if matrices:
             lines += ["", *_transfer_part(transfer_sheet(matrices, names), found, width, paint)]
         if curves := learning_curves(results.cells, results.trivial):
@@ -77,8 +82,8 @@ def _provenance(results: Results) -> Iterator[str]:
     known = results.provenance
     if device := known.get("device_name") or known.get("device"):
         yield f"device {elided(clean(device), _NAME_ROOM)}"
-    measured_in = dict.fromkeys(cell.eval_dtype for cell in results.cells if cell.eval_dtype)
-    if dtype := known.get("dtype") or " and ".join(map(str, measured_in)):
+    measured_in = dict.fromkeys(cell.eval_dtype for cell in results.cells if isinstance(cell.eval_dtype, str))
+    if dtype := known.get("dtype") or " and ".join(filter(None, measured_in)):
         yield f"dtype {elided(clean(dtype), _NAME_ROOM)}"
     for word, key in (("reasoning", "reasoning"), ("rows of", "data")):
         said = sorted({text for cell in results.cells if cell.ok and (text := cell.provenance(key))})
@@ -88,8 +93,11 @@ def _provenance(results: Results) -> Iterator[str]:
         yield f"git {clean(sha)[:12]}{' (uncommitted changes)' if known.get('dirty') else ''}"
 
 
-def _table_notes(found: set[str], left_out: Sequence[str], tasks: Sequence[EvalTask], names: Names) -> Iterator[str]:
+def _table_notes(
+    found: set[str], left_out: Sequence[str], tasks: Sequence[EvalTask], costs: Costs, names: Names
+) -> Iterator[str]:
     yield COLUMNS
+    yield from memory_notes(costs, names)
     yield from embedders(tasks)
     yield from explained(found)
     if left_out:
@@ -107,6 +115,14 @@ def _trivial_lines(tasks: Sequence[EvalTask], trivial: Trivial) -> Iterator[str]
                 for name, value in scores.items()
             ]
             yield f"Trivial on {clean(task.label)}: {', '.join(said)}."
+
+
+def _cost_part(sheet: Sheet, columns: Iterable[str], told: set[str], width: int, paint: Paint) -> list[str]:
+    """What training took, and what the columns mean."""
+    notes = [*columns, *explained(marks(sheet) - told)]
+    told |= marks(sheet)
+    lines = [*_wrapped([COST_TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
+    return [*lines, "", *_wrapped(notes, width, paint)]
 
 
 def _transfer_part(sheet: Sheet, told: set[str], width: int, paint: Paint) -> list[str]:

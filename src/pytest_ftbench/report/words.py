@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 ABSENT = "–"
+BEST = "*"
+_SIZES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 
 
 def clean(text: object) -> str:
@@ -53,6 +55,17 @@ def aligned(values: Sequence[float | None], digits: int, room: int) -> list[str]
     needed = max(1, digits - 1 - math.floor(math.log10(min(sizes))))
     allowed = room - len(f"{max(sizes):.0f}.")
     return [_with_decimals(value, max(0, min(needed, allowed))) for value in values]
+
+
+def count(value: float | None) -> str:
+    """A large number of things by its first three digits, such as ``1.05M``; at most 7 characters."""
+    if value is None:
+        return ABSENT
+    for size, suffix in _SIZES:
+        # what would be rounded to 1000 of the smaller size is one of this
+        if value >= 0.9995 * size:
+            return _at_most(7, value, f"{value / size:#.3g}".rstrip(".") + suffix)
+    return _at_most(7, value, f"{value:.0f}")
 
 
 def rate(value: float | None) -> str:
