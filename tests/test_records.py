@@ -41,8 +41,14 @@ KEYS = [
 INNER_KEYS = {
     "latency_s": ["mean", "median", "stddev", "n", "ttft_median", "tpot_median", "samples"],
     "output_tokens": ["mean", "median", "samples"],
-    "memory_gib": ["train_allocated", "train_reserved", "eval_allocated", "eval_reserved"],
-    "train": ["seconds", "steps", "final_loss", "learning_rate", "alpha", "trainable_params", "total_params", "dtype"],
+    "memory_gib": [
+        *("train_allocated", "train_reserved", "eval_allocated", "eval_reserved"),
+        *("train_process", "eval_process"),
+    ],
+    "train": [
+        *("seconds", "steps", "final_loss", "learning_rate", "alpha", "trainable_params", "total_params", "dtype"),
+        *("checkpoint_bytes", "merged_bytes", "quantization"),
+    ],
 }
 POINT_KEYS = ["epoch", "step", "seconds", "loss", "scores", "format_rate", "empty_rate", "truncated_rate"]
 CELL = Cell("nano", "lora", "arc", "squad", rank=8)
