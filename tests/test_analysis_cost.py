@@ -156,3 +156,17 @@ def test_no_other_row_is_lower_than_the_best(measured, peak):
     assert best <= known.keys()
     assert all(value >= known[rank] * 0.999 for value in known.values() for rank in best)
     assert all(0 < value < math.inf for value in known.values())
+
+
+@pytest.mark.parametrize(
+    ("train", "dtypes"),
+    [
+        ({"dtype": "bfloat16+float32", "base_dtype": "bfloat16"}, ("bfloat16",)),
+        ({"dtype": "bfloat16+nf4", "quantization": "nf4"}, ("bfloat16",)),
+        ({"dtype": "float32", "base_dtype": None}, ("float32",)),
+        ({"dtype": "bfloat16+nf4"}, ("bfloat16+nf4",)),
+    ],
+)
+def test_an_adapters_own_dtype_and_a_declared_quantization_are_no_difference(train, dtypes):
+    record = CellRecord.of(Cell("nano", "lora", "squad", "squad", 8), train=train)
+    assert [cost.train_dtypes for cost in checkpoint_costs([record]).values()] == [dtypes]

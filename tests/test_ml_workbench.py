@@ -112,9 +112,13 @@ def test_a_record_is_complete(first):
         assert all(1 <= count <= BUDGET for count in tokens["samples"])
         assert tokens["mean"] == sum(tokens["samples"]) / TEST_ROWS
         # on the processor nobody knows the peak of its memory
-        assert record.memory_gib == dict.fromkeys(
+        memory = dict(record.memory_gib)
+        resident = {phase: memory.pop(f"{phase}_process") for phase in ("train", "eval")}
+        assert memory == dict.fromkeys(
             ("train_allocated", "train_reserved", "eval_allocated", "eval_reserved")
         )
+        assert resident["eval"] >= 0
+        assert (resident["train"] is None) == (record.train is None)
 
 
 def test_the_items_of_a_record_are_the_test_rows_scored(first, suite):

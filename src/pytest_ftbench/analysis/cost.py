@@ -23,7 +23,8 @@ class Cost:
     ``peaks_gib`` are by the names in :data:`PEAKS`, those of answering the largest over ``peak_tasks``. The process's
     own share is NVML's figure on CUDA; on a CPU it is by how much the resident set grew. ``checkpoint_bytes`` is what
     is saved, an adapter or the weights; ``merged_bytes`` the whole model with it merged in. ``quantization`` is what
-    the base was in while it was trained. Dtypes are all that its cells name, ``adapters`` the ways it was evaluated.
+    the base was in while it was trained. Dtypes are all that its cells name, but for a quantization that they declare;
+    ``adapters`` are the ways it was evaluated.
     """
 
     peaks_gib: Mapping[str, float]
@@ -104,10 +105,22 @@ def _cost(records: Sequence[CellRecord]) -> Cost:
         checkpoint_bytes=_first(trainings, "checkpoint_bytes"),
         merged_bytes=_first(trainings, "merged_bytes"),
         quantization=next(iter(_texts(training.get("quantization") for training in trainings)), None),
-        train_dtypes=_texts(training.get("dtype") for training in trainings),
-        eval_dtypes=_texts(record.eval_dtype for record in records),
+        train_dtypes=_texts(_undeclared(_trained_in(each), each.get("quantization")) for each in trainings),
+        eval_dtypes=_texts(_undeclared(record.eval_dtype, record.quantization) for record in records),
         adapters=frozenset(_texts(record.provenance("adapter") for record in records)),
     )
+
+
+def _trained_in(training: Mapping[str, Any]) -> object:
+    """The dtype of the weights that an adapter stands beside, where it is told apart: adapters are small."""
+    return training.get("base_dtype") or training.get("dtype")
+
+
+def _undeclared(dtype: object, quantization: object) -> object:
+    """A dtype without the quantization that its row declares: that is what is compared, not a difference unsaid."""
+    if not isinstance(dtype, str) or not isinstance(quantization, str):
+        return dtype
+    return "+".join(part for part in dtype.split("+") if part != quantization)
 
 
 def _has_eval_peak(record: CellRecord) -> bool:
