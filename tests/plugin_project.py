@@ -82,5 +82,5 @@ def untimed(results):
     for cell in results["cells"]:
         train = {key: value for key, value in (cell["train"] or {}).items() if key != "seconds"}
         curve = [{**point, "seconds": None} for point in cell["curve"]]
-        cells[cell["id"]] = {**cell, "latency_s": None, "train": train, "curve": curve}
+        cells[cell["id"]] = {**cell, "latency_s": None, "memory_gib": None, "train": train, "curve": curve}
     return cells
