@@ -71,7 +71,7 @@ def test_after_a_cell_nothing_of_it_is_left(method, quantization, runtime, tmp_p
         train_tasks=("arc",),
         eval_tasks=("arc",),
         quantizations=(quantization,),
-        data=DataSpec(train_samples=8, test_samples=2),
+        data=DataSpec(train_samples=24, test_samples=2),
         evaluation=EvaluationSpec(max_new_tokens=4, latency_prompts=1, latency_warmup=0, reasoning="off"),
         device="cpu",
     )

@@ -227,6 +227,8 @@ def test_adaloras_schedule_is_a_share_of_the_steps():
     config = peft_config(MethodSpec("adalora", (8,)), 8, 100)
     assert (config.target_r, config.init_r, config.total_step, config.tinit, config.tfinal) == (8, 12, 100, 10, 30)
     assert peft_config(MethodSpec("adalora", (8,), {"tinit": 5, "tfinal": 0}), 8, 100).tinit == 5
+    with pytest.raises(UserError, match=r"methods.adalora: a training of 1 steps leaves none .* train for longer"):
+        peft_config(MethodSpec("adalora", (8,)), 8, 1)
 
 
 def test_adalora_shares_its_ranks_out(model_folder, runtime, tmp_path):

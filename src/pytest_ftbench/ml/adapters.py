@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,6 @@ from pytest_ftbench.ml.runtime import Runtime
 if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel
-
-_OF_ALL_STEPS = ("tinit", "tfinal")
 
 
 def adapter_fields(spec: MethodSpec, rank: int | None) -> dict[str, Any]:
@@ -49,9 +48,7 @@ def peft_config(spec: MethodSpec, rank: int | None, steps: int) -> "PeftConfig |
         )
     fields = adapter_fields(spec, rank)
     if method.peft_type == "ADALORA":
-        # AdaLoRA's schedule is in steps; here parts of it may be fractions of all
-        parts = {key: _steps(fields[key], steps) for key in _OF_ALL_STEPS if key in fields}
-        fields |= {"total_step": steps, **parts}
+        fields |= _schedule(spec.name, fields, steps)
     try:
         return get_peft_config({"peft_type": method.peft_type, "task_type": TaskType.CAUSAL_LM, **fields})
     except (TypeError, ValueError) as error:
@@ -60,8 +57,16 @@ def peft_config(spec: MethodSpec, rank: int | None, steps: int) -> "PeftConfig |
         ) from error
 
 
-def _steps(part: float, steps: int) -> int:
-    return int(part if part >= 1 else part * steps)
+def _schedule(name: str, fields: Mapping[str, Any], steps: int) -> dict[str, int]:
+    """AdaLoRA's schedule in steps, of which parts may be given as fractions of all."""
+    given = {key: fields.get(key, 0) for key in ("tinit", "tfinal")}
+    parts = {key: int(part if part >= 1 else part * steps) for key, part in given.items()}
+    # it prunes for good at one step, by what it has seen at those before
+    if steps - parts["tfinal"] - parts["tinit"] < 2:
+        raise UserError(
+            f"methods.{name}", f"a training of {steps} steps leaves none to share ranks out in", "train for longer"
+        )
+    return {"total_step": steps, **parts}
 
 
 def beside(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> "PreTrainedModel":
