@@ -154,6 +154,12 @@ class Suite:
     def _quantizations(self, method: MethodSpec) -> tuple[str | None, ...]:
         return self.quantizations if method.quantizations is None else method.quantizations
 
+    @property
+    def quantizes(self) -> bool:
+        """Whether any of its weights are quantized, in training or in answering."""
+        asked = [quantization for method in self.methods for quantization in self._quantizations(method)]
+        return any(asked) or any(method.train_quantization for method in self.methods)
+
     def model(self, name: str) -> ModelSpec:
         """The model of that name."""
         return next(model for model in self.models if model.name == name)

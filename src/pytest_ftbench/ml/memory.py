@@ -4,9 +4,12 @@ Each phase is measured by itself: what nothing refers to any more is given back 
 """
 
 import contextlib
+import ctypes
 import gc
+import importlib
 import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,9 @@ Peak = dict[str, float | None]
 def free(runtime: Runtime) -> None:
     """Give back what nothing refers to any more."""
     gc.collect()
+    # the C library keeps what is freed, and what the next phase takes of it would not be seen
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
     if runtime.device == "cuda":
         import torch
 
@@ -33,13 +39,24 @@ def free(runtime: Runtime) -> None:
         torch.cuda.empty_cache()
 
 
+def resident_level(runtime: Runtime, *libraries: str) -> int | None:
+    """The resident set in KiB with nothing to give back and these libraries imported; None where nobody says."""
+    if runtime.device == "cuda":
+        return None
+    for library in filter(find_spec, libraries):  # what isn't there, loading the model will say
+        importlib.import_module(library)
+    free(runtime)
+    return _status_kib("VmRSS")
+
+
 @contextlib.contextmanager
-def peak_memory(runtime: Runtime) -> Iterator[Callable[[], Peak]]:
+def peak_memory(runtime: Runtime, level: int | None) -> Iterator[Callable[[], Peak]]:
     """Measure the peaks inside the block, in GiB; the yielded call reads them. Unknown is None.
 
     ``allocated`` and ``reserved`` are those of torch's CUDA allocator. ``process`` is on CUDA what the driver says the
     process holds when it is read, CUDA's own context included (NVML, where nvidia-ml-py is installed and process ids
-    can be told); on a CPU the growth of the peak of its resident set over its size at the beginning (Linux).
+    can be told); on a CPU the growth of the peak of its resident set over the ``level`` that it had with the libraries
+    imported and no model loaded (Linux).
     """
     free(runtime)
     if runtime.device == "cuda":
@@ -53,20 +70,20 @@ def peak_memory(runtime: Runtime) -> Iterator[Callable[[], Peak]]:
         }
     else:
         begun = _begin_resident_peak()
-        yield lambda: {"allocated": None, "reserved": None, "process": _resident_growth(begun)}
+        yield lambda: {"allocated": None, "reserved": None, "process": _resident_growth(level) if begun else None}
 
 
-def _begin_resident_peak() -> int | None:
-    """The resident set now, in KiB, its peak begun anew; None where the system doesn't say."""
+def _begin_resident_peak() -> bool:
+    """Begin the peak of the resident set anew; whether the system lets that be done."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text(_PEAK_ANEW, encoding="ascii")
-        return _status_kib("VmRSS")
-    return None
+        return True
+    return False
 
 
-def _resident_growth(begun: int | None) -> float | None:
-    peak = None if begun is None else _status_kib("VmHWM")
-    return None if begun is None or peak is None else max(0, peak - begun) * _KIB / _GIB
+def _resident_growth(level: int | None) -> float | None:
+    peak = None if level is None else _status_kib("VmHWM")
+    return None if level is None or peak is None else max(0, peak - level) * _KIB / _GIB
 
 
 def _status_kib(key: str) -> int | None:

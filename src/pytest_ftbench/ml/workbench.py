@@ -15,7 +15,7 @@ from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.latency import strided, time_answers
 from pytest_ftbench.ml.material import Materials
-from pytest_ftbench.ml.memory import free, peak_memory
+from pytest_ftbench.ml.memory import free, peak_memory, resident_level
 from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.rows import RowSource
@@ -47,6 +47,7 @@ class Workbench:
         self._timed: dict[str, dict[str, Any]] = {}
         self._failed: dict[CheckpointKey, str] = {}
         self._trivial: dict[str, dict[str, dict[str, float | None]]] = {}
+        self._answering_level: int | None = None
         self._ready: tuple[tuple[str, str | None, str | None], Decoder] | None = None
 
     def base(self, name: str) -> BaseModel:
@@ -129,7 +130,7 @@ class Workbench:
         task = get_task(key.train_task)
         recipe = self.suite.recipe_for(key.method)
         self.close()
-        with at_work(), peak_memory(self.runtime) as peak:
+        with at_work(), peak_memory(self.runtime, self._level("trl", "peft")) as peak:
             tokenizer = load_tokenizer(base.folder)
             renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
             examples, left_out = training_examples(renderer, task, self.rows.train(task), recipe.max_length)
@@ -214,7 +215,7 @@ class Workbench:
             prompts = self._prompts(cell, decoder)
             some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
             # one answer at a time, for batches only show how large they are
-            with peak_memory(self.runtime) as peak:
+            with peak_memory(self.runtime, self._answering_level) as peak:
                 timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime)
                 return timed | {"peak_memory_gib": peak()}
 
@@ -229,9 +230,14 @@ class Workbench:
         wanted = checkpoint.key, form, cell.quantization
         if self._ready is None or self._ready[0] != wanted:
             self.close()
+            self._answering_level = self._level("transformers", "peft")
             longest = self.suite.evaluation.max_new_tokens
             self._ready = wanted, load_decoder(checkpoint, self.runtime, longest, form, cell.quantization)
         return self._ready[1]
+
+    def _level(self, *libraries: str) -> int | None:
+        """What the process takes before a model is loaded."""
+        return resident_level(self.runtime, *libraries, *(["bitsandbytes"] if self.suite.quantizes else []))
 
 
 def _name(key: CheckpointKey) -> str:
