@@ -53,7 +53,7 @@ def training_of(examples, method="nopeft", rank=None, recipe=FAST, seed=0, **opt
     own = Method(method, method, peft_type=method.upper(), rank_field=rank and "r") if method not in METHODS else None
     spec = MethodSpec(method, (rank,), options, own=own)
     adapter = peft_config(spec, rank, recipe.steps(len(examples)))
-    return Training(examples, recipe, adapter, seed, quantization=spec.method.quantization)
+    return Training(examples, recipe, adapter, seed, quantization=spec.trained_on)
 
 
 def trainer_of(folder, runtime, scratch, training):

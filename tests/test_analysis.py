@@ -249,6 +249,8 @@ def test_an_invalid_or_trivial_cell_is_no_improvement():
 def test_a_quantized_base_is_not_what_tuning_started_from():
     quantized = CellRecord.of(Cell("nano", "base", "squad", quantization="nf4"), scores={"f1": 1.0})
     assert entry(quantized, record()).reason == "no base"
+    tuned = CellRecord.of(Cell("nano", "lora", "squad", "squad", 8, "nf4"), scores={"f1": 60.0}, format_rate=1.0)
+    assert entry(record(train=None, score=10.0), tuned).reason == "no base"
 
 
 def test_seeds_have_matrices_of_their_own():

@@ -80,8 +80,8 @@ def test_what_is_no_size_is_unknown(value):
 
 
 def test_a_process_may_not_have_grown_and_an_allocator_always_does():
-    cost = only(record(memory={"eval_process": 0.0, "eval_allocated": 0.0}))
-    assert (cost.eval_process_gib, cost.peaks_gib) == (0.0, {})
+    cost = only(record(memory={"train_process": 0.0, "train_allocated": 0.0}))
+    assert (cost.train_process_gib, cost.peaks_gib) == (0.0, {})
     assert cost.is_known
 
 

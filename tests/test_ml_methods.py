@@ -24,7 +24,7 @@ NANO = lab.model_folder("nano")  # bitsandbytes wants matrices larger than the t
 LOHA = ("loha", {"alpha": 16, "target_modules": ["q_proj", "v_proj"]})
 ADAPTERS = [*((name, {}) for name, method in METHODS.items() if method.peft_type), LOHA]
 # far enough in a few steps for each method: vectors move slower than matrices
-RATES = {"ia3": 0.3, "vera": 0.3, "nopeft": 1e-2}
+RATES = {"ia3": 0.3, "vera": 0.3}
 
 
 def trained(method, options, folder, machine, out):
@@ -84,6 +84,10 @@ def test_merged_it_computes_what_it_does_beside_the_base(adapter, model_folder, 
         apart = logits(beside(load_weights(model_folder, machine), folder, machine), model_folder)
         together = merged(load_weights(model_folder, machine), folder, machine)
         assert live_dtype(together.parameters()) == machine.dtype
+        buffers = dict(load_weights(model_folder, machine).named_buffers())
+        assert {name: buffer.dtype for name, buffer in together.named_buffers()} == {
+            name: buffer.dtype for name, buffer in buffers.items()
+        }
         gap, effect = far(logits(together, model_folder), apart), far(before, apart)
     record_property(f"{name} {machine.dtype}: gap of merged to unmerged logits", gap)
     print(f"{name} {machine.dtype}: {gap:.2g} of an effect of {effect:.2g}")
@@ -99,6 +103,8 @@ def test_the_facts_say_what_it_was_trained_in_and_how_large_it_is(adapter, model
     quantization = METHODS[name].quantization if name in METHODS else None
     assert facts["quantization"] == quantization
     assert facts["base_dtype"] == (f"{machine.dtype}+{quantization}" if quantization else machine.dtype)
+    # whatever the base is in, adapters learn in float32: these methods differ in nothing that isn't said
+    assert facts["dtype"].split("+") == sorted({"float32", *facts["base_dtype"].split("+")})
     assert facts["trainable_params"] < 0.5 * facts["total_params"]
     # AdaLoRA keeps the rank of each layer among its parameters
     others = facts["total_params"] - count - facts["trainable_params"]
@@ -227,8 +233,26 @@ def test_adaloras_schedule_is_a_share_of_the_steps():
     config = peft_config(MethodSpec("adalora", (8,)), 8, 100)
     assert (config.target_r, config.init_r, config.total_step, config.tinit, config.tfinal) == (8, 12, 100, 10, 30)
     assert peft_config(MethodSpec("adalora", (8,), {"tinit": 5, "tfinal": 0}), 8, 100).tinit == 5
+    with pytest.raises(UserError, match=r"methods.adalora.init_r: leaves no rank to prune; begin above the rank"):
+        peft_config(MethodSpec("adalora", (8,), {"init_r": 8}), 8, 100)
     with pytest.raises(UserError, match=r"methods.adalora: a training of 1 steps leaves none .* train for longer"):
         peft_config(MethodSpec("adalora", (8,)), 8, 1)
+
+
+def test_adaloras_penalty_draws_its_factors_to_orthogonal_ones(model_folder, runtime, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
+    distances = []
+    for weight in (0.0, 10.0):
+        options = {"orth_reg_weight": weight, "tfinal": 0.5}
+        folder, facts = trained("adalora", options, model_folder, runtime, tmp_path / str(weight))
+        factors = load_file(folder / "adapter_model.safetensors")
+        products = [factor @ factor.T for name, factor in factors.items() if "lora_A" in name]
+        distances.append(sum((product - torch.eye(len(product))).norm().item() for product in products))
+        # it is no part of the loss told
+        assert facts["losses"][0] < 7
+    assert distances[1] < 0.5 * distances[0]
 
 
 def test_adalora_shares_its_ranks_out(model_folder, runtime, tmp_path):

@@ -220,10 +220,9 @@ def test_on_a_cpu_the_process_is_all_that_is_known_of_memory():
     assert not any("Memory GiB" in line for line in lines)
     part = cost_part(trained(memory=memory), trained("nopeft", memory={"train_process": 0.5}))
     assert any("Process MiB" in line for line in part)
-    assert row(part, "nano", "LoRA")[-2:] == ["256.0", "8.00"]
-    assert row(part, "nano", "NoPeft")[-2:] == ["512.0", "–"]
+    assert [row(part, "nano", method)[-1] for method in ("LoRA", "NoPeft")] == ["256.0", "512.0"]
     (note,) = said(part, "Process MiB:")
-    assert "NVML" in note
+    assert "the driver" in note
     assert "resident set" in note
 
 

@@ -16,7 +16,7 @@ from pytest_ftbench.settings import json_path
 from pytest_ftbench.store import package_versions, write_json
 from pytest_ftbench.xdist_bridge import is_worker
 
-_PACKAGES = ("pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets")
+_PACKAGES = ("pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets", "bitsandbytes")
 _WEIGHT = {"skipped": 0, "failed": 1, "ok": 2}
 
 

@@ -30,7 +30,6 @@ class Cost:
     peaks_gib: Mapping[str, float]
     peak_tasks: frozenset[str] = frozenset()
     train_process_gib: float | None = None
-    eval_process_gib: float | None = None
     trainable_params: float | None = None
     total_params: float | None = None
     train_s: float | None = None
@@ -52,8 +51,7 @@ class Cost:
     def is_known(self) -> bool:
         """Whether anything is known beyond what the full table tells."""
         told = (self.trainable_params, self.total_params, self.train_s, self.checkpoint_bytes, self.merged_bytes)
-        process = (self.train_process_gib, self.eval_process_gib)
-        return any(value is not None for value in (*told, *process, self.quantization))
+        return any(value is not None for value in (*told, self.train_process_gib, self.quantization))
 
 
 def checkpoint_costs(records: Sequence[CellRecord]) -> dict[CheckpointKey, Cost]:
@@ -98,7 +96,6 @@ def _cost(records: Sequence[CellRecord]) -> Cost:
         peaks_gib={peak: value for peak, value in peaks.items() if value is not None},
         peak_tasks=frozenset(record.eval_task for record in records if _has_eval_peak(record)),
         train_process_gib=_largest(_not_negative(record.memory_gib.get("train_process")) for record in records),
-        eval_process_gib=_largest(_not_negative(record.memory_gib.get("eval_process")) for record in records),
         trainable_params=_first(trainings, "trainable_params"),
         total_params=_first(trainings, "total_params"),
         train_s=_first(trainings, "seconds"),

@@ -47,9 +47,7 @@ def learning_curves(records: Sequence[CellRecord], trivial: Trivial) -> list[Cur
     """The curves of every cell that has one, grouped by what was trained and tested on."""
     tasks = eval_tasks(records)
     untuned = {
-        (record.model, record.eval_task): record
-        for record in records
-        if record.train_task is None and record.quantization is None
+        (record.model, record.quantization, record.eval_task): record for record in records if record.train_task is None
     }
     groups: dict[tuple[str, str], dict[CheckpointKey, LearningCurve]] = {}
     for record in records:
@@ -57,7 +55,7 @@ def learning_curves(records: Sequence[CellRecord], trivial: Trivial) -> list[Cur
         points = _points(record, trivial, task)
         if record.train_task is None or not points:
             continue
-        base = untuned.get((record.model, record.eval_task))
+        base = untuned.get((record.model, record.quantization, record.eval_task))
         if base is not None and (task.comparable or embedder_key(base) == embedder_key(record)):
             points = _start(base, trivial, task) | points
         curves = groups.setdefault((record.train_task, record.eval_task), {})
@@ -74,11 +72,11 @@ def curve_epochs(groups: Iterable[CurveGroup]) -> list[float]:
 
 
 def training_curves(groups: Sequence[CurveGroup], train_task: str) -> list[LearningCurve]:
-    """How the trainings on a task went, each once, however many tasks it was tested on; of the scores none are told."""
+    """How the trainings on a task went, each once, however often it was tested; of the scores none are told."""
     found: dict[CheckpointKey, dict[float, CurvePoint]] = {}
     for group in groups:
         for curve in group.curves if group.train_task == train_task else ():
-            mine = found.setdefault(curve.key, {})
+            mine = found.setdefault(curve.key._replace(quantization=None), {})
             for epoch, point in curve.points.items():
                 if epoch != UNTUNED and epoch not in mine:
                     mine[epoch] = CurvePoint(Standing.OK, None, point.loss, point.seconds)

@@ -54,19 +54,21 @@ class TransferMatrix:
 def transfer_matrices(records: Sequence[CellRecord], trivial: Trivial) -> list[TransferMatrix]:
     """The transfer matrix of every model, method, rank, quantization and seed that was tuned."""
     tasks = eval_tasks(records)
-    bases: dict[str, dict[str, BaseScore]] = {}
+    # under the same quantization: otherwise a change would be of two things at once
+    bases: dict[tuple[str, str | None], dict[str, BaseScore]] = {}
     tuned: dict[CheckpointKey, list[CellRecord]] = {}
     for record in records:
         task = tasks[record.eval_task]
         if record.train_task is not None:
             tuned.setdefault(checkpoint_key(record)._replace(train_task=None), []).append(record)
-        elif record.quantization is None:  # a quantized base is a cell of its own, not what tuning started from
+        else:
             score = task.score(record) if record.ok else None
             base = BaseScore(score, standing(record, trivial, task), embedder_key(record))
-            bases.setdefault(record.model, {})[record.eval_task] = base
+            bases.setdefault((record.model, record.quantization), {})[record.eval_task] = base
     trained = tuple(dict.fromkeys(record.train_task for record in records if record.train_task is not None))
     return [
-        _matrix(way, tuned[way], trained, tasks, bases.get(way.model, {}), trivial) for way in in_reading_order(tuned)
+        _matrix(way, tuned[way], trained, tasks, bases.get((way.model, way.quantization), {}), trivial)
+        for way in in_reading_order(tuned)
     ]
 
 

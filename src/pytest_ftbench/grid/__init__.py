@@ -2,7 +2,15 @@
 
 from pytest_ftbench.grid.cell import Cell, CheckpointKey, format_cell, model_name, parse_cell
 from pytest_ftbench.grid.errors import UserError, first_line, suggestion
-from pytest_ftbench.grid.methods import ATTENTION, METHODS, MULTIPLE_OF_RANK, Method, method_label
+from pytest_ftbench.grid.methods import (
+    ATTENTION,
+    METHODS,
+    MULTIPLE_OF_RANK,
+    PROMPTS,
+    Method,
+    may_follow_rank,
+    method_label,
+)
 from pytest_ftbench.grid.recipe import RECIPES, Recipe
 from pytest_ftbench.grid.records import SCHEMA, CellRecord, Results, plain, read_results
 from pytest_ftbench.grid.suite import BAG_OF_WORDS, DataSpec, EvaluationSpec, HubSource, MethodSpec, ModelSpec, Suite
@@ -13,6 +21,7 @@ __all__ = [
     "BAG_OF_WORDS",
     "METHODS",
     "MULTIPLE_OF_RANK",
+    "PROMPTS",
     "RECIPES",
     "SCHEMA",
     "Cell",
@@ -31,6 +40,7 @@ __all__ = [
     "first_line",
     "format_cell",
     "load_suite",
+    "may_follow_rank",
     "method_label",
     "model_name",
     "parse_cell",

@@ -32,7 +32,10 @@ _TUNED_ID = re.compile(
 
 
 class CheckpointKey(NamedTuple):
-    """What tells one checkpoint of a suite from another; hashable, so that cells can be grouped by it."""
+    """What tells one model that answers from another; hashable, so that cells can be grouped by it.
+
+    Those that differ in quantization alone share a training.
+    """
 
     model: str
     method: str

@@ -18,7 +18,7 @@ from typing import Any
 from pytest_ftbench.grid.cell import NAME, QUANTIZATIONS
 from pytest_ftbench.grid.checks import Checks
 from pytest_ftbench.grid.errors import suggestion
-from pytest_ftbench.grid.methods import METHODS, MULTIPLE_OF_RANK, Method
+from pytest_ftbench.grid.methods import METHODS, MULTIPLE_OF_RANK, Method, may_follow_rank
 from pytest_ftbench.grid.recipe import Recipe
 from pytest_ftbench.grid.suite import ADAPTERS, UNQUANTIZED, MethodSpec
 
@@ -46,15 +46,16 @@ class MethodTable(Checks):
             self._option(f"{key}.{option}", given, method)
         recipe = self.table(f"{key}.recipe", table.get("recipe", {}))
         self.fields_of(f"{key}.recipe", Recipe, recipe)
-        quantization = table.get("train_quantization", method.quantization or UNQUANTIZED)
-        self.choice(f"{key}.train_quantization", quantization, (UNQUANTIZED, *QUANTIZATIONS))
+        quantization = table.get("train_quantization")
+        if quantization is not None:
+            self.choice(f"{key}.train_quantization", quantization, QUANTIZATIONS)
         return MethodSpec(
             name,
             self._ranks(key, table.get("ranks"), method.rank_field),
             options,
             recipe,
             own=None if name in METHODS else method,
-            train_quantization=None if quantization == UNQUANTIZED else quantization,
+            train_quantization=quantization,
             quantizations=self.quantizations(f"{key}.quantizations", table.get("quantizations")),
             adapters=None if "adapters" not in table else self.choice(f"{key}.adapters", table["adapters"], ADAPTERS),
         )
@@ -79,15 +80,29 @@ class MethodTable(Checks):
                 key, "is no method", f"{suggestion(name, METHODS)}; any other method of PEFT's needs its peft_type"
             )
         if not re.fullmatch(NAME, name) or re.fullmatch("|".join((r"r\d+", "base", *QUANTIZATIONS)), name):
-            raise self.fail(key, "is no name for an id", "use lower-case letters, digits and '_', beginning with one")
+            raise self.fail(
+                key, "is no name for a method", "use lower-case letters, digits and '_', no rank, no quantization"
+            )
         peft_type = self.typed(f"{key}.peft_type", table["peft_type"], str)
+        for option, why in (("r", "ranks"), ("task_type", "the method"), ("inference_mode", "the run")):
+            if option in table:
+                raise self.fail(f"{key}.{option}", f"is set by {why}", "remove the key")
+        if "rank_field" in table and "ranks" not in table:
+            raise self.fail(f"{key}.rank_field", "is given without ranks", "name at least one, as in ranks = [8]")
         field = self.typed(f"{key}.rank_field", table.get("rank_field", "r"), str)
         return Method(name, name, peft_type=peft_type.upper(), rank_field=field if "ranks" in table else None)
 
     def _option(self, key: str, value: Any, method: Method) -> None:
         """Check an option of PEFT's: it is of its default's kind, where a list of names may also be one text."""
-        default = method.defaults.get(key.rpartition(".")[2])
-        multiple = isinstance(value, str) and MULTIPLE_OF_RANK.fullmatch(value) and method.rank_field is not None
+        option = key.rpartition(".")[2]
+        default = method.defaults.get(option)
+        multiple = MULTIPLE_OF_RANK.fullmatch(value) if isinstance(value, str) and may_follow_rank(option) else None
+        if multiple and (method.rank_field is None or float(multiple[1] or 1) == 0):
+            raise self.fail(key, f"is {value!r}", "give a number")
+        if option.endswith("dropout") and isinstance(value, int | float) and value >= 1:
+            raise self.fail(key, f"is {value}", "give a probability below 1")
+        if value in ([], ""):
+            raise self.fail(key, "is empty", "name at least one, or remove the key")
         if isinstance(default, tuple):
             if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(n, str) for n in value)):
                 raise self.fail(key, f"is {value!r}", f"give a list of names, as in {list(default)}")

@@ -5,11 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+PROMPTS = frozenset({"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT", "CPT"})
+"""PEFT's types that change no weights: there is nothing to merge."""
+
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 """What ``target_modules = "attention"`` means: the projections that the studies adapt."""
 
 MULTIPLE_OF_RANK = re.compile(r"(\d+(?:\.\d+)?)?r")
 """A text such as ``2r``, which stands for twice the rank."""
+
+
+def may_follow_rank(option: str) -> bool:
+    """Whether an option of PEFT's may be a multiple of the rank: an alpha, or the rank to begin at."""
+    return option.endswith("alpha") or option == "init_r"
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,7 @@ class Method:
     ``peft_type`` is PEFT's own name of it (None: no adapter), ``rank_field`` the field of its config that takes the
     rank (None: it has no rank), ``defaults`` the other fields of the config, overridable in a suite; a text such as
     ``2r`` is a multiple of the rank. ``quantization`` is what the base's weights are in while it is trained (None: they
-    stay as they are).
+    stay as they are). ``fixed`` are fields that make it the method it is.
     """
 
     name: str
@@ -29,6 +37,7 @@ class Method:
     rank_field: str | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     quantization: str | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
 # Alpha, dropout and targets of the studies (shared recipe of "When to Tune, When to Scale", section 2), which name one
@@ -42,7 +51,7 @@ METHODS: Mapping[str, Method] = {
         Method("nopeft", "NoPeft"),
         Method("lora", "LoRA", peft_type="LORA", rank_field="r", defaults=_LORA),
         # Liu et al. 2024, arXiv:2402.09353
-        Method("dora", "DoRA", peft_type="LORA", rank_field="r", defaults=_LORA | {"use_dora": True}),
+        Method("dora", "DoRA", peft_type="LORA", rank_field="r", defaults=_LORA, fixed={"use_dora": True}),
         # Kopiczko et al. 2024, arXiv:2310.11454: vectors begin at 0.1, no dropout; the seed is PEFT's own default
         Method(
             "vera",

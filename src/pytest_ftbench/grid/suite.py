@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_ftbench.grid.cell import Cell, model_name
 from pytest_ftbench.grid.errors import UserError
-from pytest_ftbench.grid.methods import METHODS, Method
+from pytest_ftbench.grid.methods import METHODS, PROMPTS, Method
 from pytest_ftbench.grid.recipe import Recipe
 
 REASONING = ("on", "off", "unlocked")
@@ -41,8 +41,8 @@ class MethodSpec:
     """A method of the suite: its ranks (empty: it has none), its PEFT options, its changes to the suite's recipe.
 
     ``own`` is the method itself where the registry has none of that name. The base's weights are quantized to
-    ``train_quantization`` while it is trained; it is tested under ``quantizations`` (None: the suite's), and
-    ``adapters`` says how (None: as the suite does).
+    ``train_quantization`` (None: the method's own, if any) while it is trained; it is tested under ``quantizations``
+    (None: the suite's), and ``adapters`` says how (None: as the suite does).
     """
 
     name: str
@@ -58,6 +58,11 @@ class MethodSpec:
     def method(self) -> Method:
         """The method of the registry, or the suite's own."""
         return self.own or METHODS[self.name]
+
+    @property
+    def trained_on(self) -> str | None:
+        """The quantization of the base's weights while it is trained."""
+        return self.train_quantization or self.method.quantization
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ class Suite:
     def quantizes(self) -> bool:
         """Whether any of its weights are quantized, in training or in answering."""
         asked = [quantization for method in self.methods for quantization in self._quantizations(method)]
-        return any(asked) or any(method.train_quantization for method in self.methods)
+        return any(asked) or any(method.trained_on for method in self.methods)
 
     def model(self, name: str) -> ModelSpec:
         """The model of that name."""
@@ -176,12 +181,14 @@ class Suite:
         spec = self.method(method)
         if spec.method.peft_type is None:
             return None
+        if spec.method.peft_type in PROMPTS or (quantization and spec.adapters == "unmerged"):
+            return "unmerged"
         if quantization is None:
             return spec.adapters or self.evaluation.adapters
         if self.evaluation.quantized_adapters in ("unmerged", "requantized"):
             return self.evaluation.quantized_adapters
         # what was trained on quantized weights was trained on their rounding too: rounding again would undo it
-        return "unmerged" if spec.train_quantization == quantization else "requantized"
+        return "unmerged" if spec.trained_on == quantization else "requantized"
 
     def recipe_for(self, method: str) -> Recipe:
         """The training recipe of one method: the suite's, with the method's own changes."""

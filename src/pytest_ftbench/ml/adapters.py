@@ -2,14 +2,15 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import ATTENTION, MULTIPLE_OF_RANK, MethodSpec, UserError, first_line
+from pytest_ftbench.grid import ATTENTION, MULTIPLE_OF_RANK, MethodSpec, UserError, first_line, may_follow_rank
 from pytest_ftbench.ml.runtime import Runtime
 
 if TYPE_CHECKING:
+    import torch
     from peft import PeftConfig
     from transformers import PreTrainedModel
 
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 def adapter_fields(spec: MethodSpec, rank: int | None) -> dict[str, Any]:
     """The fields of a method's PEFT configuration: its defaults, the suite's options over them, and the rank."""
     method = spec.method
-    fields = {**method.defaults, **spec.options}
+    fields = {**method.defaults, **spec.options, **method.fixed}
     fields = {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
     if fields.get("target_modules") == "attention":
         fields["target_modules"] = list(ATTENTION)
     if method.rank_field is not None and rank is not None:
-        fields = {key: _times_rank(value, rank) for key, value in fields.items()} | {method.rank_field: rank}
+        fields = {key: _times_rank(value, rank) if may_follow_rank(key) else value for key, value in fields.items()}
+        fields[method.rank_field] = rank
     return fields
 
 
@@ -66,16 +68,16 @@ def _schedule(name: str, fields: Mapping[str, Any], steps: int) -> dict[str, int
         raise UserError(
             f"methods.{name}", f"a training of {steps} steps leaves none to share ranks out in", "train for longer"
         )
+    if fields.get("init_r", 12) <= fields.get("target_r", 8):  # PEFT's own defaults
+        raise UserError(f"methods.{name}.init_r", "leaves no rank to prune", "begin above the rank, as in 1.5r")
     return {"total_step": steps, **parts}
 
 
 def beside(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> "PreTrainedModel":
     """A base model with the adapter in a folder beside its weights, in the dtype of the runtime."""
-    own = set(model.buffers())  # such as the frequencies of positions, which are in float32 whatever the weights
+    own = set(model.buffers())
     adapted: PreTrainedModel = _adapted(model, folder, runtime)
-    for tensor in (*adapted.parameters(), *(buffer for buffer in adapted.buffers() if buffer not in own)):
-        if tensor.is_floating_point():  # quantized weights are bytes
-            tensor.data = tensor.data.to(runtime.torch_dtype)
+    _cast((*adapted.parameters(), *(buffer for buffer in adapted.buffers() if buffer not in own)), runtime)
     return adapted
 
 
@@ -95,7 +97,18 @@ def merged(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> "PreTrai
         raise UserError(
             name, f"can't be merged into the weights ({first_line(error)})", 'give its method adapters = "unmerged"'
         ) from error
-    return whole.to(runtime.torch_dtype)
+    _cast(whole.parameters(), runtime)
+    return whole
+
+
+def _cast(tensors: Iterable["torch.Tensor"], runtime: Runtime) -> None:
+    """Bring tensors to the runtime's dtype where they are; quantized ones are bytes and stay.
+
+    A model's own buffers are not among them: the frequencies of positions are in float32 whatever the weights are in.
+    """
+    for tensor in tensors:
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(runtime.torch_dtype)
 
 
 def _adapted(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> Any:
@@ -108,15 +121,34 @@ def _adapted(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> Any:
         return PeftModel.from_pretrained(model, folder, torch_device=runtime.device)
 
 
-def allocation_callback() -> Any:
-    """What AdaLoRA needs after each step of its training: to share its ranks out anew, while the gradients are there.
+def adalora_callback() -> Any:
+    """What AdaLoRA needs of its training beside the loss; made here so that importing this module imports no library.
 
-    Made here so that importing this module imports no library.
+    Before the first gradients of a step, those of its penalty, which PEFT adds to a loss that TRL doesn't use: the mean
+    distance of its factors from orthogonal ones, times ``orth_reg_weight`` (Zhang et al. 2023, equation 4, as PEFT has
+    it). It is no part of the losses told. After the step, while gradients are there, the ranks are shared out anew.
     """
     from transformers import TrainerCallback
 
     class Callback(TrainerCallback):  # type: ignore[misc] # transformers is Any to mypy
+        def on_step_begin(self, _args: Any, _state: Any, _control: Any, model: Any = None, **_: Any) -> None:
+            (model.active_peft_config.orth_reg_weight * _far_from_orthogonal(model)).backward()
+
         def on_optimizer_step(self, _args: Any, state: Any, _control: Any, model: Any = None, **_: Any) -> None:
             model.base_model.update_and_allocate(state.global_step + 1)
 
     return Callback()
+
+
+def _far_from_orthogonal(model: Any) -> "torch.Tensor":
+    """The mean Frobenius distance of AdaLoRA's factors' products with themselves from the identity."""
+    import torch
+
+    products = [
+        factor @ factor.T if "lora_A" in name else factor.T @ factor
+        for name, factor in model.named_parameters()
+        if "lora_A" in name or "lora_B" in name
+    ]
+    return torch.stack(
+        [torch.linalg.norm(p - torch.eye(len(p), device=p.device, dtype=p.dtype)) for p in products]
+    ).mean()

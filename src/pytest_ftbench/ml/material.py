@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import tasks
-from pytest_ftbench.grid import Cell, CheckpointKey, Suite, records
+from pytest_ftbench.grid import Cell, CheckpointKey, Suite, recipe, records
 from pytest_ftbench.ml.adapters import adapter_fields
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.embedder import Embedder
@@ -27,7 +27,7 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
     return source_digest(*(_HERE / f"{name}.py" for name in names), *also)
 
 
-_TRAINING_CODE = _code(*_SHARED, "memory", "train")
+_TRAINING_CODE = _code(*_SHARED, "memory", "train", also=[Path(recipe.__file__)])
 _ANSWER_CODE = _code(*_SHARED, "generate")
 _TIMING_CODE = _code("latency", "memory")
 _RECORD_CODE = _code("embedder", "record", also=(*Path(tasks.__file__).parent.glob("*.py"), Path(records.__file__)))
@@ -55,18 +55,18 @@ class Materials:
         if key.train_task is None:
             return {"base": base.fingerprint}
         method = self.suite.method(key.method)
-        recipe = self.suite.recipe_for(key.method).as_dict()
+        fields = self.suite.recipe_for(key.method).as_dict()
         snapshots = self.suite.snapshot_epochs(key.method)
         return {
             "base": base.fingerprint,
             "rows": self.train_rows(key.train_task),
             "reasoning": self.suite.evaluation.reasoning,
             # by any other name it trains the same
-            "recipe": {name: value for name, value in recipe.items() if name != "name"},
+            "recipe": {name: value for name, value in fields.items() if name != "name"},
             "method": key.method,
             "peft": method.method.peft_type,
             "adapter": adapter_fields(method, key.rank),
-            **_quantized(method.train_quantization),
+            **_quantized(method.trained_on),
             "seed": key.seed,
             "code": _TRAINING_CODE,
             # only where there are any: they change no weight, and a checkpoint without a curve needs no other key
@@ -104,13 +104,12 @@ class Materials:
         """Of a record: the timings', what names its cell and its items, its curve, the code and embedder that score."""
         task = get_task(cell.eval_task)
         names = [row.get("id") for row in self.rows.test(task)]
-        recipe = None if cell.is_base else self.suite.recipe_for(cell.method).name
         timings = digest(self.timings(cell, checkpoint))
         data = self.suite.data.source
         return {
             "id": cell.id,
             "data": data,
-            "recipe": recipe,
+            "recipe": None if cell.is_base else self.suite.recipe_for(cell.method).name,
             "curve": [] if cell.is_base else list(self.suite.evaluation.epochs),
             "items": digest(names),
             "timings": timings,

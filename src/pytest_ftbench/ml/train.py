@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.grid import Recipe, UserError, first_line
-from pytest_ftbench.ml.adapters import allocation_callback
+from pytest_ftbench.ml.adapters import adalora_callback
 from pytest_ftbench.ml.base import live_dtype, parameter_count
 from pytest_ftbench.ml.prompts import Example
 from pytest_ftbench.ml.runtime import Runtime
@@ -65,7 +65,7 @@ def train(
         snapshots = Snapshots(training.snapshots, folder, watch.losses, cached, runtime)
         trainer.add_callback(snapshots.callback())
         if hasattr(trainer.model, "update_and_allocate"):
-            trainer.add_callback(allocation_callback())
+            trainer.add_callback(adalora_callback())
         outcome = trainer.train()
         if not watch.losses:
             raise UserError("recipe.num_train_epochs", "makes no training step", "give a number above 0")
@@ -89,7 +89,7 @@ def _declared(training: Training, runtime: Runtime) -> dict[str, Any]:
     """What of the record's ``train`` object was known beforehand."""
     return {
         "learning_rate": training.recipe.learning_rate,
-        "alpha": getattr(training.adapter, "lora_alpha", None),
+        "alpha": getattr(training.adapter, "lora_alpha", getattr(training.adapter, "alpha", None)),
         "quantization": training.quantization,
         "rows": len(training.examples),
         "device_name": runtime.device_name,
@@ -126,6 +126,10 @@ def make_trainer(
             f"it or the method is refused ({first_line(error)})",
             "correct that value",
         ) from error
+    # TRL brings adapters on quantized weights to bfloat16, others are in float32: all learn at one precision here
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad and training.adapter is not None:
+            parameter.data = parameter.data.float()
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from pytest_ftbench.analysis import PEAKS, Cost, FullTable, leanest, number
+from pytest_ftbench.analysis import PEAKS, Cost, FullTable, TableBlock, leanest, number
 from pytest_ftbench.grid import CheckpointKey
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
@@ -20,15 +20,16 @@ _BYTES_PER_MIB = 2**20
 _PEAKS = (
     "Memory GiB: peaks of torch's allocator, in training under the declared recipe and in answering at batch 1, there "
     "the largest over the row's tasks. all: allocated; res: reserved, which includes what the allocator keeps. "
-    "The lowest is best where rows are of one dtype and were tested on the same tasks."
+    "The lowest is best where rows are of one dtype, but for a quantization that they name, and were tested on the "
+    "same tasks."
 )
 _COLUMNS = (
     "Trainable: the parameters that were trained. Checkpoint: what is saved, an adapter or the weights; Merged: the "
-    "whole model with it merged in. Train s: seconds of training, without saving and testing."
+    "whole model with it merged in, computed. Train s: seconds of training, without saving and testing."
 )
 _PROCESS = (
-    "Process MiB: the process's own memory at its peak, in training and in answering at batch 1, the largest over the "
-    "row's tasks: on CUDA its share of the device as NVML has it, on a CPU by how much its resident set grew."
+    "Process MiB: what the process took in training: on CUDA what it held of the device at the end, as the driver has "
+    "it; on a CPU by how much its resident set grew over its level with the libraries imported, first uses included."
 )
 _BASE_IN = "Base in: what the base was quantized to while it was trained."
 _ADAPTERS = {
@@ -55,15 +56,26 @@ def memory_group(table: FullTable, costs: Costs, headings: Sequence[str]) -> Gro
 def cost_sheet(table: FullTable, costs: Costs, names: Names) -> Sheet | None:
     """What every training took, a row each; None where nothing is known of any."""
     blocks = [block for block in table.blocks if block.train_task is not None]
-    keys = [row.key for block in blocks for row in block.rows]
-    trained = [costs[key] for key in keys]
+    trainings = [_trainings(block, costs) for block in blocks]
+    keys = [key for block in trainings for key in block]
+    trained = [cost for block in trainings for cost in block.values()]
     if not any(cost.is_known for cost in trained):
         return None
     labels = [names.model(keys), *names.way(keys)]
     if _any(trained, lambda cost: cost.quantization):
         labels.append(Column("Base in", [Text(_quantization(cost)) for cost in trained], words=True))
-    sections = [Section(clean(block.heading), len(block.rows)) for block in blocks]
+    sections = [Section(clean(block.heading), len(mine)) for block, mine in zip(blocks, trainings, strict=True)]
     return Sheet(Group("", labels), list(_groups(trained)), sections)
+
+
+def _trainings(block: TableBlock, costs: Costs) -> dict[CheckpointKey, Cost]:
+    """The trainings of a block: one, however its weights are quantized to answer."""
+    found: dict[CheckpointKey, Cost] = {}
+    for row in block.rows:
+        key = row.key._replace(quantization=None)
+        if key not in found or not found[key].is_known:
+            found[key] = costs[row.key]
+    return found
 
 
 def memory_notes(costs: Costs, names: Names) -> Iterator[str]:
@@ -85,7 +97,7 @@ def cost_notes(table: FullTable, costs: Costs) -> Iterator[str]:
     """What the columns of the cost table are."""
     trained = [costs[row.key] for row in table.rows if row.key.train_task is not None]
     yield _COLUMNS
-    if _any(trained, _process):
+    if _any(trained, lambda cost: cost.train_process_gib):
         yield _PROCESS
     if _any(trained, lambda cost: cost.quantization):
         yield _BASE_IN
@@ -103,20 +115,12 @@ def _groups(costs: Sequence[Cost]) -> Iterator[Group]:
     ]
     yield Group("Size MiB", sizes)
     yield Group("", [column("Train s", lambda cost: cost.train_s)])
-    if _any(costs, _process):
-        shares = [
-            column("Training", lambda cost: _times(cost.train_process_gib, _MIB_PER_GIB), room=5),
-            column("Eval", lambda cost: _times(cost.eval_process_gib, _MIB_PER_GIB), room=5),
-        ]
-        yield Group("Process MiB", shares)
+    if _any(costs, lambda cost: cost.train_process_gib):
+        yield Group("", [column("Process MiB", lambda cost: _times(cost.train_process_gib, _MIB_PER_GIB), room=5)])
 
 
 def _any(costs: Sequence[Cost], read: Callable[[Cost], object]) -> bool:
     return any(read(cost) is not None for cost in costs)
-
-
-def _process(cost: Cost) -> float | None:
-    return cost.eval_process_gib if cost.train_process_gib is None else cost.train_process_gib
 
 
 def _times(value: float | None, factor: float) -> float | None:

@@ -26,7 +26,7 @@ _MARKS: Mapping[str, str] = {
     "skipped": "skipped: not run.",
     "[": "[ ] in-domain: tested on the task it was trained on.",
     "null": "null: the headline score of this cell is missing.",
-    "no base": "no base: the untuned model was not run on this task.",
+    "no base": "no base: the untuned model was not run on this task, in the same quantization.",
     "base failed": "base failed: the untuned model's cell failed.",
     "base null": "base null: the headline score of the untuned model is missing.",
     "base INVALID": "base INVALID: the untuned model's outputs can't be read; there is nothing to compare with.",

@@ -17,12 +17,15 @@ _Row = tuple[CheckpointKey | None, TransferMatrix, str | None]
 
 
 def transfer_sheet(matrices: Sequence[TransferMatrix], names: Names) -> Sheet:
-    """All matrices in one table, a section per model."""
+    """All matrices in one table, a section per base: a model's, or that in a quantization."""
     rows: list[_Row] = []
     sections = []
-    for model, of_model in groupby(matrices, key=lambda matrix: matrix.way.model):
-        mine = _rows(list(of_model))
-        sections.append(Section(f"{names.models[model]} against its base", len(mine)))
+    models = list(dict.fromkeys(matrix.way.model for matrix in matrices))
+    in_order = sorted(matrices, key=lambda matrix: (models.index(matrix.way.model), matrix.way.quantization or ""))
+    for (model, quantization), of_base in groupby(in_order, lambda matrix: (matrix.way.model, matrix.way.quantization)):
+        mine = _rows(list(of_base))
+        of_what = f" in {elided(clean(quantization), _TASK_ROOM)}" if quantization else ""
+        sections.append(Section(f"{names.models[model]}{of_what} against its base", len(mine)))
         rows += mine
     trained = [ABSENT if train is None else elided(clean(task_label(train)), _TASK_ROOM) for _, _, train in rows]
     labels = [
@@ -35,7 +38,7 @@ def transfer_sheet(matrices: Sequence[TransferMatrix], names: Names) -> Sheet:
 
 def _rows(matrices: Sequence[TransferMatrix]) -> list[_Row]:
     way = matrices[0].way
-    base = CheckpointKey(way.model, "base", None, None, None, seed=0)
+    base = CheckpointKey(way.model, "base", None, way.quantization, None, seed=0)
     rows: list[_Row] = [(base, matrices[0], None)]
     for matrix in matrices:
         rows += [(None if index else matrix.way, matrix, train) for index, train in enumerate(matrix.train_tasks)]
