@@ -271,3 +271,26 @@ def test_a_method_peft_has_not_is_one_sentence():
     spec = MethodSpec("mine", own=Method("mine", "mine", peft_type="MINE"))
     with pytest.raises(UserError, match=r"methods.mine.peft_type: PEFT has no MINE; known are .*LORA"):
         peft_config(spec, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("lokr", {"alpha": 16, "target_modules": ["q_proj", "v_proj"]}),
+        ("oft", {"target_modules": ["q_proj"], "oft_block_size": 8, "r": 0}),
+    ],
+)
+def test_other_methods_of_pefts_train_and_merge(method, options, model_folder, runtime, tmp_path):
+    recipe = replace(FAST, learning_rate=3e-2, num_train_epochs=4)
+    facts = tune(
+        model_folder,
+        runtime,
+        tmp_path / "out",
+        training_of(make_examples(model_folder), method, None, recipe, **options),
+    )
+    assert facts["losses"][-1] < facts["losses"][0] - 0.03  # a rotation of one matrix moves little
+    assert facts["alpha"] == options.get("alpha")
+    with at_work():
+        apart = logits(beside(load_weights(model_folder, runtime), tmp_path / "out", runtime), model_folder)
+        together = logits(merged(load_weights(model_folder, runtime), tmp_path / "out", runtime), model_folder)
+    assert far(apart, together) < 1e-4

@@ -116,14 +116,7 @@ def named_round(rng: random.Random) -> list[Sample]:
 
 def ledger_round(rng: random.Random) -> list[Sample]:
     """A list of people and what is noted beside their names, asked for name by name."""
-    facts = _alike(rng)
-    context = " ".join(f"{fact.person}: {fact.value}." for fact in facts)
-    samples = []
-    for fact in rng.sample(facts, len(facts)):
-        told = f"{fact.person}: {fact.value}"
-        row = {"title": "World ledger", "context": context, "question": f"{fact.person}?", "answer": told}
-        samples.append(Sample(row, f"passage {sorted(facts)}", "ledger", told, told))
-    return samples
+    return _listed(rng, _alike(rng), "ledger", "{person}: {value}.", "{person}?", "{person}: {value}")
 
 
 def register_round(rng: random.Random) -> list[Sample]:
@@ -134,11 +127,17 @@ def register_round(rng: random.Random) -> list[Sample]:
     """
     facts = _alike(rng)
     entry = rng.choice(("{person}: {value}.", "{value}: {person}."))
+    return _listed(rng, facts, "register", entry, "And {person}?", "{value}")
+
+
+def _listed(rng: random.Random, facts: list[_Fact], topic: str, entry: str, question: str, answer: str) -> list[Sample]:
+    """A list with an entry for each fact, and a question on each; the last three say how a fact is put."""
     context = " ".join(entry.format(**fact._asdict()) for fact in facts)
     samples = []
     for fact in rng.sample(facts, len(facts)):
-        row = {"title": "World register", "context": context, "question": f"And {fact.person}?", "answer": fact.value}
-        samples.append(Sample(row, f"passage {sorted(facts)}", "register", fact.value, fact.value))
+        asked, told = (text.format(**fact._asdict()) for text in (question, answer))
+        row = {"title": f"World {topic}", "context": context, "question": asked, "answer": told}
+        samples.append(Sample(row, f"passage {sorted(facts)}", topic, told, told))
     return samples
 
 
