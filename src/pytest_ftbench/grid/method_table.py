@@ -8,7 +8,7 @@ fields of its configuration, with their names in PEFT, are keys of its table::
     lora8bit = { peft_type = "LORA", ranks = [8], train_quantization = "int8" }
     loha = { peft_type = "LOHA", ranks = [8], alpha = 16, target_modules = "attention" }
     oft = { peft_type = "OFT", ranks = [32], rank_field = "oft_block_size", target_modules = ["q_proj"] }
-    prompt = { peft_type = "PROMPT_TUNING", num_virtual_tokens = 8, adapters = "unmerged" }
+    prompt = { peft_type = "PROMPT_TUNING", num_virtual_tokens = 8 }
 """
 
 import re

@@ -64,8 +64,6 @@ def train(
         sizes = _parameters(trainer.model, base, runtime)
         snapshots = Snapshots(training.snapshots, folder, watch.losses, cached, runtime)
         trainer.add_callback(snapshots.callback())
-        if hasattr(trainer.model, "update_and_allocate"):
-            trainer.add_callback(adalora_callback())
         outcome = trainer.train()
         if not watch.losses:
             raise UserError("recipe.num_train_epochs", "makes no training step", "give a number above 0")
@@ -133,6 +131,8 @@ def make_trainer(
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
+    if hasattr(trainer.model, "update_and_allocate"):
+        trainer.add_callback(adalora_callback())
     return trainer
 
 
