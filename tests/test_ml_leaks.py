@@ -11,7 +11,7 @@ import pytest
 from models import FAST, make_examples, training_of, tune
 
 from pytest_ftbench.grid import DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Suite, UserError
-from pytest_ftbench.ml.runtime import Runtime, _show_only, one_thread_where_two_stall, quiet_libraries
+from pytest_ftbench.ml.runtime import Runtime, _on_threads, _show_only, quiet_libraries
 from pytest_ftbench.ml.train import _deterministic
 from pytest_ftbench.ml.workbench import Workbench
 from pytest_ftbench.store import Store
@@ -123,7 +123,7 @@ def test_what_is_silenced_is_silent_inside_and_as_before_after_an_error(user):
         pass
 
     def inside():
-        with quiet_libraries(), one_thread_where_two_stall():
+        with quiet_libraries(), _on_threads(1):
             now = state()
             assert (now["transformers"], now["bars of transformers"], now["bars of datasets"]) == (40, False, False)
             assert now["bars of the hub"] is False

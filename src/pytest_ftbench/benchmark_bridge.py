@@ -1,59 +1,171 @@
-"""Makes each cell a benchmark of pytest-benchmark whose rounds are prompts. PYTEST_DONT_REWRITE.
+"""Makes each cell a benchmark of pytest-benchmark whose rounds are prompts, and reads such benchmarks back.
 
-The only file that knows pytest-benchmark. Its fixture can't be used here: it disables itself in xdist's workers, and
-the answers are timed elsewhere. So the samples are given to its session as the fixture would have given them; a
-contract test pins that private surface.
+PYTEST_DONT_REWRITE. The only file that knows pytest-benchmark. Its fixture can't be used here: it disables itself in
+xdist's workers, and the answers are timed elsewhere. So the samples are given to its session, in the process that
+reports, as the fixture would have given them; a contract test pins that private surface.
 """
 
 import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from pytest_ftbench.grid import CellRecord
+from pytest_ftbench.fixtures import CELL_PARAMETER
+from pytest_ftbench.grid import CellRecord, UserError
+from pytest_ftbench.plugin import ONLY
+from pytest_ftbench.xdist_bridge import company_of
+
+_PARAMS = ("model", "method", "rank", "quantization", "train_task", "eval_task", "seed")
+_RATES = ("n", "format_rate", "empty_rate", "truncated_rate", "eval_dtype")
+_MEDIANS = ("ttft_median", "tpot_median")
+_NOT_SCORES = {
+    *(*_RATES, *_MEDIANS, "output_tokens_mean", "output_tokens_median", "timed_prompts", "timed_tokens_mean"),
+    *("memory_gib", "train_dtype", "provenance"),
+}
+_WORKERS = "ftbench_workers"
+_SKIPPED_BY_ONLY = "Skipping non-benchmark (--benchmark-only active)."
+
+_STORED: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
 
 
-def feed(config: pytest.Config, nodeid: str, record: CellRecord) -> None:
-    """Add a measured cell to pytest-benchmark's session, unless that is switched off."""
+@dataclass(frozen=True)
+class Baseline:
+    """A stored run that this one is compared with: its file's name, and the records of its cells."""
+
+    name: str
+    records: list[CellRecord]
+
+
+def feed(config: pytest.Config, cells: Iterable[tuple[str, CellRecord]]) -> None:
+    """Add measured cells, by the ids of their items, to pytest-benchmark's session, unless that is switched off."""
+    session = config.pluginmanager.get_plugin("pytest-benchmark")
+    if session is None or config.getoption("benchmark_disable") or _skips(config):
+        return
     from pytest_benchmark.stats import Metadata
 
+    for nodeid, record in cells:
+        samples = record.latency_s.get("samples") or ()
+        if not samples:
+            continue
+        source = SimpleNamespace(
+            name=nodeid.rpartition("::")[2],
+            fullname=nodeid,
+            group=None,
+            param=record.id,
+            params={name: getattr(record, name) for name in _PARAMS},
+            extra_info=_extra(record),
+            cprofile_stats=None,
+            has_error=False,
+        )
+        options = {"timer": time.perf_counter, "disable_gc": False, "warmup": True, "min_rounds": len(samples)}
+        benchmark = Metadata(source, iterations=1, options=options)
+        for seconds in samples:
+            benchmark.update(seconds)
+        session.benchmarks.append(benchmark)
+
+
+def keep_baseline(config: pytest.Config, stored: dict[str, Any]) -> None:
+    """Keep the content of a stored run; pytest-benchmark itself forgets on which machine it was."""
+    config.stash.setdefault(_STORED, []).append(stored)
+
+
+def baselines(config: pytest.Config) -> list[Baseline]:
+    """The stored runs that this one is compared with, those that hold cells."""
     session = config.pluginmanager.get_plugin("pytest-benchmark")
-    samples = record.latency_s.get("samples") or ()
-    switched_off = config.getoption("benchmark_disable") or config.getoption("benchmark_skip")
-    if session is None or switched_off or not samples:
-        return
-    source = SimpleNamespace(
-        name=nodeid.rpartition("::")[2],
-        fullname=nodeid,
-        group=None,
-        param=record.id,
-        params=_params(record),
-        extra_info=_extra(record),
-        cprofile_stats=None,
-        has_error=False,
-    )
-    options = {"timer": time.perf_counter, "disable_gc": False, "warmup": True, "min_rounds": len(samples)}
-    benchmark = Metadata(source, iterations=1, options=options)
-    for seconds in samples:
-        benchmark.update(seconds)
-    session.benchmarks.append(benchmark)
+    names = [] if session is None else list(session.compared_mapping)
+    found = []
+    for name, stored in zip(names, config.stash.setdefault(_STORED, []), strict=False):
+        workers = (stored.get("machine_info") or {}).get(_WORKERS, 1)
+        records = [record for value in stored["benchmarks"] if (record := _record(value, workers)) is not None]
+        if records:
+            found.append(Baseline(str(name), records))
+    return found
 
 
-def _params(record: CellRecord) -> dict[str, object]:
-    names = ("model", "method", "rank", "quantization", "train_task", "eval_task", "seed")
-    return {name: getattr(record, name) for name in names}
+def add_company(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Say how many workers shared the machine, where there were several."""
+    if (workers := company_of(config).workers) > 1:
+        machine_info[_WORKERS] = workers
 
 
-def _extra(record: CellRecord) -> dict[str, object]:
-    """What stands beside the timings in a stored benchmark: scores, tokens, memory."""
-    rates = {name: getattr(record, name) for name in ("n", "format_rate", "empty_rate", "truncated_rate", "eval_dtype")}
-    tokens = {f"output_tokens_{name}": record.output_tokens.get(name) for name in ("mean", "median")}
-    times = {name: record.latency_s.get(name) for name in ("ttft_median", "tpot_median")}
+def take_over_only(config: pytest.Config) -> None:
+    """See to ``--benchmark-only`` here: beside workers, pytest-benchmark refuses it."""
+    config.option.benchmark_only = False
+    config.stash[ONLY] = True
+
+
+def choose_items(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    """Treat items that measure a cell as benchmarks under ``--benchmark-skip`` and ``--benchmark-only``."""
+    for item in items:
+        if _measures(item):
+            if _skips(config):
+                item.add_marker(pytest.mark.skip(reason="Skipping benchmark (--benchmark-skip active)."))
+            else:
+                item.own_markers = [mark for mark in item.own_markers if not _is_skip_by_only(mark)]
+        elif ONLY in config.stash and "benchmark" not in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.skip(reason=_SKIPPED_BY_ONLY))
+
+
+def _skips(config: pytest.Config) -> bool:
+    """Whether benchmarks are skipped; to run only them outweighs it, as in pytest-benchmark."""
+    only = config.getoption("benchmark_only") or ONLY in config.stash
+    return bool(config.getoption("benchmark_skip")) and not only
+
+
+def _measures(item: pytest.Item) -> bool:
+    params = getattr(getattr(item, "callspec", None), "params", ())
+    return CELL_PARAMETER in params and "result" in getattr(item, "fixturenames", ())
+
+
+def _is_skip_by_only(mark: pytest.Mark) -> bool:
+    return mark.name == "skip" and mark.kwargs.get("reason") == _SKIPPED_BY_ONLY
+
+
+def _extra(record: CellRecord) -> dict[str, Any]:
+    """What stands beside the timings in a stored benchmark: scores, tokens, memory, and what they may be compared with.
+
+    Of the provenance there is what says under which conditions they were measured.
+    """
+    tokens = [count for count in record.latency_s.get("tokens") or () if count is not None]
     return {
         **record.scores,
-        **rates,
-        **tokens,
-        **times,
-        "memory_gib": record.memory_gib,
+        **{name: getattr(record, name) for name in _RATES},
+        **{f"output_tokens_{name}": record.output_tokens.get(name) for name in ("mean", "median")},
+        **{name: record.latency_s.get(name) for name in _MEDIANS},
         "timed_prompts": record.latency_s.get("n"),
+        "timed_tokens_mean": sum(tokens) / len(tokens) if tokens else None,
+        "memory_gib": record.memory_gib,
+        "train_dtype": (record.train or {}).get("dtype"),
+        "provenance": record.extra.get("provenance"),
     }
+
+
+def _record(stored: Mapping[str, Any], workers: object) -> CellRecord | None:
+    """The record that a stored benchmark was made of, as far as it holds it; None for one that is no cell's."""
+    params, extra, stats = stored.get("params"), stored.get("extra_info"), stored.get("stats")
+    if not isinstance(params, Mapping) or not isinstance(extra, Mapping) or not isinstance(stats, Mapping):
+        return None
+    if not set(_PARAMS) <= params.keys():
+        return None
+    latency = {name: stats.get(name) for name in ("mean", "median", "stddev")}
+    tokens = extra.get("timed_tokens_mean")
+    value = {
+        **{name: params[name] for name in _PARAMS},
+        "id": stored.get("param"),
+        **{name: extra.get(name) for name in _RATES},
+        "scores": {name: value for name, value in extra.items() if name not in _NOT_SCORES},
+        "latency_s": latency
+        | {name: extra.get(name) for name in _MEDIANS}
+        | {"n": stats.get("rounds"), "workers": workers, "tokens": None if tokens is None else [tokens]},
+        "output_tokens": {name: extra.get(f"output_tokens_{name}") for name in ("mean", "median")},
+        "memory_gib": extra.get("memory_gib"),
+        "train": None if params["train_task"] is None else {"dtype": extra.get("train_dtype")},
+        "provenance": extra.get("provenance"),
+    }
+    try:
+        return CellRecord.from_json(value, "a stored benchmark")
+    except UserError:  # somebody else's, with the same names
+        return None

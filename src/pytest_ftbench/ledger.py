@@ -4,17 +4,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ftbench import __version__
 from pytest_ftbench.grid import CellRecord, Results, UserError, read_results
 from pytest_ftbench.plugin import LEDGER
+from pytest_ftbench.progress import show
 from pytest_ftbench.provenance import git_state
-from pytest_ftbench.settings import json_path
+from pytest_ftbench.settings import compare_limits, json_path
 from pytest_ftbench.store import package_versions, write_json
-from pytest_ftbench.xdist_bridge import is_worker
+
+if TYPE_CHECKING:
+    from pytest_ftbench.analysis import Comparison
 
 _PACKAGES = ("pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets", "bitsandbytes")
 _WEIGHT = {"skipped": 0, "failed": 1, "ok": 2}
@@ -27,12 +30,17 @@ def ledger_of(config: pytest.Config) -> "Ledger":
 
 @dataclass
 class SuiteRecords:
-    """The records of one suite, by the place of their cells in it."""
+    """The records of one suite, and the items that measured them first, by the place of their cells in it."""
 
     name: str
     records: dict[int, CellRecord] = field(default_factory=dict)
     trivial: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    nodeids: dict[int, str] = field(default_factory=dict)
+
+    def measured(self) -> list[tuple[str, CellRecord]]:
+        """The cells that were measured, by the ids of their items, in the suite's order."""
+        return [(self.nodeids[index], self.records[index]) for index in sorted(self.nodeids)]
 
 
 @dataclass(eq=False)
@@ -44,21 +52,37 @@ class Ledger:
     stored: Results | None = None
     problem: str | None = None
     written: list[Path] = field(default_factory=list)
+    comparisons: list["tuple[str, Comparison]"] = field(default_factory=list)
+    breaches: list[str] = field(default_factory=list)
+    _begun: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def take(self, report: pytest.TestReport) -> None:
-        """Take a cell's record from its report."""
-        payload: dict[str, Any] = vars(report)["ftbench"]
+    def listen(self, report: pytest.TestReport) -> None:
+        """Take what a report says of a cell: its record, a note from a worker at work on it, or that worker's end."""
+        said = vars(report)
+        if "ftbench" in said:
+            self._take(said["ftbench"], report.nodeid)
+        elif "ftbench_note" not in said:
+            self._lose(report)
+        elif "begun" in (note := said["ftbench_note"]):
+            self._begun[report.nodeid] = note["begun"]
+        else:
+            show(self.config, note["line"], said.get("worker_id"))
+
+    def _lose(self, report: pytest.TestReport) -> None:
+        """Record as failed the cell whose worker died; the report is what xdist says instead."""
+        if report.failed and (payload := self._begun.pop(report.nodeid, None)) is not None:
+            payload["record"]["error"] = str(report.longrepr)
+            self._take(payload, report.nodeid)
+
+    def _take(self, payload: dict[str, Any], nodeid: str) -> None:
         suite = self.suites.setdefault(payload["place"], SuiteRecords(payload["suite"]))
         record = CellRecord.from_json(payload["record"])
         before = suite.records.get(payload["index"])
         suite.records[payload["index"]] = record if before is None else _joined(before, record)
         suite.trivial |= {record.eval_task: payload["trivial"]} if "trivial" in payload else {}
         suite.machine |= payload.get("machine", {})
-        first = before is None or not before.ok
-        if first and record.ok and self.config.pluginmanager.has_plugin("pytest-benchmark"):
-            from pytest_ftbench.benchmark_bridge import feed
-
-            feed(self.config, report.nodeid, record)
+        if record.ok:
+            suite.nodeids.setdefault(payload["index"], nodeid)
 
     def load(self, path: Path) -> None:
         """Take stored results instead of running cells.
@@ -90,15 +114,35 @@ class Ledger:
         ]
 
     def finish(self, session: pytest.Session) -> None:
-        """Write the results where the run was told to."""
-        if is_worker(self.config):
-            return
+        """Write the results where the run was told to, and compare them with what it was told to compare with."""
         self._write()
+        if self.stored is None and self.config.pluginmanager.has_plugin("pytest-benchmark"):
+            self._benchmark(session)
         if self.problem is not None:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif self.stored is not None and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             # to render stored results is to run no test, and it went well
             session.exitstatus = pytest.ExitCode.OK
+
+    def _benchmark(self, session: pytest.Session) -> None:
+        """Hand the cells to pytest-benchmark, in the order of their suites, and compare them with stored runs."""
+        from pytest_ftbench.benchmark_bridge import baselines, feed
+
+        suites = [suite for _, suite in sorted(self.suites.items())]
+        feed(self.config, [pair for suite in suites for pair in suite.measured()])
+        if not self.config.getoption("benchmark_compare"):
+            return
+        from pytest_ftbench.analysis import broken, compare
+
+        limits = compare_limits(self.config)
+        now = [record for suite in suites for record in suite.records.values()]
+        trivial = {task: scores for suite in suites for task, scores in suite.trivial.items()}
+        for baseline in baselines(self.config):
+            comparison = compare(now, baseline.records, trivial)
+            self.comparisons.append((baseline.name, comparison))
+            self.breaches += [f"{breach}" for breach in broken(comparison, limits)]
+        if self.breaches and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _write(self) -> None:
         results = self.results()

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["_ftbench", "cell", "checkpoint", "result"]
 
 LEDGER: "pytest.StashKey[Ledger]" = pytest.StashKey()
+ONLY: pytest.StashKey[bool] = pytest.StashKey()
+"""Set where --benchmark-only is this plugin's to see to."""
+
+_BY_CHECKPOINT: pytest.StashKey[bool] = pytest.StashKey()
+_PHASES = ("setup", "call", "teardown")
 
 _MARKERS = (
     "cell(model, method, rank, train, eval, seed): set on every cell; select with -m \"cell(method='lora')\".",
@@ -46,43 +51,61 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--ftbench-retime", action="store_true", help="time every answer anew, also where timings are stored")
     add("--ftbench-json", metavar="FILE", help="write the results to a file")
     add("--ftbench-from", metavar="FILE", help="render stored results; run nothing")
+    add(
+        "--ftbench-compare-fail",
+        metavar="FIELD:NUMBER[%]",
+        action="append",
+        help="fail where, against the run of --benchmark-compare, the score drops by more, or ms_per_token, tokens, "
+        "train_memory or eval_memory rise by more; repeatable",
+    )
     parser.addini("ftbench_suite", "the suite to run where neither option nor marker names one", default=None)
     parser.addini("ftbench_cache", "where checkpoints and results are kept", default=None)
 
 
+# before pytest-benchmark's, which refuses --benchmark-only where there are workers
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers, and listen to the reports of cells."""
+    """Declare the markers, and listen to what is said of cells, in the process that reports."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    config.pluginmanager.register(_Listener(config), "ftbench-listener")
-    if config.getoption("ftbench_json") is not None:
-        from pytest_ftbench.settings import check_options
+    from pytest_ftbench.xdist_bridge import Controller, company_of, is_worker
 
-        check_options(config)
+    if company_of(config).workers > 1 and config.getoption("benchmark_only", False):
+        from pytest_ftbench.benchmark_bridge import take_over_only
+
+        take_over_only(config)
+    if is_worker(config):
+        return
+    config.pluginmanager.register(_Listener(config), "ftbench-listener")
+    config.pluginmanager.register(Controller(config.stash.get(_BY_CHECKPOINT, False)), "ftbench-controller")
+    from pytest_ftbench.settings import check_options
+
+    check_options(config)
 
 
 class _Listener:
-    """Hands the reports that carry a record to the ledger; under xdist they come from other processes."""
+    """Hands what reports say of cells to the ledger; under xdist they come from other processes."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Pass on a report with a record."""
+        """Pass on a record, a note from a worker, or the end of one."""
+        said = vars(report).keys() & {"ftbench", "ftbench_note"}
         # subtests copy a report's attributes onto reports of their own type
-        if hasattr(report, "ftbench") and type(report) is pytest.TestReport:
+        if type(report) is pytest.TestReport and (said or report.when not in _PHASES):
             from pytest_ftbench.ledger import ledger_of
 
-            ledger_of(self.config).take(report)
+            ledger_of(self.config).listen(report)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
-    """Start no workers where stored results are rendered."""
-    if config.getoption("ftbench_from") is not None:
-        from pytest_ftbench.xdist_bridge import work_alone
+    """Start no workers where stored results are rendered; see whether a schedule for them is chosen."""
+    from pytest_ftbench.xdist_bridge import chooses_no_schedule, work_alone
 
+    if config.getoption("ftbench_from") is not None:
         work_alone(config)
+    config.stash[_BY_CHECKPOINT] = chooses_no_schedule(config)
     return (yield)
 
 
@@ -109,13 +132,32 @@ def pytest_collection(session: pytest.Session) -> bool | None:
     return True
 
 
+# last, to see which items others have marked
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have pytest-benchmark's options that choose items treat a measured cell as a benchmark."""
+    if config.getoption("benchmark_skip", False) or config.getoption("benchmark_only", False) or ONLY in config.stash:
+        from pytest_ftbench.benchmark_bridge import choose_items
+
+        choose_items(config, items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tell the process that reports which cell a worker begins."""
+    if hasattr(item.config, "workerinput") and _has_cell(item):
+        from pytest_ftbench.recorder import announce
+
+        announce(item)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put a cell's record on its report, where the run is executed."""
     report = yield
-    if CELL_PARAMETER in getattr(getattr(item, "callspec", None), "params", ()):
+    if _has_cell(item):
         from pytest_ftbench.recorder import attach
 
         attach(item, call, report)
@@ -123,10 +165,40 @@ def pytest_runtest_makereport(
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_report_teststatus(report: object, config: pytest.Config) -> "tuple[str, str, Any] | None":
+    """Show a measured cell's headline score as the result word; a note is no result."""
+    if hasattr(report, "ftbench_note"):
+        return "", "", ""
+    if hasattr(report, "ftbench") and not hasattr(config, "workerinput"):
+        from pytest_ftbench.terminal import result_word
+
+        return result_word(report)
+    return None
+
+
+# around pytest-benchmark's, which stores what it has been given by then
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
     """Write the results, also of a run that was interrupted."""
     if ledger := session.config.stash.get(LEDGER, None):
         ledger.finish(session)
+    return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Say in a stored run how many workers shared the machine."""
+    from pytest_ftbench.benchmark_bridge import add_company
+
+    add_company(config, machine_info)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_compare_machine_info(config: pytest.Config, compared_benchmark: dict[str, Any]) -> None:
+    """Keep each stored run that this one is compared with."""
+    from pytest_ftbench.benchmark_bridge import keep_baseline
+
+    keep_baseline(config, compared_benchmark)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -136,3 +208,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         from pytest_ftbench.terminal import summarize
 
         summarize(terminalreporter, ledger)
+
+
+def _has_cell(item: pytest.Item) -> bool:
+    return CELL_PARAMETER in getattr(getattr(item, "callspec", None), "params", ())

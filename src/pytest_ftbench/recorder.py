@@ -11,46 +11,60 @@ import pytest
 
 from pytest_ftbench.collection import Entry, SuiteRun
 from pytest_ftbench.grid import CellRecord, UserError
+from pytest_ftbench.progress import Progress, send
+from pytest_ftbench.xdist_bridge import company_of
 
 if TYPE_CHECKING:
     from pytest_ftbench.ml.checkpoint import Checkpoint
     from pytest_ftbench.ml.workbench import Workbench
 
 _RECORD: pytest.StashKey[CellRecord] = pytest.StashKey()
+_PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
 _REASON_LENGTH = 300
+
+
+def announce(item: pytest.Item) -> None:
+    """Tell the process that reports which cell is begun: of a worker that dies, nothing else would be known."""
+    entry = _entry(item)
+    send(item, {"begun": _payload(entry, CellRecord.of(entry.cell, status="failed"))})
 
 
 def open_checkpoint(item: pytest.Item, entry: Entry) -> "Checkpoint":
     """The checkpoint of an item's cell."""
-    with _one_sentence():
-        return _workbench(item.config, entry.run).checkpoint(entry.cell.checkpoint_key)
+    with _at_work(item, entry) as workbench:
+        return workbench.checkpoint(entry.cell.checkpoint_key)
 
 
 def measure(item: pytest.Item, entry: Entry) -> CellRecord:
     """The record of an item's cell, kept for its report."""
-    with _one_sentence():
-        record = _workbench(item.config, entry.run).measure(entry.cell)
+    with _at_work(item, entry) as workbench:
+        record = workbench.measure(entry.cell)
     item.stash[_RECORD] = record
     return record
 
 
 def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put a cell's record on the report of the phase that settles it."""
-    entry: Entry = item.callspec.params["_ftbench"]  # type: ignore[attr-defined]
+    entry = _entry(item)
     record = _outcome(item, call, report, entry)
     if record is None:
         return
-    run = entry.run
-    payload: dict[str, Any] = {
-        "suite": run.suite.name,
-        "place": str(run.suite.place),
-        "index": entry.index,
-        "record": record.to_json(),
-    }
+    run, payload = entry.run, _payload(entry, record)
     if run.workbench is not None and record.ok:
         payload["trivial"] = run.workbench.trivial(entry.cell.eval_task)
         payload["machine"] = run.workbench.runtime.as_dict()
     vars(report)["ftbench"] = payload
+
+
+def _entry(item: pytest.Item) -> Entry:
+    entry: Entry = item.callspec.params["_ftbench"]  # type: ignore[attr-defined]
+    return entry
+
+
+def _payload(entry: Entry, record: CellRecord) -> dict[str, Any]:
+    """A record, and where it belongs."""
+    suite = entry.run.suite
+    return {"suite": suite.name, "place": str(suite.place), "index": entry.index, "record": record.to_json()}
 
 
 def _outcome(
@@ -80,24 +94,28 @@ def _reason(call: pytest.CallInfo[None]) -> str | None:
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
-    """Show a user's mistake as the sentence it is, not as a traceback through this plugin."""
+def _at_work(item: pytest.Item, entry: Entry) -> Iterator["Workbench"]:
+    """The cell's workbench, its progress told; a user's mistake is the sentence it is, no traceback through here."""
+    progress = item.config.stash.setdefault(_PROGRESS, Progress(item.config))
     try:
-        yield
+        with progress.of(item, entry.cell.id):
+            yield _workbench(item.config, entry.run, progress)
     except UserError as error:
         pytest.fail(str(error), pytrace=False)
 
 
-def _workbench(config: pytest.Config, run: SuiteRun) -> "Workbench":
+def _workbench(config: pytest.Config, run: SuiteRun, progress: Progress) -> "Workbench":
     if run.workbench is None:
         from pytest_ftbench.ml.runtime import Runtime
         from pytest_ftbench.ml.workbench import Workbench
-        from pytest_ftbench.store import Store
-        from pytest_ftbench.terminal import speaker
+        from pytest_ftbench.store import MachineLock, Store
 
-        say = speaker(config)
-        runtime = Runtime.choose(run.suite.device, run.suite.dtype)
-        store = Store(run.settings.cache, say)
-        run.workbench = Workbench(run.suite, store, runtime, say, fresh_timings=run.settings.retime)
+        company = company_of(config)
+        machine = MachineLock(progress.say)
+        with machine.shared():  # it imports torch, which a neighbour's timing would feel
+            runtime = Runtime.choose(run.suite.device, run.suite.dtype, company.workers, company.slot)
+        store = Store(run.settings.cache, progress.say)
+        fresh = run.settings.retime
+        run.workbench = Workbench(run.suite, store, runtime, progress.say, fresh_timings=fresh, machine=machine)
         config.add_cleanup(run.workbench.close)
     return run.workbench

@@ -3,10 +3,14 @@
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_ftbench.grid import Suite, UserError
+
+if TYPE_CHECKING:
+    from pytest_ftbench.analysis import Limit
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,24 @@ def check_options(config: pytest.Config) -> None:
     """
     try:
         json_path(config)
+        compare_limits(config)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def compare_limits(config: pytest.Config) -> "list[Limit]":
+    """What may change against a stored run.
+
+    Raises :class:`UserError` for a limit that can't be read, and for one without a run to compare with.
+    """
+    given = config.getoption("ftbench_compare_fail")
+    if not given:
+        return []
+    from pytest_ftbench.analysis import parse_limit
+
+    if not config.getoption("benchmark_compare", None):
+        raise UserError("--ftbench-compare-fail", "has nothing to compare with", "add --benchmark-compare")
+    return [parse_limit(text) for text in given]
 
 
 def json_path(config: pytest.Config) -> Path | None:

@@ -1,42 +1,39 @@
-"""What the person at the terminal sees: whole lines of progress, and the tables at the end. PYTEST_DONT_REWRITE."""
+"""What the terminal shows of cells: scores as they come, and the tables at the end. PYTEST_DONT_REWRITE."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
-import pytest
-
+from pytest_ftbench.grid import CellRecord
 from pytest_ftbench.ledger import Ledger
-from pytest_ftbench.xdist_bridge import is_worker
 
 
-def speaker(config: pytest.Config) -> Callable[[str], None]:
-    """A function that prints one line of progress; it keeps quiet in a worker, whose output nobody sees."""
-    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
-    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+def result_word(report: Any) -> tuple[str, str, Any] | None:
+    """Category, letter and word of a passed cell: its headline score, and the mark that takes it out of rankings."""
+    from pytest_ftbench.report import headline
 
-    def say(line: str) -> None:
-        if reporter is None or is_worker(config):
-            return
-        # cells run while pytest captures output, and what is captured shows up only where a test fails
-        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
-            reporter.ensure_newline()
-            reporter.write_line(f"ftbench: {line}")
-            reporter._tw.flush()
-
-    return say
+    said = report.ftbench
+    if not report.passed or report.when != "call" or said["record"]["status"] != "ok":
+        return None
+    record = CellRecord.from_json(said["record"])
+    word, ranked = headline(record, {record.eval_task: said.get("trivial", {})})
+    return "passed", ".", (word, {"green": True} if ranked else {"yellow": True})
 
 
 def summarize(reporter: Any, ledger: Ledger) -> None:
     """Print the tables of a run or of stored results."""
-    if is_worker(ledger.config):
-        return
     from pytest_ftbench.report import render
 
     for results in ledger.results():
         reporter.section("fine-tuning comparison")
         for line in render(results, width=reporter._tw.fullwidth, color=reporter.hasmarkup):
             reporter.write_line(line)
+    for source, comparison in ledger.comparisons:
+        from pytest_ftbench.report import render_comparison
+
+        reporter.section(f"against {source}")
+        for line in render_comparison(comparison, source, width=reporter._tw.fullwidth, color=reporter.hasmarkup):
+            reporter.write_line(line)
+    for breach in ledger.breaches:
+        reporter.write_line(breach, red=True)
     for file in ledger.written:
         reporter.write_line(f"results written to {file}")
     if ledger.problem is not None:

@@ -70,8 +70,17 @@ class Decoder:
         text = self.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return Answer(str(text), len(kept), truncated=end is None)
 
-    def answers(self, prompts: Sequence[str], batch_size: int, say: Callable[[str], None]) -> list[Answer]:
-        """The answers to prompts, in their order. Prompts of like length share a batch, the longest first."""
+    def answers(
+        self,
+        prompts: Sequence[str],
+        batch_size: int,
+        say: Callable[[str], None],
+        give_way: Callable[[], None] = lambda: None,
+    ) -> list[Answer]:
+        """The answers to prompts, in their order. Prompts of like length share a batch, the longest first.
+
+        ``give_way`` is called between two batches.
+        """
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
         found: dict[int, Answer] = {}
         started = said = time.monotonic()
@@ -79,6 +88,7 @@ class Decoder:
             some = order[first : first + batch_size]
             rows = self.generate(self.encode([prompts[index] for index in some])).tolist()
             found.update(zip(some, map(self.answer, rows), strict=True))
+            give_way()
             if (now := time.monotonic()) - said >= _SECONDS_BETWEEN_LINES:
                 said, left = now, (now - started) / len(found) * (len(prompts) - len(found))
                 say(f"{len(found)} of {len(prompts)} answered, about {left:.0f} s left")

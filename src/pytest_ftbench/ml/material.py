@@ -130,6 +130,16 @@ class Materials:
         """A digest of a task's test rows as they are rendered, golds included."""
         return self._rows_digest(task_name, "test")
 
+    def items(self, task_name: str) -> str:
+        """A digest of a task's test items as they are scored: their ids and gold answers, in whatever words asked."""
+        task = get_task(task_name)
+        return digest([[row.get("id"), task.target(row), row.get("answers")] for row in self.rows.test(task)])
+
+    def prompts(self, task_name: str) -> str:
+        """A digest of a task's test prompts, before a chat template renders them."""
+        task = get_task(task_name)
+        return digest([task.messages(row) for row in self.rows.test(task)])
+
     def _rows_digest(self, task_name: str, split: str) -> str:
         if (task_name, split) not in self._digests:
             task = get_task(task_name)

@@ -28,6 +28,7 @@ _TRAIN_KEYS = (
     "rows_left_out",
     "losses",
 )
+_COMPANY = ("workers", "exclusive")
 _QUALITY = ("scores", "format_rate", "empty_rate", "truncated_rate")
 
 
@@ -49,7 +50,7 @@ def assemble(
         cell,
         n=len(rows),
         **measured,
-        latency_s=latency_summary(timed),
+        latency_s=latency_summary(timed) | {key: timed[key] for key in _COMPANY if key in timed},
         output_tokens={"mean": statistics.fmean(tokens), "median": statistics.median(tokens), "samples": tokens},
         memory_gib=_memory(train, timed),
         train=None if train is None else {key: train.get(key) for key in _TRAIN_KEYS},

@@ -4,6 +4,7 @@ import contextlib
 import logging as python_logging
 import os
 import platform
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -30,21 +31,25 @@ class Runtime:
     dtype: str
     device_name: str
     threads: int
+    workers: int = 1
     versions: dict[str, str | None] = field(default_factory=lambda: package_versions(*LIBRARIES))
 
     @classmethod
     @cache
-    def choose(cls, device: str, dtype: str) -> "Runtime":
+    def choose(cls, device: str, dtype: str, workers: int = 1, slot: int = 0) -> "Runtime":
         """The runtime that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` means here; ``auto`` dtype is bfloat16 on CUDA.
 
-        Sets what has to be set before CUDA starts and can't be taken back after: the one visible device, and cuBLAS's
-        deterministic workspace. Raises :class:`UserError` for a device that isn't there.
+        Where several ``workers`` share the machine, each gets its share of the cores, and of several GPUs the one of
+        its ``slot``, in turn. Sets what has to be set before CUDA starts and can't be taken back after: the one visible
+        device, and cuBLAS's deterministic workspace. Raises :class:`UserError` for a device that isn't there.
         """
         kind, _, index = device.partition(":")
         if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
             raise UserError("device", f"is {device!r}", "give auto, cpu, cuda or cuda:N")
         if index:
             _show_only(int(index))
+        elif kind != "cpu" and workers > 1 and (gpus := _gpu_count()) > 1:
+            _show_only(slot % gpus)
         if kind != "cpu":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         import torch
@@ -58,7 +63,8 @@ class Runtime:
             device="cuda" if on_cuda else "cpu",
             dtype=dtype if dtype != "auto" else ("bfloat16" if on_cuda else "float32"),
             device_name=torch.cuda.get_device_name() if on_cuda else _processor(),
-            threads=usable_threads(),
+            threads=usable_threads(workers),
+            workers=workers,
         )
 
     @property
@@ -76,6 +82,7 @@ class Runtime:
             "device_name": self.device_name,
             "dtype": self.dtype,
             "threads": self.threads,
+            "workers": self.workers,
             "python": platform.python_version(),
             "platform": platform.platform(),
         }
@@ -86,6 +93,17 @@ class Runtime:
             import torch
 
             torch.cuda.synchronize()
+
+
+def _gpu_count() -> int:
+    """How many GPUs this process may use; asked of the driver's own tool, for asking torch would settle on all."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([name for name in visible.split(",") if name])
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True).stdout
+        return sum(line.startswith("GPU ") for line in listed.splitlines())
+    return 0
 
 
 def _show_only(index: int) -> None:
@@ -118,23 +136,25 @@ def own_randomness() -> Iterator[None]:
         np.random.set_state(numpy)
 
 
-def usable_threads() -> int:
-    """How many threads torch should compute with: one where there are two cores or fewer, else its own choice.
+def usable_threads(workers: int = 1) -> int:
+    """How many threads torch should compute with in each of so many workers.
 
-    Two threads on two cores wait for each other, and for whatever else runs, most of the time.
+    One where there are two cores or fewer: two threads on two cores wait for each other, and for whatever else runs,
+    most of the time. Else torch's own choice, but no more than the worker's share of the cores.
     """
     import torch
 
-    return 1 if (os.cpu_count() or 1) <= 2 else torch.get_num_threads()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if cores <= 2 else max(1, min(torch.get_num_threads(), cores // workers))
 
 
 @contextlib.contextmanager
-def one_thread_where_two_stall() -> Iterator[None]:
-    """Compute on :func:`usable_threads`; the setting doesn't outlive the block."""
+def _on_threads(count: int) -> Iterator[None]:
+    """Compute on so many threads; the setting doesn't outlive the block."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(usable_threads())
+    torch.set_num_threads(count)
     try:
         yield
     finally:
@@ -177,9 +197,9 @@ def quiet_libraries() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def at_work() -> Iterator[None]:
+def at_work(threads: int | None = None) -> Iterator[None]:
     """All that a cell sets in this process while it loads, trains, answers or is timed; undone afterwards."""
-    with quiet_libraries(), one_thread_where_two_stall(), own_randomness():
+    with quiet_libraries(), _on_threads(threads or usable_threads()), own_randomness():
         yield
 
 

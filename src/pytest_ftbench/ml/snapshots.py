@@ -78,7 +78,7 @@ class Snapshots:
     """
 
     def __init__(
-        self, epochs: Collection[int], folder: Path, losses: list[float], use_cache: bool, runtime: Runtime
+        self, epochs: Collection[int], folder: Path, losses: list[float], use_cache: bool, stopwatch: Stopwatch
     ) -> None:
         self.epochs = epochs
         self.folder = folder
@@ -86,7 +86,7 @@ class Snapshots:
         self.use_cache = use_cache
         self.points: list[dict[str, Any]] = []
         self._before = 0
-        self._stopwatch = Stopwatch(runtime)
+        self._stopwatch = stopwatch
 
     def callback(self) -> Any:
         """The snapshots as a callback of the Trainer; made here so that importing this module imports no library."""

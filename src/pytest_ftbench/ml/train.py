@@ -6,6 +6,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from pytest_ftbench.ml.adapters import adalora_callback
 from pytest_ftbench.ml.base import live_dtype, parameter_count
 from pytest_ftbench.ml.prompts import Example
 from pytest_ftbench.ml.runtime import Runtime
-from pytest_ftbench.ml.snapshots import Snapshots, save
+from pytest_ftbench.ml.snapshots import Snapshots, Stopwatch, save
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from trl import SFTConfig, SFTTrainer
 
 _SECONDS_BETWEEN_LINES = 10.0
+
+GiveWay = Callable[[Callable[[], AbstractContextManager[None]]], None]
+"""Lets others go first between two steps, within a block that stops the clock."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,14 @@ def train(
     runtime: Runtime,
     folder: Path,
     say: Callable[[str], None],
+    give_way: GiveWay = lambda _: None,
 ) -> dict[str, Any]:
     """Train a model, save the adapter or the weights into a folder, and return the record's ``train`` object.
 
     The learning rate, seconds, steps and losses are those of the run. Read from the live model are parameter counts,
     ``dtype`` of all its parameters and ``base_dtype`` of those that an adapter stands beside. ``points`` says what was
-    reached at each snapshot and at the end. Raises :class:`UserError` for a loss or a weight that is not finite, and
-    where nothing was trained.
+    reached at each snapshot and at the end. ``give_way`` is called after each step. Raises :class:`UserError` for a loss or a
+    weight that is not finite, and where nothing was trained.
     """
     with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime):
         cached, base = model.config.use_cache, list(model.parameters())
@@ -62,8 +67,10 @@ def train(
         watch = _Watch(say)
         trainer.add_callback(watch.callback())
         sizes = _parameters(trainer.model, base, runtime)
-        snapshots = Snapshots(training.snapshots, folder, watch.losses, cached, runtime)
+        stopwatch = Stopwatch(runtime)
+        snapshots = Snapshots(training.snapshots, folder, watch.losses, cached, stopwatch)
         trainer.add_callback(snapshots.callback())
+        trainer.add_callback(_break_callback(lambda: give_way(stopwatch.paused)))
         outcome = trainer.train()
         if not watch.losses:
             raise UserError("recipe.num_train_epochs", "makes no training step", "give a number above 0")
@@ -203,6 +210,17 @@ class _Watch:
             self._said = now
             left = (now - self._started) / step * (steps - step)
             self.say(f"step {step} of {steps}, loss {loss:.3f}, about {left:.0f} s left")
+
+
+def _break_callback(take_break: Callable[[], None]) -> Any:
+    """A callback of the Trainer that takes a break after each optimizer step."""
+    from transformers import TrainerCallback
+
+    class Callback(TrainerCallback):  # type: ignore[misc] # transformers is Any to mypy
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            take_break()
+
+    return Callback()
 
 
 @contextlib.contextmanager

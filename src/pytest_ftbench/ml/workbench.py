@@ -6,6 +6,7 @@ loads no model at all.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
-from pytest_ftbench.store import Store, digest, read_json, write_json
+from pytest_ftbench.store import MachineLock, Store, digest, read_json, write_json
 from pytest_ftbench.tasks import Task, get_task
 
 if TYPE_CHECKING:
@@ -30,16 +31,26 @@ Say = Callable[[str], None]
 
 
 class Workbench:
-    """The suite's cells on this machine. With ``fresh_timings`` stored timings are not taken, but measured anew."""
+    """The suite's cells on this machine. With ``fresh_timings`` stored timings are not taken, but measured anew.
+
+    Whatever it computes it does in turn with the ``machine``'s other processes, and times alone.
+    """
 
     def __init__(
-        self, suite: Suite, store: Store, runtime: Runtime, say: Say = print, fresh_timings: bool = False
+        self,
+        suite: Suite,
+        store: Store,
+        runtime: Runtime,
+        say: Say = print,
+        fresh_timings: bool = False,
+        machine: MachineLock | None = None,
     ) -> None:
         self.suite = suite
         self.store = store
         self.runtime = runtime
         self.say = say
         self.fresh_timings = fresh_timings
+        self.machine = machine or MachineLock(say)
         self.rows = RowSource(suite.data)
         self.embedder = Embedder(suite.evaluation.embedder, runtime)
         self.materials = Materials(suite, runtime, self.rows, self.embedder)
@@ -130,7 +141,7 @@ class Workbench:
         task = get_task(key.train_task)
         recipe = self.suite.recipe_for(key.method)
         self.close()
-        with at_work(), peak_memory(self.runtime, self._level("trl", "peft")) as peak:
+        with self._computing(), peak_memory(self.runtime, self._level("trl", "peft")) as peak:
             tokenizer = load_tokenizer(base.folder)
             renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
             examples, left_out = training_examples(renderer, task, self.rows.train(task), recipe.max_length)
@@ -140,7 +151,8 @@ class Workbench:
             snapshots = self.suite.snapshot_epochs(key.method)
             training = Training(examples, recipe, adapter, key.seed, snapshots, method.trained_on)
             model = load_weights(base.folder, self.runtime, method.trained_on)
-            facts = train(model, tokenizer, training, self.runtime, folder, lambda line: self.say(f"{name}: {line}"))
+            say, give_way = lambda line: self.say(f"{name}: {line}"), self.machine.give_way
+            facts = train(model, tokenizer, training, self.runtime, folder, say, give_way)
             memory = peak()
         self.say(f"{name}: trained in {facts['seconds']:.1f} s, last loss {facts['final_loss']:.3f}")
         write_json(folder / "train.json", facts | {"rows_left_out": left_out, "peak_memory_gib": memory})
@@ -153,10 +165,13 @@ class Workbench:
             "data": self.suite.data.source,
             "train_rows": None if cell.train_task is None else self.materials.train_rows(cell.train_task),
             "test_rows": self.materials.test_rows(cell.eval_task),
+            "items": self.materials.items(cell.eval_task),
+            "prompts": self.materials.prompts(cell.eval_task),
             "reasoning": self.suite.evaluation.reasoning,
             "recipe": None if cell.is_base else self.suite.recipe_for(cell.method).as_dict(),
             "adapter": self.suite.adapter_form(cell.method, cell.quantization),
             "device_name": self.runtime.device_name,
+            "threads": self.runtime.threads,
             "batch_size": self.suite.evaluation.batch_size,
             "max_new_tokens": self.suite.evaluation.max_new_tokens,
             **self.embedder.provenance(task),
@@ -178,13 +193,12 @@ class Workbench:
         """The checkpoint's answers; ``stage`` says of a snapshot which it is."""
 
         def build(folder: Path) -> None:
-            with at_work():
+            with self._computing():
                 decoder = self._decoder(cell, checkpoint)
                 prompts = self._prompts(cell, decoder)
                 place = f"{cell.id}: {stage}, " if stage else f"{cell.id}: "
-                answers = decoder.answers(
-                    prompts, self.suite.evaluation.batch_size, lambda line: self.say(place + line)
-                )
+                size, give_way = self.suite.evaluation.batch_size, self.machine.give_way
+                answers = decoder.answers(prompts, size, lambda line: self.say(place + line), give_way)
             value = {
                 "answers": [answer.as_dict() for answer in answers],
                 "dtype": live_dtype(decoder.model.parameters()),
@@ -210,14 +224,26 @@ class Workbench:
         evaluation = self.suite.evaluation
         if not evaluation.latency_prompts:
             return {"samples": [], "ttft": [], "tokens": [], "peak_memory_gib": {}}
-        with at_work():
+        with self._computing():
             decoder = self._decoder(cell, checkpoint)
             prompts = self._prompts(cell, decoder)
-            some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
+        some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
+        with (
+            self.machine.alone(),
+            at_work(self.runtime.threads),
             # one answer at a time, for batches only show how large they are
-            with peak_memory(self.runtime, self._answering_level) as peak:
-                timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime)
-                return timed | {"peak_memory_gib": peak()}
+            peak_memory(self.runtime, self._answering_level) as peak,
+        ):
+            timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime)
+            memory = peak()
+        company = {"workers": self.runtime.workers, "exclusive": self.machine.works}
+        return timed | {"peak_memory_gib": memory, **company}
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Load, train or answer in the block, beside others."""
+        with self.machine.shared(), at_work(self.runtime.threads):
+            yield
 
     def _prompts(self, cell: Cell, decoder: "Decoder") -> list[str]:
         task = get_task(cell.eval_task)

@@ -1,5 +1,6 @@
 """Report: findings as text for a reader. No torch, no pytest."""
 
+from pytest_ftbench.report.headline import headline
 from pytest_ftbench.report.text import render
 
-__all__ = ["render"]
+__all__ = ["headline", "render"]

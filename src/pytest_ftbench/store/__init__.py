@@ -1,9 +1,11 @@
 """The store: checkpoints, outputs and records on disk, found by the hash of what made them."""
 
 from pytest_ftbench.store.keys import digest, file_digest, folder_digest, package_versions, source_digest
+from pytest_ftbench.store.machine import MachineLock
 from pytest_ftbench.store.store import Store, read_json, write_file, write_json
 
 __all__ = [
+    "MachineLock",
     "Store",
     "digest",
     "file_digest",

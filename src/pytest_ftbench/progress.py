@@ -1,0 +1,89 @@
+"""Progress in whole lines, from whichever process runs a cell to the terminal of the one that reports it.
+
+PYTEST_DONT_REWRITE. A worker's output is seen by nobody. What it has to say travels as a report of a phase of its own,
+``progress``, which pytest counts as little as a passed setup.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import pytest
+
+from pytest_ftbench.xdist_bridge import is_worker
+
+SECONDS_OF_SILENCE = 30.0
+"""After so long without a line, the last one is said again with how long it has been."""
+
+PHASE = "progress"
+
+
+class Progress:
+    """What the cells that this process runs say of themselves, one at a time."""
+
+    def __init__(self, config: pytest.Config, silence: float = SECONDS_OF_SILENCE) -> None:
+        self.config = config
+        self.silence = silence
+        self._item: pytest.Item | None = None
+        self._last = ""
+        self._began = self._spoke = 0.0
+        self._lock = threading.Lock()
+
+    def say(self, line: str) -> None:
+        """Print a line at the terminal, now."""
+        with self._lock:
+            self._last = line
+            self._began = self._spoke = time.monotonic()
+            self._deliver(line)
+
+    @contextmanager
+    def of(self, item: pytest.Item, cell: str) -> Iterator[None]:
+        """Speak for an item in the block, and let no long silence arise."""
+        self._item, self._last, self._began = item, f"{cell}: at work", time.monotonic()
+        self._spoke = self._began
+        done = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(done,), daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watch.join()
+            self._item = None
+
+    def _watch(self, done: threading.Event) -> None:
+        """Break silences from a thread, for what takes so long may be one call of a library."""
+        while not done.wait(max(0.01, self._spoke + self.silence - time.monotonic())):
+            with self._lock:
+                now = time.monotonic()
+                if now - self._spoke >= self.silence and not done.is_set():
+                    self._spoke = now
+                    self._deliver(f"{self._last} (still, for {now - self._began:.0f} s)")
+
+    def _deliver(self, line: str) -> None:
+        if not is_worker(self.config):
+            show(self.config, line)
+        elif self._item is not None:
+            send(self._item, {"line": line})
+
+
+def send(item: pytest.Item, note: dict[str, Any]) -> None:
+    """Send a note on a running item, of built-in values only, to the process that reports."""
+    report = pytest.TestReport(item.nodeid, item.location, {}, "passed", None, PHASE)  # type: ignore[arg-type]
+    vars(report)["ftbench_note"] = note
+    item.config.hook.pytest_runtest_logreport(report=report)
+
+
+def show(config: pytest.Config, line: str, worker: str | None = None) -> None:
+    """Print a line, and which worker says it, amid pytest's own output."""
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    if reporter is None:
+        return
+    # cells run while pytest captures output, and what is captured shows up only where a test fails
+    with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+        reporter.ensure_newline()
+        reporter.write_line(f"ftbench: {line}" if worker is None else f"ftbench [{worker}]: {line}")
+        reporter._tw.flush()

@@ -1,0 +1,102 @@
+"""Who may compute on this machine: many at a time, or one alone, who measures how long something takes.
+
+On two cores, a neighbour at work doubles the median of a timing. So whoever trains or answers holds the machine's lock
+with others, and gives way between two steps; whoever times holds it alone. It is the operating system's lock on one
+file per user and machine, whatever cache a run uses: a dead process holds none. Nobody waits for an entry of the store
+while holding it, or two processes could wait for each other.
+"""
+
+import contextlib
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Literal
+
+from filelock import ReadWriteLock, Timeout
+
+_SECONDS_BETWEEN_TURNS = 1.0
+_SECONDS_UNINTERRUPTIBLE = 1.0  # a wait inside SQLite hears no Ctrl-C
+_SECONDS_OF_PATIENCE = 10.0
+
+_Mode = Literal["read", "write"]
+
+
+class MachineLock:
+    """A process's part in the machine's lock; ``say`` receives a line where it has to wait."""
+
+    def __init__(self, say: Callable[[str], None] = print, folder: Path | None = None) -> None:
+        self.say = say
+        self._shared = False
+        self._since = 0.0
+        self._lock = self._open(folder or _user_folder())
+
+    @property
+    def works(self) -> bool:
+        """Whether there is such a lock here; without one, nobody knows what else is computed during a timing."""
+        return self._lock is not None
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """Compute beside others in the block."""
+        self._acquire("read")
+        self._shared = True
+        try:
+            yield
+        finally:
+            self._shared = False
+            self._release()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Compute in the block while no other process does that asks here."""
+        self._acquire("write")
+        try:
+            yield
+        finally:
+            self._release()
+
+    def give_way(self, pause: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
+        """Let whoever waits to be alone go first; called between two steps of long work, it costs next to nothing.
+
+        The wait happens within ``pause()``, so that a clock can be stopped for it.
+        """
+        if not self._shared or time.monotonic() - self._since < _SECONDS_BETWEEN_TURNS:
+            return
+        with pause():
+            self._release()
+            self._acquire("read")
+
+    def _acquire(self, mode: _Mode) -> None:
+        """Wait for the lock; who wants to be alone keeps newcomers out meanwhile."""
+        began, told = time.monotonic(), False
+        while self._lock is not None:
+            acquire = self._lock.acquire_read if mode == "read" else self._lock.acquire_write
+            try:
+                acquire(timeout=_SECONDS_UNINTERRUPTIBLE)
+                break
+            except Timeout:
+                if not told and time.monotonic() - began >= _SECONDS_OF_PATIENCE:
+                    self.say("waits while another process " + ("is timed" if mode == "read" else "computes"))
+                    told = True
+        self._since = time.monotonic()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    def _open(self, folder: Path) -> ReadWriteLock | None:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return ReadWriteLock(folder / "machine.db")
+        except (OSError, ValueError, RuntimeError, sqlite3.Error) as error:
+            self.say(f"{folder}: no lock can be kept there ({error}); timings may be disturbed by other processes")
+            return None
+
+
+def _user_folder() -> Path:
+    """A folder of this user's on this machine: what is on a network would not be this machine's."""
+    return Path(tempfile.gettempdir()) / f"pytest-ftbench-{os.getuid()}"
