@@ -1,5 +1,6 @@
 """Report: findings as text for a reader. No torch, no pytest."""
 
+from pytest_ftbench.report.compare_text import render_breaches, render_comparison
 from pytest_ftbench.report.text import render
 
-__all__ = ["render"]
+__all__ = ["render", "render_breaches", "render_comparison"]
