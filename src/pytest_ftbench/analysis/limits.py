@@ -66,8 +66,9 @@ def parse_limit(text: str) -> Limit:
     place = f"limit {text!r}"
     if not colon:
         raise UserError(place, "has no colon between field and number", _FORM)
-    if field not in {str(measure) for measure in Measure}:
-        raise UserError(place, f"{field!r} is no field", suggestion(field, Measure))
+    fields = [str(measure) for measure in Measure]
+    if field not in fields:
+        raise UserError(place, f"{field!r} is no field", suggestion(field, fields))
     digits = number.removesuffix("%")
     if not _NUMBER.fullmatch(digits) or not math.isfinite(float(digits)):
         raise UserError(place, f"{number!r} is no number of 0 or more", _FORM)

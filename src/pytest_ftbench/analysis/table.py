@@ -1,6 +1,5 @@
 """The full table: a block per train task, a row per checkpoint, a cell per eval task, and which cells are best."""
 
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -150,7 +149,8 @@ def timed_tokens(record: CellRecord) -> float | None:
     counts = record.latency_s.get("tokens")
     timed = [number(count) for count in counts] if isinstance(counts, list) else []
     known = [count for count in timed if count is not None]
-    return statistics.fmean(known) if known else None
+    # divided first: the sum of what a file holds may be beyond every float
+    return sum(count / len(known) for count in known) if known else None
 
 
 def _block(

@@ -1,4 +1,4 @@
-"""The comparison with a stored run as text for a terminal: its table, what is missing in it, which limits are broken."""
+"""The comparison with a stored run as text for a terminal: its table, what that lacks, and which limits are broken."""
 
 from collections.abc import Iterator, Sequence
 
