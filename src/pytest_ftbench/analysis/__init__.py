@@ -1,5 +1,6 @@
 """Analysis: records in, findings out. No torch, no pytest."""
 
+from pytest_ftbench.analysis.compare import KINDS, Change, Comparison, Delta, Measure, compare
 from pytest_ftbench.analysis.cost import PEAKS, Cost, checkpoint_costs, leanest
 from pytest_ftbench.analysis.curves import (
     UNTUNED,
@@ -10,7 +11,9 @@ from pytest_ftbench.analysis.curves import (
     learning_curves,
     training_curves,
 )
+from pytest_ftbench.analysis.limits import Breach, Limit, broken, parse_limit
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label
+from pytest_ftbench.analysis.refusals import Reason, Refusal
 from pytest_ftbench.analysis.table import (
     BASE_HEADING,
     FullTable,
@@ -27,16 +30,25 @@ from pytest_ftbench.analysis.validity import UNMEASURED, Standing, best_trivial,
 
 __all__ = [
     "BASE_HEADING",
+    "KINDS",
     "PEAKS",
     "UNMEASURED",
     "UNTUNED",
     "BaseScore",
+    "Breach",
+    "Change",
+    "Comparison",
     "Cost",
     "CurveGroup",
     "CurvePoint",
+    "Delta",
     "EvalTask",
     "FullTable",
     "LearningCurve",
+    "Limit",
+    "Measure",
+    "Reason",
+    "Refusal",
     "Standing",
     "TableBlock",
     "TableCell",
@@ -45,8 +57,10 @@ __all__ = [
     "TransferMatrix",
     "Trivial",
     "best_trivial",
+    "broken",
     "checkpoint_costs",
     "checkpoint_key",
+    "compare",
     "curve_epochs",
     "eval_task",
     "eval_tasks",
@@ -55,6 +69,7 @@ __all__ = [
     "leanest",
     "learning_curves",
     "number",
+    "parse_limit",
     "standing",
     "task_label",
     "training_curves",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_ftbench.analysis.metrics import number
+from pytest_ftbench.analysis.metrics import above_zero, not_negative
 from pytest_ftbench.analysis.table import TableBlock, checkpoint_key
 from pytest_ftbench.analysis.validity import Standing
 from pytest_ftbench.grid import CellRecord, CheckpointKey
@@ -91,11 +91,11 @@ def _comparable(costs: Sequence[Cost], training: bool) -> bool:
 def _cost(records: Sequence[CellRecord]) -> Cost:
     """The cost of one checkpoint from the records of its measured cells."""
     trainings = [record.train or {} for record in records]
-    peaks = {peak: _largest(_above_zero(record.memory_gib.get(peak)) for record in records) for peak in PEAKS}
+    peaks = {peak: _largest(above_zero(record.memory_gib.get(peak)) for record in records) for peak in PEAKS}
     return Cost(
         peaks_gib={peak: value for peak, value in peaks.items() if value is not None},
         peak_tasks=frozenset(record.eval_task for record in records if _has_eval_peak(record)),
-        train_process_gib=_largest(_not_negative(record.memory_gib.get("train_process")) for record in records),
+        train_process_gib=_largest(not_negative(record.memory_gib.get("train_process")) for record in records),
         trainable_params=_first(trainings, "trainable_params"),
         total_params=_first(trainings, "total_params"),
         train_s=_first(trainings, "seconds"),
@@ -121,12 +121,12 @@ def _undeclared(dtype: object, quantization: object) -> object:
 
 
 def _has_eval_peak(record: CellRecord) -> bool:
-    return any(_above_zero(record.memory_gib.get(peak)) is not None for peak in PEAKS if peak.startswith("eval"))
+    return any(above_zero(record.memory_gib.get(peak)) is not None for peak in PEAKS if peak.startswith("eval"))
 
 
 def _first(trainings: Iterable[Mapping[str, Any]], key: str) -> float | None:
     """What the first record that knows it says of the training."""
-    return next((value for each in trainings if (value := _above_zero(each.get(key))) is not None), None)
+    return next((value for each in trainings if (value := above_zero(each.get(key))) is not None), None)
 
 
 def _largest(values: Iterable[float | None]) -> float | None:
@@ -136,15 +136,3 @@ def _largest(values: Iterable[float | None]) -> float | None:
 def _texts(values: Iterable[object]) -> tuple[str, ...]:
     """The distinct texts among the values, sorted; whatever else there is counts as unknown."""
     return tuple(sorted({value for value in values if isinstance(value, str) and value}))
-
-
-def _above_zero(value: object) -> float | None:
-    """A size or a time; what is none is unknown."""
-    known = number(value)
-    return known if known is not None and known > 0 else None
-
-
-def _not_negative(value: object) -> float | None:
-    """A growth, which may be none at all; what is no growth is unknown."""
-    known = number(value)
-    return known if known is not None and known >= 0 else None

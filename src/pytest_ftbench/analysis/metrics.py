@@ -102,3 +102,15 @@ def number(value: Any) -> float | None:
         return float(value) if math.isfinite(value) else None
     except OverflowError:  # an int beyond every float
         return None
+
+
+def above_zero(value: Any) -> float | None:
+    """A size or a duration; what is none is unknown."""
+    known = number(value)
+    return known if known is not None and known > 0 else None
+
+
+def not_negative(value: Any) -> float | None:
+    """A growth, which may be none at all; what is no growth is unknown."""
+    known = number(value)
+    return known if known is not None and known >= 0 else None

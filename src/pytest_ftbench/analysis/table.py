@@ -1,10 +1,9 @@
 """The full table: a block per train task, a row per checkpoint, a cell per eval task, and which cells are best."""
 
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label
+from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero, eval_task, number, task_label
 from pytest_ftbench.analysis.validity import Standing, standing
 from pytest_ftbench.grid import CellRecord, CheckpointKey
 
@@ -89,7 +88,8 @@ def full_table(records: Sequence[CellRecord], trivial: Trivial) -> FullTable:
     tasks = eval_tasks(records)
     rows: dict[CheckpointKey, dict[str, TableCell]] = {}
     for record in records:
-        rows.setdefault(checkpoint_key(record), {})[record.eval_task] = _cell(record, trivial, tasks[record.eval_task])
+        cell = table_cell(record, trivial, tasks[record.eval_task])
+        rows.setdefault(checkpoint_key(record), {})[record.eval_task] = cell
     trained = dict.fromkeys(key.train_task for key in rows if key.train_task is not None)
     blocks = [_block(task, rows, tasks) for task in (*trained, None)]
     return FullTable(tuple(tasks.values()), tuple(block for block in blocks if block.rows))
@@ -125,36 +125,32 @@ def in_reading_order(keys: Iterable[CheckpointKey]) -> list[CheckpointKey]:
     )
 
 
-def _cell(record: CellRecord, trivial: Trivial, task: EvalTask) -> TableCell:
+def table_cell(record: CellRecord, trivial: Trivial, task: EvalTask) -> TableCell:
+    """The cell of this record, ``task`` being its eval task; what is best is not known yet."""
     stands = standing(record, trivial, task)
     if not record.ok:
         return TableCell(stands)
-    score, variant = task.score(record), task.variant(record)
+    score, variant, timed = task.score(record), task.variant(record), timed_tokens(record)
     return TableCell(
         standing=stands,
         score=variant if score is None else score,
         is_variant=score is None and variant is not None,
         study_score=task.study_score(record),
-        latency_s=_above_zero(record.latency_s.get("mean")),
-        output_tokens=_timed_tokens(record),
-        tpot_s=_above_zero(record.latency_s.get("tpot_median")),
+        latency_s=above_zero(record.latency_s.get("mean")),
+        output_tokens=number(record.output_tokens.get("mean")) if timed is None else timed,
+        tpot_s=above_zero(record.latency_s.get("tpot_median")),
         format_rate=number(record.format_rate),
         test_failed=bool(record.error),
     )
 
 
-def _above_zero(value: object) -> float | None:
-    """A duration in seconds; what is none is unknown."""
-    seconds = number(value)
-    return seconds if seconds is not None and seconds > 0 else None
-
-
-def _timed_tokens(record: CellRecord) -> float | None:
-    """Mean tokens of the answers that were timed, where the record says which; else of all answers."""
+def timed_tokens(record: CellRecord) -> float | None:
+    """Mean tokens of the answers that were timed; None where the record doesn't say which these were."""
     counts = record.latency_s.get("tokens")
     timed = [number(count) for count in counts] if isinstance(counts, list) else []
     known = [count for count in timed if count is not None]
-    return statistics.fmean(known) if known else number(record.output_tokens.get("mean"))
+    # divided first: the sum of what a file holds may be beyond every float
+    return sum(count / len(known) for count in known) if known else None
 
 
 def _block(

@@ -3,7 +3,8 @@
 Widths are settled on plain text; style is painted on afterwards, so that colour never moves a column.
 """
 
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -152,6 +153,13 @@ class Sheet:
 def cut(text: str, width: int) -> str:
     """The text in at most ``width`` characters; a cut is seen."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def wrapped(texts: Iterable[str], width: int, paint: Paint, style: Style = Style.DIM) -> list[str]:
+    """Each text on lines of its own, further lines indented."""
+    room = max(width, 20)
+    paragraphs = (textwrap.wrap(text, room, subsequent_indent="  ", break_on_hyphens=False) for text in texts)
+    return [paint(line, style) for lines in paragraphs for line in lines]
 
 
 def _line(groups: Sequence[Sequence[Piece]], width: int, paint: Paint) -> str:

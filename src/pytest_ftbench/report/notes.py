@@ -32,10 +32,12 @@ _MARKS: Mapping[str, str] = {
     "base INVALID": "base INVALID: the untuned model's outputs can't be read; there is nothing to compare with.",
     "embedder": "embedder: scored by another embedder than the untuned model; no change can be told.",
     "base 0": "base 0: no change is relative to an untuned score of 0.",
+    "from 0": "from 0: no change is relative to 0.",
+    "was": "was: what the cell was marked with in the stored run; ok: with nothing.",
     "–": "– does not apply, was not run, or is not known.",
 }
 _NAME_ROOM = 60
-_AT_END = ("*", "INVALID", "<trivial", "°", "†")
+_AT_END = ("*", "INVALID", "<trivial", "°", "†", "was")
 
 
 def marks(sheet: Sheet) -> set[str]:

@@ -1,6 +1,5 @@
 """The report as text for a terminal: what was run, its tables, what their marks mean, what failed."""
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -21,7 +20,7 @@ from pytest_ftbench.report.cost_table import COST_TITLE, Costs, cost_notes, cost
 from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
 from pytest_ftbench.report.full_table import full_sheet
 from pytest_ftbench.report.labels import Names
-from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint
+from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint, wrapped
 from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
 from pytest_ftbench.report.transfer_table import transfer_sheet
 from pytest_ftbench.report.words import clean, elided, score
@@ -44,8 +43,8 @@ def render(results: Results, width: int = 100, color: bool = False) -> list[str]
         sheet, left_out = full_sheet(table, costs, names, width)
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
-        lines += _wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
-        lines += _wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
+        lines += wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
+        lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
         if training := cost_sheet(table, costs, names):
             lines += ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
         if matrices:
@@ -61,10 +60,10 @@ def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> li
     measured = counts.total() - failed - skipped
     apart = [f"{counts[s]} {word}" for s, word in _APART if counts[s]]
     text = f"{counts.total()} cells: {measured} ok{' (' + ', '.join(apart) + ')' if apart else ''}, {failed} failed"
-    lines = _wrapped([f"suite: {clean(results.suite) or 'unnamed'}"], width, paint, Style.STRONG)
-    lines += _wrapped([text + (f", {skipped} skipped" if skipped else "")], width, no_paint)
+    lines = wrapped([f"suite: {clean(results.suite) or 'unnamed'}"], width, paint, Style.STRONG)
+    lines += wrapped([text + (f", {skipped} skipped" if skipped else "")], width, no_paint)
     facts = [", ".join(_provenance(results)), ", ".join(_sizes(results, table))]
-    return lines + _wrapped([text for text in facts if text], width, no_paint)
+    return lines + wrapped([text for text in facts if text], width, no_paint)
 
 
 def _sizes(results: Results, table: FullTable) -> Iterator[str]:
@@ -121,8 +120,8 @@ def _cost_part(sheet: Sheet, columns: Iterable[str], told: set[str], width: int,
     """What training took, and what the columns mean."""
     notes = [*columns, *explained(marks(sheet) - told)]
     told |= marks(sheet)
-    lines = [*_wrapped([COST_TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
-    return [*lines, "", *_wrapped(notes, width, paint)]
+    lines = [*wrapped([COST_TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
+    return [*lines, "", *wrapped(notes, width, paint)]
 
 
 def _transfer_part(sheet: Sheet, told: set[str], width: int, paint: Paint) -> list[str]:
@@ -130,16 +129,16 @@ def _transfer_part(sheet: Sheet, told: set[str], width: int, paint: Paint) -> li
     title = "Transfer: change of the headline score against the untuned model, in percent; + is better"
     notes = explained(marks(sheet) - told)
     told |= marks(sheet)
-    lines = [*_wrapped([title], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
-    return lines + [""] * bool(notes) + _wrapped(notes, width, paint)
+    lines = [*wrapped([title], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
+    return lines + [""] * bool(notes) + wrapped(notes, width, paint)
 
 
 def _curve_part(curves: Sequence[CurveGroup], names: Names, told: set[str], width: int, paint: Paint) -> list[str]:
     """The learning curves, and what their numbers mean."""
     sheet = curve_sheet(curves, names)
     notes = [*curve_notes(curves, sheet), *explained(marks(sheet) - told)]
-    lines = [*_wrapped([TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
-    return [*lines, "", *_wrapped(notes, width, paint)]
+    lines = [*wrapped([TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
+    return [*lines, "", *wrapped(notes, width, paint)]
 
 
 def _reasons(records: Sequence[CellRecord], width: int, paint: Paint) -> list[str]:
@@ -153,11 +152,4 @@ def _reasons(records: Sequence[CellRecord], width: int, paint: Paint) -> list[st
             texts.append(f"{clean(record.id)} {clean(record.status)}: {why or 'no reason was recorded'}")
     if not texts:
         return []
-    return ["", *_wrapped(["Reasons"], width, paint, Style.STRONG), *_wrapped(texts, width, no_paint)]
-
-
-def _wrapped(texts: Iterable[str], width: int, paint: Paint, style: Style = Style.DIM) -> list[str]:
-    """Each text on lines of its own, further lines indented."""
-    room = max(width, 20)
-    lines = (textwrap.wrap(text, room, subsequent_indent="  ", break_on_hyphens=False) for text in texts)
-    return [paint(line, style) for wrapped in lines for line in wrapped]
+    return ["", *wrapped(["Reasons"], width, paint, Style.STRONG), *wrapped(texts, width, no_paint)]

@@ -44,6 +44,11 @@ def score(value: float | None, format: str) -> str:
     return ABSENT if value is None else _at_most(7, value, f"{value:{format}}")
 
 
+def signed(value: float, format: str) -> str:
+    """A change of a score in its metric's format, with its sign; at most 8 characters."""
+    return _at_most(8, value, f"{value:+{format}}", sign="+")
+
+
 def aligned(values: Sequence[float | None], digits: int, room: int) -> list[str]:
     """The numbers of a column with equal decimals: ``digits`` of the smallest, or what the largest allows in ``room``.
 
