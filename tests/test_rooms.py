@@ -29,6 +29,7 @@ THIRD_PARTY = {
     PYTEST_LAYER: {"pytest"},
     "benchmark_bridge": {"pytest", "pytest_benchmark"},
     "xdist_bridge": {"pytest", "xdist"},
+    "xdist_scheduling": {"pytest", "xdist"},
 }
 HEAVY = ["torch", "transformers", "trl", "peft", "datasets", "numpy", "pyarrow", "sentence_transformers"]
 

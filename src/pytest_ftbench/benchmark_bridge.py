@@ -15,7 +15,7 @@ import pytest
 
 from pytest_ftbench.fixtures import CELL_PARAMETER
 from pytest_ftbench.grid import CellRecord, UserError
-from pytest_ftbench.plugin import ONLY
+from pytest_ftbench.plugin import ONLY, STORED_RUNS
 from pytest_ftbench.xdist_bridge import company_of
 
 _PARAMS = ("model", "method", "rank", "quantization", "train_task", "eval_task", "seed")
@@ -27,8 +27,6 @@ _NOT_SCORES = {
 }
 _WORKERS = "ftbench_workers"
 _SKIPPED_BY_ONLY = "Skipping non-benchmark (--benchmark-only active)."
-
-_STORED: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
 
 
 @dataclass(frozen=True)
@@ -67,17 +65,12 @@ def feed(config: pytest.Config, cells: Iterable[tuple[str, CellRecord]]) -> None
         session.benchmarks.append(benchmark)
 
 
-def keep_baseline(config: pytest.Config, stored: dict[str, Any]) -> None:
-    """Keep the content of a stored run; pytest-benchmark itself forgets on which machine it was."""
-    config.stash.setdefault(_STORED, []).append(stored)
-
-
 def baselines(config: pytest.Config) -> list[Baseline]:
     """The stored runs that this one is compared with, those that hold cells."""
     session = config.pluginmanager.get_plugin("pytest-benchmark")
     names = [] if session is None else list(session.compared_mapping)
     found = []
-    for name, stored in zip(names, config.stash.setdefault(_STORED, []), strict=False):
+    for name, stored in zip(names, config.stash.setdefault(STORED_RUNS, []), strict=True):
         workers = (stored.get("machine_info") or {}).get(_WORKERS, 1)
         records = [record for value in stored["benchmarks"] if (record := _record(value, workers)) is not None]
         if records:

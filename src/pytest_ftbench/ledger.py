@@ -17,7 +17,7 @@ from pytest_ftbench.settings import compare_limits, json_path
 from pytest_ftbench.store import package_versions, write_json
 
 if TYPE_CHECKING:
-    from pytest_ftbench.analysis import Comparison
+    from pytest_ftbench.analysis import Breach, Comparison
 
 _PACKAGES = ("pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets", "bitsandbytes")
 _WEIGHT = {"skipped": 0, "failed": 1, "ok": 2}
@@ -53,7 +53,7 @@ class Ledger:
     problem: str | None = None
     written: list[Path] = field(default_factory=list)
     comparisons: list["tuple[str, Comparison]"] = field(default_factory=list)
-    breaches: list[str] = field(default_factory=list)
+    breaches: "list[Breach]" = field(default_factory=list)
     _begun: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def listen(self, report: pytest.TestReport) -> None:
@@ -126,7 +126,7 @@ class Ledger:
 
     def _benchmark(self, session: pytest.Session) -> None:
         """Hand the cells to pytest-benchmark, in the order of their suites, and compare them with stored runs."""
-        from pytest_ftbench.benchmark_bridge import baselines, feed
+        from pytest_ftbench.benchmark_bridge import Baseline, baselines, feed
 
         suites = [suite for _, suite in sorted(self.suites.items())]
         feed(self.config, [pair for suite in suites for pair in suite.measured()])
@@ -137,10 +137,10 @@ class Ledger:
         limits = compare_limits(self.config)
         now = [record for suite in suites for record in suite.records.values()]
         trivial = {task: scores for suite in suites for task, scores in suite.trivial.items()}
-        for baseline in baselines(self.config):
+        for baseline in baselines(self.config) or [Baseline("a stored run, for none with cells was found", [])]:
             comparison = compare(now, baseline.records, trivial)
             self.comparisons.append((baseline.name, comparison))
-            self.breaches += [f"{breach}" for breach in broken(comparison, limits)]
+            self.breaches += broken(comparison, limits)
         if self.breaches and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

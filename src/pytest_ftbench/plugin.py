@@ -21,6 +21,9 @@ LEDGER: "pytest.StashKey[Ledger]" = pytest.StashKey()
 ONLY: pytest.StashKey[bool] = pytest.StashKey()
 """Set where --benchmark-only is this plugin's to see to."""
 
+STORED_RUNS: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
+"""The content of each run that --benchmark-compare found."""
+
 _BY_CHECKPOINT: pytest.StashKey[bool] = pytest.StashKey()
 _PHASES = ("setup", "call", "teardown")
 
@@ -67,19 +70,21 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers, and listen to what is said of cells, in the process that reports."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    from pytest_ftbench.xdist_bridge import Controller, company_of, is_worker
-
-    if company_of(config).workers > 1 and config.getoption("benchmark_only", False):
+    if _is_shared(config) and config.getoption("benchmark_only", False):
         from pytest_ftbench.benchmark_bridge import take_over_only
 
         take_over_only(config)
-    if is_worker(config):
+    if _is_worker(config):
         return
     config.pluginmanager.register(_Listener(config), "ftbench-listener")
-    config.pluginmanager.register(Controller(config.stash.get(_BY_CHECKPOINT, False)), "ftbench-controller")
-    from pytest_ftbench.settings import check_options
+    if _is_shared(config):
+        from pytest_ftbench.xdist_bridge import Controller
 
-    check_options(config)
+        config.pluginmanager.register(Controller(config.stash.get(_BY_CHECKPOINT, False)), "ftbench-controller")
+    if config.getoption("ftbench_json") is not None or config.getoption("ftbench_compare_fail"):
+        from pytest_ftbench.settings import check_options
+
+        check_options(config)
 
 
 class _Listener:
@@ -101,11 +106,12 @@ class _Listener:
 @pytest.hookimpl(wrapper=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     """Start no workers where stored results are rendered; see whether a schedule for them is chosen."""
-    from pytest_ftbench.xdist_bridge import chooses_no_schedule, work_alone
+    if config.getoption("numprocesses", None) is not None:
+        from pytest_ftbench.xdist_bridge import chooses_no_schedule, work_alone
 
-    if config.getoption("ftbench_from") is not None:
-        work_alone(config)
-    config.stash[_BY_CHECKPOINT] = chooses_no_schedule(config)
+        if config.getoption("ftbench_from") is not None:
+            work_alone(config)
+        config.stash[_BY_CHECKPOINT] = chooses_no_schedule(config)
     return (yield)
 
 
@@ -145,7 +151,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tell the process that reports which cell a worker begins."""
-    if hasattr(item.config, "workerinput") and _has_cell(item):
+    if _is_worker(item.config) and _has_cell(item):
         from pytest_ftbench.recorder import announce
 
         announce(item)
@@ -169,7 +175,7 @@ def pytest_report_teststatus(report: object, config: pytest.Config) -> "tuple[st
     """Show a measured cell's headline score as the result word; a note is no result."""
     if hasattr(report, "ftbench_note"):
         return "", "", ""
-    if hasattr(report, "ftbench") and not hasattr(config, "workerinput"):
+    if hasattr(report, "ftbench") and not _is_worker(config):
         from pytest_ftbench.terminal import result_word
 
         return result_word(report)
@@ -188,17 +194,16 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """Say in a stored run how many workers shared the machine."""
-    from pytest_ftbench.benchmark_bridge import add_company
+    if _is_shared(config):
+        from pytest_ftbench.benchmark_bridge import add_company
 
-    add_company(config, machine_info)
+        add_company(config, machine_info)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_compare_machine_info(config: pytest.Config, compared_benchmark: dict[str, Any]) -> None:
-    """Keep each stored run that this one is compared with."""
-    from pytest_ftbench.benchmark_bridge import keep_baseline
-
-    keep_baseline(config, compared_benchmark)
+    """Keep each stored run that this one is compared with; pytest-benchmark itself forgets on which machine it was."""
+    config.stash.setdefault(STORED_RUNS, []).append(compared_benchmark)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -208,6 +213,16 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         from pytest_ftbench.terminal import summarize
 
         summarize(terminalreporter, ledger)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    # asked of every run on the machine, so not of xdist_bridge, which that would import
+    return hasattr(config, "workerinput")
+
+
+def _is_shared(config: pytest.Config) -> bool:
+    """Whether this process is one of xdist's, be it the controller or a worker."""
+    return _is_worker(config) or config.getoption("dist", "no") != "no"
 
 
 def _has_cell(item: pytest.Item) -> bool:

@@ -26,15 +26,21 @@ def summarize(reporter: Any, ledger: Ledger) -> None:
         reporter.section("fine-tuning comparison")
         for line in render(results, width=reporter._tw.fullwidth, color=reporter.hasmarkup):
             reporter.write_line(line)
-    for source, comparison in ledger.comparisons:
-        from pytest_ftbench.report import render_comparison
-
-        reporter.section(f"against {source}")
-        for line in render_comparison(comparison, source, width=reporter._tw.fullwidth, color=reporter.hasmarkup):
-            reporter.write_line(line)
-    for breach in ledger.breaches:
-        reporter.write_line(breach, red=True)
+    _write_comparisons(reporter, ledger)
     for file in ledger.written:
         reporter.write_line(f"results written to {file}")
     if ledger.problem is not None:
         reporter.write_line(ledger.problem, red=True)
+
+
+def _write_comparisons(reporter: Any, ledger: Ledger) -> None:
+    """Print what has changed since stored runs, and which limits that breaks."""
+    from pytest_ftbench.report import render_breaches, render_comparison
+
+    width, color = reporter._tw.fullwidth, reporter.hasmarkup
+    for source, comparison in ledger.comparisons:
+        reporter.section("comparison with a stored run")
+        for line in render_comparison(comparison, source, width, color):
+            reporter.write_line(line)
+    for line in render_breaches(ledger.breaches, width, color):
+        reporter.write_line(line)

@@ -1,7 +1,7 @@
 """Report: findings as text for a reader. No torch, no pytest."""
 
-from pytest_ftbench.report.compare_table import render_comparison
+from pytest_ftbench.report.compare_text import render_breaches, render_comparison
 from pytest_ftbench.report.headline import headline
 from pytest_ftbench.report.text import render
 
-__all__ = ["headline", "render", "render_comparison"]
+__all__ = ["headline", "render", "render_breaches", "render_comparison"]
