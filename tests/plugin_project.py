@@ -56,8 +56,9 @@ class Project:
     def write(self, suite):
         (self.pytester.path / "suite.toml").write_text(suite, encoding="utf-8")
 
-    def run(self, *arguments, suite="suite.toml", new_process=False):
+    def run(self, *arguments, suite="suite.toml", new_process=False, columns=80):
         """The outcome of pytest with these arguments; only what needs a process of its own gets one."""
+        self.pytester._monkeypatch.setenv("COLUMNS", str(columns))
         run = self.pytester.runpytest_subprocess if new_process else self.pytester.runpytest_inprocess
         chosen = () if suite is None else ("--ftbench-suite", suite)
         # hypothesis is slow to import, and pytester forgets what it imported

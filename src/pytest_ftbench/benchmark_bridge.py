@@ -20,10 +20,11 @@ from pytest_ftbench.xdist_bridge import company_of
 
 _PARAMS = ("model", "method", "rank", "quantization", "train_task", "eval_task", "seed")
 _RATES = ("n", "format_rate", "empty_rate", "truncated_rate", "eval_dtype")
+_TRAINED_AS = ("dtype", "base_dtype", "quantization", "device_name")
 _MEDIANS = ("ttft_median", "tpot_median")
 _NOT_SCORES = {
     *(*_RATES, *_MEDIANS, "output_tokens_mean", "output_tokens_median", "timed_prompts", "timed_tokens_mean"),
-    *("memory_gib", "train_dtype", "provenance"),
+    *("memory_gib", "train", "provenance"),
 }
 _WORKERS = "ftbench_workers"
 _SKIPPED_BY_ONLY = "Skipping non-benchmark (--benchmark-only active)."
@@ -70,7 +71,8 @@ def baselines(config: pytest.Config) -> list[Baseline]:
     session = config.pluginmanager.get_plugin("pytest-benchmark")
     names = [] if session is None else list(session.compared_mapping)
     found = []
-    for name, stored in zip(names, config.stash.setdefault(STORED_RUNS, []), strict=True):
+    contents = config.stash.setdefault(STORED_RUNS, [])
+    for name, stored in zip(names, contents, strict=True):
         workers = (stored.get("machine_info") or {}).get(_WORKERS, 1)
         records = [record for value in stored["benchmarks"] if (record := _record(value, workers)) is not None]
         if records:
@@ -131,7 +133,7 @@ def _extra(record: CellRecord) -> dict[str, Any]:
         "timed_prompts": record.latency_s.get("n"),
         "timed_tokens_mean": sum(tokens) / len(tokens) if tokens else None,
         "memory_gib": record.memory_gib,
-        "train_dtype": (record.train or {}).get("dtype"),
+        "train": None if record.train is None else {name: record.train.get(name) for name in _TRAINED_AS},
         "provenance": record.extra.get("provenance"),
     }
 
@@ -155,7 +157,7 @@ def _record(stored: Mapping[str, Any], workers: object) -> CellRecord | None:
         | {"n": stats.get("rounds"), "workers": workers, "tokens": None if tokens is None else [tokens]},
         "output_tokens": {name: extra.get(f"output_tokens_{name}") for name in ("mean", "median")},
         "memory_gib": extra.get("memory_gib"),
-        "train": None if params["train_task"] is None else {"dtype": extra.get("train_dtype")},
+        "train": extra.get("train"),
         "provenance": extra.get("provenance"),
     }
     try:

@@ -59,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FIELD:NUMBER[%]",
         action="append",
         help="fail where, against the run of --benchmark-compare, the score drops by more, or ms_per_token, tokens, "
-        "train_memory or eval_memory rise by more; repeatable",
+        "train_memory or eval_memory rise by more, such as score:5%%; repeatable",
     )
     parser.addini("ftbench_suite", "the suite to run where neither option nor marker names one", default=None)
     parser.addini("ftbench_cache", "where checkpoints and results are kept", default=None)

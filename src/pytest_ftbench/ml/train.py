@@ -58,8 +58,8 @@ def train(
 
     The learning rate, seconds, steps and losses are those of the run. Read from the live model are parameter counts,
     ``dtype`` of all its parameters and ``base_dtype`` of those that an adapter stands beside. ``points`` says what was
-    reached at each snapshot and at the end. ``give_way`` is called after each step. Raises :class:`UserError` for a loss
-    or a weight that is not finite, and where nothing was trained.
+    reached at each snapshot and at the end. ``give_way`` is called after each step. Raises :class:`UserError` for a
+    loss or a weight that is not finite, and where nothing was trained.
     """
     with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime):
         cached, base = model.config.use_cache, list(model.parameters())
