@@ -2,18 +2,28 @@
 
 A latency without its token count says nothing, for a model that falls silent is "fast"; time per output token is what
 compares. TPOT = (end-to-end − time to first token) / (tokens − 1).
+
+Natural length is the studies' protocol: an answer takes as many tokens as it takes. At a fixed length every answer has
+exactly so many, so that methods are compared token by token. An answer's time is that of ``generate()`` alone: its
+prompt is tokens on the device before, and what is said of the progress is said between two answers.
 """
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_ftbench.grid.latency import p95, tpot
 from pytest_ftbench.ml.generate import Decoder
 from pytest_ftbench.ml.runtime import Runtime
 
 if TYPE_CHECKING:
     import torch
+
+Say = Callable[[str], None]
+_Batch = dict[str, "torch.Tensor"]
+
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 def strided(count: int, wanted: int) -> list[int]:
@@ -22,50 +32,93 @@ def strided(count: int, wanted: int) -> list[int]:
     return [index * count // wanted for index in range(wanted)]
 
 
-def time_answers(decoder: Decoder, prompts: Sequence[str], warmup: int, runtime: Runtime) -> dict[str, Any]:
-    """Time each prompt once after ``warmup`` untimed ones: samples in seconds, tokens, time to first token."""
+def time_answers(
+    decoder: Decoder,
+    prompts: Sequence[str],
+    warmup: int,
+    runtime: Runtime,
+    say: Say = print,
+    new_tokens: int | None = None,
+) -> dict[str, Any]:
+    """Time each prompt once after ``warmup`` untimed ones: samples in seconds, tokens, time to first token.
+
+    With ``new_tokens`` every answer has exactly so many, and the result says how many. ``say`` is given a line of
+    progress every ten seconds, or where an answer takes longer, after it.
+    """
     batches = [decoder.encode([prompt]) for prompt in prompts]
     # kernels are chosen and loaded at the first sight of a shape: the first checkpoint would pay for all that follow
     for batch in batches:
         decoder.generate(batch, max_new_tokens=2)
-    for batch in batches[:warmup]:
-        decoder.generate(batch)
-    timed = [_time_one(decoder, batch, runtime) for batch in batches]
+    for batch in _telling(batches[:warmup], say, "warmed up with", new_tokens):
+        decoder.generate(batch, **_length(new_tokens))
+    timed = [time_one(decoder, batch, runtime, new_tokens) for batch in _telling(batches, say, "timed", new_tokens)]
     return {
         "samples": [seconds for seconds, _, _ in timed],
         "ttft": [first for _, first, _ in timed],
         "tokens": [tokens for _, _, tokens in timed],
+        **({} if new_tokens is None else {"new_tokens": new_tokens}),
     }
 
 
-def latency_summary(timed: dict[str, Any]) -> dict[str, Any]:
-    """The record's ``latency_s`` object: seconds, over the timed prompts."""
-    samples: list[float] = timed["samples"]
-    if not samples:
-        return {}
-    each = zip(samples, timed["ttft"], timed["tokens"], strict=True)
-    tpot = [(seconds - first) / (tokens - 1) for seconds, first, tokens in each if tokens > 1]
-    return {
-        "mean": statistics.fmean(samples),
-        "median": statistics.median(samples),
-        "stddev": statistics.stdev(samples) if len(samples) > 1 else None,
-        "n": len(samples),
-        "ttft_median": statistics.median(timed["ttft"]),
-        "tpot_median": statistics.median(tpot) if tpot else None,
-        "samples": samples,
-        "tokens": timed["tokens"],
-    }
-
-
-def _time_one(decoder: Decoder, batch: dict[str, "torch.Tensor"], runtime: Runtime) -> tuple[float, float, int]:
-    """Seconds end to end, seconds to the first token, and tokens of one answer."""
+def time_one(
+    decoder: Decoder, batch: _Batch, runtime: Runtime, new_tokens: int | None = None
+) -> tuple[float, float, int]:
+    """Seconds end to end, seconds to the first token, and tokens of one answer, of ``new_tokens`` if that is given."""
     clock = _FirstToken(runtime)
     runtime.synchronize()
     start = time.perf_counter()
-    new = decoder.generate(batch, stopping_criteria=clock.criteria())
+    new = decoder.generate(batch, stopping_criteria=clock.criteria(), **_length(new_tokens))
     runtime.synchronize()
     seconds = time.perf_counter() - start
-    return seconds, clock.at - start, decoder.answer(new[0].tolist()).tokens
+    tokens = decoder.answer(new[0].tolist()).tokens if new_tokens is None else new.shape[1]
+    return seconds, clock.at - start, tokens
+
+
+def latency_summary(timed: dict[str, Any]) -> dict[str, Any]:
+    """The record's ``latency_s`` object: seconds, over the timed prompts; of a ``fixed`` length too where it is there.
+
+    TPOT is a list like the samples, None where an answer has but one token.
+    """
+    samples: list[float] = timed["samples"]
+    if not samples:
+        return {}
+    per_token = [tpot(*each) for each in zip(samples, timed["ttft"], timed["tokens"], strict=True)]
+    known = [seconds for seconds in per_token if seconds is not None]
+    summary = {
+        "mean": statistics.fmean(samples),
+        "median": statistics.median(samples),
+        "stddev": statistics.stdev(samples) if len(samples) > 1 else None,
+        "p95": p95(samples),
+        "n": len(samples),
+        "ttft_median": statistics.median(timed["ttft"]),
+        "tpot_median": statistics.median(known) if known else None,
+        "samples": samples,
+        "ttft": timed["ttft"],
+        "tpot": per_token,
+        "tokens": timed["tokens"],
+    }
+    if "new_tokens" in timed:
+        summary["new_tokens"] = timed["new_tokens"]
+    return summary | ({"fixed": latency_summary(timed["fixed"])} if "fixed" in timed else {})
+
+
+def _length(new_tokens: int | None) -> dict[str, Any]:
+    """What ``generate`` is told of the length; without an end token it neither stops early nor looks for one.
+
+    It has to be an argument: one that a GenerationConfig leaves at None is filled in from the model's own.
+    """
+    return {} if new_tokens is None else {"max_new_tokens": new_tokens, "eos_token_id": None}
+
+
+def _telling(batches: Sequence[_Batch], say: Say, done: str, new_tokens: int | None) -> Iterator[_Batch]:
+    """The batches one after the other; between two, a line of progress where the last one was long ago."""
+    what = "answers" if new_tokens is None else f"answers of {new_tokens} tokens"
+    started = said = time.perf_counter()
+    for count, batch in enumerate(batches):
+        if count and (now := time.perf_counter()) - said >= _SECONDS_BETWEEN_LINES:
+            said, left = now, (now - started) / count * (len(batches) - count)
+            say(f"{done} {count} of {len(batches)} {what}, about {left:.0f} s left")
+        yield batch
 
 
 class _FirstToken:

@@ -210,14 +210,22 @@ class Workbench:
         evaluation = self.suite.evaluation
         if not evaluation.latency_prompts:
             return {"samples": [], "ttft": [], "tokens": [], "peak_memory_gib": {}}
+
+        def say(line: str) -> None:
+            self.say(f"{cell.id}: {line}")
+
         with at_work():
             decoder = self._decoder(cell, checkpoint)
             prompts = self._prompts(cell, decoder)
             some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
             # one answer at a time, for batches only show how large they are
             with peak_memory(self.runtime, self._answering_level) as peak:
-                timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime)
-                return timed | {"peak_memory_gib": peak()}
+                timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say)
+                timed["peak_memory_gib"] = peak()
+            # after the peak was read, which is that of the answers as they are
+            if length := evaluation.latency_tokens:
+                timed["fixed"] = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say, length)
+        return timed
 
     def _prompts(self, cell: Cell, decoder: "Decoder") -> list[str]:
         task = get_task(cell.eval_task)
