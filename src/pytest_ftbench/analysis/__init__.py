@@ -10,6 +10,7 @@ from pytest_ftbench.analysis.curves import (
     learning_curves,
     training_curves,
 )
+from pytest_ftbench.analysis.latency import Latency, LatencyBlock, LatencyRow, latencies
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label
 from pytest_ftbench.analysis.table import (
     BASE_HEADING,
@@ -36,6 +37,9 @@ __all__ = [
     "CurvePoint",
     "EvalTask",
     "FullTable",
+    "Latency",
+    "LatencyBlock",
+    "LatencyRow",
     "LearningCurve",
     "Standing",
     "TableBlock",
@@ -52,6 +56,7 @@ __all__ = [
     "eval_tasks",
     "full_table",
     "in_reading_order",
+    "latencies",
     "leanest",
     "learning_curves",
     "number",
