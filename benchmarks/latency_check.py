@@ -25,6 +25,7 @@ from pytest_ftbench.ml.base import find_base
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.generate import Decoder
 from pytest_ftbench.ml.latency import strided, time_one
+from pytest_ftbench.ml.progress import Progress
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
@@ -67,7 +68,8 @@ def bare_generate(model: Any, tokenizer: Any, prompt: str, budget: int) -> tuple
 
 def as_a_cell(decoder: Decoder, prompt: str, runtime: Runtime) -> tuple[float, int]:
     """The seconds and tokens of one answer as a cell's timings have them."""
-    seconds, _, tokens = time_one(decoder, decoder.encode([prompt]), runtime)
+    progress = Progress(1, lambda count: f"timed {count} of 1 answers", print)
+    seconds, _, tokens = time_one(decoder, decoder.encode([prompt]), runtime, progress)
     return seconds, tokens
 
 

@@ -13,7 +13,7 @@ from models import at_work
 from pytest_ftbench import lab
 from pytest_ftbench.grid import MethodSpec
 from pytest_ftbench.grid.latency import p95
-from pytest_ftbench.ml import latency
+from pytest_ftbench.ml import progress
 from pytest_ftbench.ml.adapters import peft_config
 from pytest_ftbench.ml.base import load_tokenizer, load_weights
 from pytest_ftbench.ml.generate import Decoder
@@ -208,25 +208,52 @@ def test_a_fixed_length_leaves_the_decoder_as_it_was(decoder, prompts, runtime):
         assert decoder.answers(prompts, 5, print) == before
 
 
-def test_progress_is_said_between_answers_and_costs_them_nothing(decoder, prompts, runtime, monkeypatch):
-    monkeypatch.setattr(latency, "_SECONDS_BETWEEN_LINES", 0.0)
-    said = []
+@pytest.fixture
+def slow_say():
+    """Takes lines, at a fifth of a second each, and keeps them."""
 
     def say(line):
-        said.append(line)
+        say.lines.append(line)
         time.sleep(0.2)
 
+    say.lines = []
+    return say
+
+
+def test_progress_between_answers_costs_them_nothing(decoder, prompts, runtime, monkeypatch, slow_say):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
     with at_work():
-        timed = time_answers(decoder, prompts, 2, runtime, say)
-        assert [line.partition(",")[0] for line in said] == [
-            "warmed up with 1 of 2 answers",
-            *(f"timed {count} of 5 answers" for count in range(1, 5)),
-        ]
-        assert all(line.endswith(" s left") and "\n" not in line for line in said)
-        assert max(timed["samples"]) < 0.2
-        said.clear()
-        time_answers(decoder, prompts[:2], 0, runtime, say, new_tokens=3)
-    assert [line.partition(",")[0] for line in said] == ["timed 1 of 2 answers of 3 tokens"]
+        timed = time_answers(decoder, prompts, 1, runtime, slow_say)
+        time_answers(decoder, prompts[:2], 0, runtime, slow_say, new_tokens=3)
+    assert [line.partition(",")[0] for line in slow_say.lines] == [
+        "warmed up with 1 of 1 answers",
+        *(f"timed {count} of 5 answers" for count in range(1, 6)),
+        *(f"timed {count} of 2 answers of 3 tokens" for count in (1, 2)),
+    ]
+    assert all(line.endswith(" s left") and "\n" not in line for line in slow_say.lines)
+    assert max(timed["samples"]) < 0.2
+
+
+def test_a_long_answer_says_where_it_is_while_its_clock_stands(decoder, prompts, runtime, monkeypatch, slow_say):
+    monkeypatch.setattr(progress, "_SECONDS_WITHIN_A_CALL", 0.0)
+    with at_work():
+        timed = time_answers(decoder, prompts[:2], 0, runtime, slow_say)
+    assert timed["tokens"] == [6, 6]
+    assert slow_say.lines == [
+        f"timed {count} of 2 answers, at token {token} of the next" for count in (0, 1) for token in range(2, 7)
+    ]
+    assert max(timed["samples"]) < 0.2
+    assert all(0 < first < seconds for seconds, first in zip(timed["samples"], timed["ttft"], strict=True))
+
+
+def test_a_long_batch_says_where_it_is(decoder, prompts, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_WITHIN_A_CALL", 0.0)
+    said = []
+    with at_work():
+        before = decoder.answers(prompts, 5, print)
+        assert decoder.answers(prompts, 3, said.append) == before
+    assert said[:2] == ["0 of 5 answered, at token 1 of the next", "0 of 5 answered, at token 2 of the next"]
+    assert said[-1] == "3 of 5 answered, at token 6 of the next"
 
 
 def test_a_quick_cell_says_nothing(decoder, prompts, runtime):

@@ -212,7 +212,7 @@ def test_without_prompts_to_time_there_is_no_latency(first, suite, runtime):
 
 def test_a_fixed_length_is_timed_beside_the_natural_one(first, suite, runtime, monkeypatch):
     bench, records = first
-    monkeypatch.setattr("pytest_ftbench.ml.latency._SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("pytest_ftbench.ml.progress._SECONDS_BETWEEN_LINES", 0.0)
     fixed = replace(suite, evaluation=replace(suite.evaluation, latency_tokens=BUDGET + 2))
     again = Bench(fixed, bench.store.root, runtime)
     record = again.measure(suite.cells()[4])
@@ -226,8 +226,12 @@ def test_a_fixed_length_is_timed_beside_the_natural_one(first, suite, runtime, m
     assert set(record.latency_s) == set(records[4].latency_s) | {"fixed"}
     assert CellRecord.from_json(json.loads(json.dumps(record.to_json(), allow_nan=False))) == record
     assert [line.partition(",")[0] for line in again.said] == [
+        f"{record.id}: warmed up with 1 of 1 answers",
         f"{record.id}: timed 1 of 2 answers",
+        f"{record.id}: timed 2 of 2 answers",
+        f"{record.id}: warmed up with 1 of 1 answers of {BUDGET + 2} tokens",
         f"{record.id}: timed 1 of 2 answers of {BUDGET + 2} tokens",
+        f"{record.id}: timed 2 of 2 answers of {BUDGET + 2} tokens",
     ]
 
 

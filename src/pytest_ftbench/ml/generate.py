@@ -1,17 +1,15 @@
 """Answers in batches: greedy decoding of many prompts at once, the same tokens as one at a time in float32."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.base import end_tokens
+from pytest_ftbench.ml.progress import Heartbeat, Progress
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 @dataclass(frozen=True)
@@ -74,12 +72,12 @@ class Decoder:
         """The answers to prompts, in their order. Prompts of like length share a batch, the longest first."""
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
         found: dict[int, Answer] = {}
-        started = said = time.monotonic()
+        progress = Progress(len(order), lambda count: f"{count} of {len(order)} answered", say)
         for first in range(0, len(order), batch_size):
             some = order[first : first + batch_size]
-            rows = self.generate(self.encode([prompts[index] for index in some])).tolist()
+            batch = self.encode([prompts[index] for index in some])
+            heartbeat = Heartbeat(batch["input_ids"], progress)
+            rows = self.generate(batch, stopping_criteria=heartbeat.criteria()).tolist()
             found.update(zip(some, map(self.answer, rows), strict=True))
-            if (now := time.monotonic()) - said >= _SECONDS_BETWEEN_LINES:
-                said, left = now, (now - started) / len(found) * (len(prompts) - len(found))
-                say(f"{len(found)} of {len(prompts)} answered, about {left:.0f} s left")
+            progress.advance(len(some))
         return [found[index] for index in range(len(prompts))]

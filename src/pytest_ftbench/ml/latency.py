@@ -5,25 +5,23 @@ compares. TPOT = (end-to-end − time to first token) / (tokens − 1).
 
 Natural length is the studies' protocol: an answer takes as many tokens as it takes. At a fixed length every answer has
 exactly so many, so that methods are compared token by token. An answer's time is that of ``generate()`` alone: its
-prompt is tokens on the device before, and what is said of the progress is said between two answers.
+prompt is tokens on the device before, and while progress is told the clock stands.
 """
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.grid.latency import p95, tpot
 from pytest_ftbench.ml.generate import Decoder
+from pytest_ftbench.ml.progress import Onlooker, Progress, Say
 from pytest_ftbench.ml.runtime import Runtime
 
 if TYPE_CHECKING:
     import torch
 
-Say = Callable[[str], None]
 _Batch = dict[str, "torch.Tensor"]
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 def strided(count: int, wanted: int) -> list[int]:
@@ -42,16 +40,15 @@ def time_answers(
 ) -> dict[str, Any]:
     """Time each prompt once after ``warmup`` untimed ones: samples in seconds, tokens, time to first token.
 
-    With ``new_tokens`` every answer has exactly so many, and the result says how many. ``say`` is given a line of
-    progress every ten seconds, or where an answer takes longer, after it.
+    With ``new_tokens`` every answer has exactly so many, and the result says how many. ``say`` is given lines of
+    progress.
     """
     batches = [decoder.encode([prompt]) for prompt in prompts]
     # kernels are chosen and loaded at the first sight of a shape: the first checkpoint would pay for all that follow
     for batch in batches:
         decoder.model.generate(**batch, max_new_tokens=2)
-    for batch in _telling(batches[:warmup], say, "warmed up with", new_tokens):
-        decoder.model.generate(**batch, **_length(new_tokens))
-    timed = [time_one(decoder, batch, runtime, new_tokens) for batch in _telling(batches, say, "timed", new_tokens)]
+    _time_each("warmed up with", decoder, batches[:warmup], runtime, say, new_tokens)
+    timed = _time_each("timed", decoder, batches, runtime, say, new_tokens)
     return {
         "samples": [seconds for seconds, _, _ in timed],
         "ttft": [first for _, first, _ in timed],
@@ -61,19 +58,19 @@ def time_answers(
 
 
 def time_one(
-    decoder: Decoder, batch: _Batch, runtime: Runtime, new_tokens: int | None = None
+    decoder: Decoder, batch: _Batch, runtime: Runtime, progress: Progress, new_tokens: int | None = None
 ) -> tuple[float, float, int]:
     """Seconds end to end, seconds to the first token, and tokens of one answer, of ``new_tokens`` if that is given."""
-    clock = _FirstToken(runtime, batch["input_ids"])
+    clock = _Clock(runtime, batch["input_ids"], progress)
     arguments = {**batch, "stopping_criteria": clock.criteria(), **_length(new_tokens)}
     runtime.synchronize()
     start = time.perf_counter()
     # as anybody calls it: the decoder's own inference mode takes 7 % off the time of a small model
     whole = decoder.model.generate(**arguments)
     runtime.synchronize()
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start - clock.stood
     new = whole[0, batch["input_ids"].shape[1] :].tolist()
-    return seconds, clock.at - start, decoder.answer(new).tokens if new_tokens is None else len(new)
+    return seconds, clock.first - start, decoder.answer(new).tokens if new_tokens is None else len(new)
 
 
 def latency_summary(timed: dict[str, Any]) -> dict[str, Any]:
@@ -112,34 +109,37 @@ def _length(new_tokens: int | None) -> dict[str, Any]:
     return {} if new_tokens is None else {"max_new_tokens": new_tokens, "eos_token_id": None}
 
 
-def _telling(batches: Sequence[_Batch], say: Say, done: str, new_tokens: int | None) -> Iterator[_Batch]:
-    """The batches one after the other; between two, a line of progress where the last one was long ago."""
-    what = "answers" if new_tokens is None else f"answers of {new_tokens} tokens"
-    started = said = time.perf_counter()
-    for count, batch in enumerate(batches):
-        if count and (now := time.perf_counter()) - said >= _SECONDS_BETWEEN_LINES:
-            said, left = now, (now - started) / count * (len(batches) - count)
-            say(f"{done} {count} of {len(batches)} {what}, about {left:.0f} s left")
-        yield batch
+def _time_each(
+    done: str, decoder: Decoder, batches: Sequence[_Batch], runtime: Runtime, say: Say, new_tokens: int | None
+) -> list[tuple[float, float, int]]:
+    """Time the answers one after the other, and say how many are ``done``."""
+    what = f"{len(batches)} answers" if new_tokens is None else f"{len(batches)} answers of {new_tokens} tokens"
+    progress = Progress(len(batches), lambda count: f"{done} {count} of {what}", say)
+    timed = []
+    for batch in batches:
+        timed.append(time_one(decoder, batch, runtime, progress, new_tokens))
+        progress.advance()
+    return timed
 
 
-class _FirstToken:
-    """Looks at the clock when the first token is there, and never stops the generation."""
+class _Clock(Onlooker):
+    """Looks at the time when the first token is there, and stands still while a line of progress is said.
 
-    def __init__(self, runtime: Runtime, prompts: "torch.Tensor") -> None:
-        self.runtime = runtime
-        self.at = 0.0
-        # made before the clock runs, and given back as it is after every token
-        self._go_on = prompts.new_zeros(len(prompts)).bool()
+    ``first`` is that time, ``stood`` for how many seconds it stood.
+    """
 
-    def criteria(self) -> Any:
-        """The clock as what ``generate`` calls after each token."""
-        from transformers import StoppingCriteriaList
+    def __init__(self, runtime: Runtime, prompts: "torch.Tensor", progress: Progress) -> None:
+        super().__init__(prompts)
+        self.first = self.stood = 0.0
+        self._runtime = runtime
+        self._progress = progress
 
-        return StoppingCriteriaList([self])
-
-    def __call__(self, _tokens: "torch.Tensor", _scores: Any, **_: Any) -> "torch.Tensor":
-        if not self.at:
-            self.runtime.synchronize()
-            self.at = time.perf_counter()
-        return self._go_on
+    def see(self, token: int) -> None:
+        if not self.first:
+            self._runtime.synchronize()
+            self.first = time.perf_counter()
+        elif self._progress.is_overdue:
+            self._runtime.synchronize()
+            stopped = time.perf_counter()
+            self._progress.at_token(token)
+            self.stood += time.perf_counter() - stopped

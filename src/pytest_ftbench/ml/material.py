@@ -28,7 +28,7 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
 
 
 _TRAINING_CODE = _code(*_SHARED, "memory", "train", also=[Path(recipe.__file__)])
-_ANSWER_CODE = _code(*_SHARED, "generate")
+_ANSWER_CODE = _code(*_SHARED, "generate", "progress")
 _TIMING_CODE = _code("latency", "memory")
 _RECORD_CODE = _code(
     "embedder",
