@@ -200,10 +200,8 @@ def test_every_token_that_the_model_was_configured_to_end_with_ends_an_answer(
 
 
 def test_long_work_says_how_far_it_is(decoder, prompts, monkeypatch):
-    from pytest_ftbench.ml import generate
-
     said = []
-    monkeypatch.setattr(generate, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("pytest_ftbench.ml.countdown._SECONDS_BETWEEN_LINES", 0.0)
     with at_work():
         decoder.answers(prompts, 10, said.append)
     assert [line.partition(",")[0] for line in said] == ["10 of 20 answered", "20 of 20 answered"]

@@ -4,12 +4,16 @@ import itertools
 import statistics
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from models import at_work
 
 from pytest_ftbench import lab
+from pytest_ftbench.grid import MethodSpec
+from pytest_ftbench.grid.latency import p95
+from pytest_ftbench.ml.adapters import peft_config
 from pytest_ftbench.ml.base import load_tokenizer, load_weights
 from pytest_ftbench.ml.generate import Decoder
 from pytest_ftbench.ml.latency import latency_summary, strided, time_answers
@@ -46,24 +50,51 @@ def test_a_summary_holds_the_statistics_of_its_samples():
     assert summary["stddev"] == pytest.approx(statistics.stdev([1, 3, 2, 10]))
     assert summary["n"] == 4
     assert summary["ttft_median"] == pytest.approx(0.35)
-    assert (summary["samples"], summary["tokens"]) == (TIMED["samples"], TIMED["tokens"])
+    assert {key: summary[key] for key in TIMED} == TIMED
+    assert set(summary) == {
+        *("mean", "median", "stddev", "p95", "n", "ttft_median", "tpot_median"),
+        *("samples", "ttft", "tpot", "tokens"),
+    }
+
+
+def test_the_95th_percentile_lies_between_the_two_samples_beside_it():
+    # 0.95 of the way from the first of four to the last is 0.85 of the way from the third to the last
+    assert latency_summary(TIMED)["p95"] == pytest.approx(3 + 0.85 * (10 - 3))
+    assert p95([1.0, 2.0]) == pytest.approx(1.95)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=2, max_size=60))
+def test_the_95th_percentile_is_numpys(samples):
+    assert p95(samples) == pytest.approx(np.percentile(samples, 95), rel=1e-9, abs=1e-300)
 
 
 def test_time_per_output_token_is_what_follows_the_first_token_over_the_tokens_that_follow_it():
     # (1 - .2) / 4 = .2, (3 - .5) / 25 = .1, one token: none follows, (10 - .3) / 97 = .1
     assert latency_summary(TIMED)["tpot_median"] == pytest.approx(0.1)
+    assert latency_summary(TIMED)["tpot"] == [pytest.approx(0.2), pytest.approx(0.1), None, pytest.approx(0.1)]
     assert latency_summary({"samples": [1.0], "ttft": [0.2], "tokens": [5]})["tpot_median"] == pytest.approx(0.2)
 
 
 def test_where_no_answer_has_a_second_token_there_is_no_time_per_token():
     summary = latency_summary({"samples": [1.0, 2.0], "ttft": [0.9, 1.9], "tokens": [1, 1]})
     assert summary["tpot_median"] is None
+    assert summary["tpot"] == [None, None]
     assert summary["median"] == 1.5
 
 
 def test_one_sample_has_no_deviation_and_none_have_no_summary():
-    assert latency_summary({"samples": [1.5], "ttft": [0.5], "tokens": [3]})["stddev"] is None
+    one = latency_summary({"samples": [1.5], "ttft": [0.5], "tokens": [3]})
+    assert one["stddev"] is one["p95"] is None
     assert latency_summary({"samples": [], "ttft": [], "tokens": []}) == {}
+
+
+def test_a_fixed_length_has_a_summary_of_its_own():
+    fixed = {"samples": [0.9, 1.1], "ttft": [0.1, 0.1], "tokens": [9, 9], "new_tokens": 9}
+    summary = latency_summary(TIMED | {"fixed": fixed, "peak_memory_gib": {}})
+    assert summary.pop("fixed") == latency_summary(fixed)
+    assert summary == latency_summary(TIMED)
+    assert latency_summary(fixed)["new_tokens"] == 9
+    assert latency_summary(fixed)["tpot_median"] == pytest.approx(0.1125)
 
 
 @given(
@@ -137,3 +168,73 @@ def test_the_clock_sees_a_slow_prompt_and_slow_tokens_apart(decoder, prompts, ru
     assert slow_prompt["ttft_median"] > pause > slow_prompt["tpot_median"]
     assert slow_tokens["tpot_median"] > pause
     assert slow_tokens["median"] > 5 * pause
+
+
+def eager_to_stop(model_folder, runtime, adapter):
+    """A decoder whose every token ends the answer, of a plain model or of one with an adapter beside its weights."""
+    with at_work():
+        model = load_weights(model_folder, runtime)
+        model.generation_config.eos_token_id = list(range(model.config.vocab_size))
+        if adapter:
+            from peft import get_peft_model
+
+            model = get_peft_model(model, peft_config(MethodSpec("lora", (2,)), 2, 1))
+        return Decoder(model, load_tokenizer(model_folder), 6)
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+def test_at_a_fixed_length_every_answer_has_it_also_where_the_model_would_stop(model_folder, runtime, prompts, adapter):
+    decoder, made = eager_to_stop(model_folder, runtime, adapter), []
+    whole = decoder.model.generate
+    decoder.model.generate = lambda **given: made.append(whole(**given)) or made[-1]
+    with at_work():
+        natural = time_answers(decoder, prompts, 1, runtime)
+        made.clear()
+        # longer than the decoder's own budget
+        fixed = time_answers(decoder, prompts, 1, runtime, new_tokens=9)
+    assert natural["tokens"] == [1] * 5
+    assert fixed["tokens"] == [9] * 5
+    assert fixed["new_tokens"] == 9
+    lengths = [len(decoder.encode([prompt])["input_ids"][0]) for prompt in prompts]
+    assert [len(answer[0]) for answer in made[-5:]] == [length + 9 for length in lengths]
+    assert all(0 < first < seconds for seconds, first in zip(fixed["samples"], fixed["ttft"], strict=True))
+
+
+def test_a_fixed_length_leaves_the_decoder_as_it_was(decoder, prompts, runtime):
+    with at_work():
+        before = decoder.answers(prompts, 5, print)
+        time_answers(decoder, prompts[:2], 0, runtime, new_tokens=9)
+        assert decoder.answers(prompts, 5, print) == before
+
+
+@pytest.fixture
+def slow_say():
+    """Takes lines, at a fifth of a second each, and keeps them."""
+
+    def say(line):
+        say.lines.append(line)
+        time.sleep(0.2)
+
+    say.lines = []
+    return say
+
+
+def test_progress_between_answers_costs_them_nothing(decoder, prompts, runtime, monkeypatch, slow_say):
+    monkeypatch.setattr("pytest_ftbench.ml.countdown._SECONDS_BETWEEN_LINES", 0.0)
+    with at_work():
+        timed = time_answers(decoder, prompts, 1, runtime, slow_say)
+        time_answers(decoder, prompts[:2], 0, runtime, slow_say, new_tokens=3)
+    assert [line.partition(",")[0] for line in slow_say.lines] == [
+        "warmed up with 1 of 1 answers",
+        *(f"timed {count} of 5 answers" for count in range(1, 6)),
+        *(f"timed {count} of 2 answers of 3 tokens" for count in (1, 2)),
+    ]
+    assert all(line.endswith(" s left") and "\n" not in line for line in slow_say.lines)
+    assert max(timed["samples"]) < 0.2
+
+
+def test_a_quick_cell_says_nothing(decoder, prompts, runtime):
+    said = []
+    with at_work():
+        time_answers(decoder, prompts, 2, runtime, said.append)
+    assert said == []

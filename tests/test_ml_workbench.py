@@ -210,6 +210,31 @@ def test_without_prompts_to_time_there_is_no_latency(first, suite, runtime):
     assert record.scores == records[4].scores
 
 
+def test_a_fixed_length_is_timed_beside_the_natural_one(first, suite, runtime, monkeypatch):
+    bench, records = first
+    monkeypatch.setattr("pytest_ftbench.ml.countdown._SECONDS_BETWEEN_LINES", 0.0)
+    fixed = replace(suite, evaluation=replace(suite.evaluation, latency_tokens=BUDGET + 2))
+    again = Bench(fixed, bench.store.root, runtime)
+    record = again.measure(suite.cells()[4])
+    again.close()
+    assert again.trained() == []
+    found = record.latency_s["fixed"]
+    assert found["new_tokens"] == BUDGET + 2
+    assert found["tokens"] == [BUDGET + 2] * 2
+    assert found["n"] == len(found["samples"]) == 2
+    assert record.latency_s["tokens"] == records[4].latency_s["tokens"]
+    assert set(record.latency_s) == set(records[4].latency_s) | {"fixed"}
+    assert CellRecord.from_json(json.loads(json.dumps(record.to_json(), allow_nan=False))) == record
+    assert [line.partition(",")[0] for line in again.said] == [
+        f"{record.id}: warmed up with 1 of 1 answers",
+        f"{record.id}: timed 1 of 2 answers",
+        f"{record.id}: timed 2 of 2 answers",
+        f"{record.id}: warmed up with 1 of 1 answers of {BUDGET + 2} tokens",
+        f"{record.id}: timed 1 of 2 answers of {BUDGET + 2} tokens",
+        f"{record.id}: timed 2 of 2 answers of {BUDGET + 2} tokens",
+    ]
+
+
 def keys(suite, first, runtime, index):
     """The keys of a cell's entries: checkpoint, answers, timings, record."""
     bench = Bench(suite, first[0].store.root, runtime)
@@ -251,6 +276,7 @@ SUITES = {
     "fewer tests": (lambda suite: replace(suite, data=replace(suite.data, test_samples=2)), ALL[1:]),
     "timed prompts": (lambda suite: evaluation(suite, latency_prompts=3), ALL[2:]),
     "warm-up": (lambda suite: evaluation(suite, latency_warmup=2), ALL[2:]),
+    "fixed length": (lambda suite: evaluation(suite, latency_tokens=3), ALL[2:]),
     "name of the model": (lambda suite: replace(suite, models=(replace(suite.models[0], name="x"),)), ALL[3:]),
     "name of the suite": (lambda suite: replace(suite, name="x", place=Path("x.toml")), []),
     "another model": (

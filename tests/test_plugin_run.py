@@ -157,6 +157,12 @@ def test_an_interrupted_run_still_writes_what_it_has(project):
     outcome.stdout.fnmatch_lines(["*fine-tuning comparison*"])
 
 
+def test_verbose_shows_the_table_of_latencies(project):
+    title = "Latency: one answer at a time"
+    project.run("-v", "-k", "base-to-arc").stdout.fnmatch_lines([title])
+    project.run("-k", "base-to-arc").stdout.no_fnmatch_line(title)
+
+
 def test_reasoning_is_recorded_and_changes_the_prompts(project):
     _, off = project.results("-k", "base-to-arc")
     _, on = project.results("-k", "base-to-arc", "--ftbench-reasoning", "on")

@@ -39,7 +39,10 @@ KEYS = [
     "flags",
 ]
 INNER_KEYS = {
-    "latency_s": ["mean", "median", "stddev", "n", "ttft_median", "tpot_median", "samples"],
+    "latency_s": [
+        *("mean", "median", "stddev", "p95", "n", "ttft_median", "tpot_median"),
+        *("samples", "ttft", "tpot", "tokens", "fixed"),
+    ],
     "output_tokens": ["mean", "median", "samples"],
     "memory_gib": [
         *("train_allocated", "train_reserved", "eval_allocated", "eval_reserved"),
@@ -133,7 +136,9 @@ def test_a_record_has_all_keys_of_schema_1_also_where_nothing_is_known():
     for key, names in INNER_KEYS.items():
         assert set(value[key]) == set(names)
     assert value["train"]["steps"] == 3
-    assert value["latency_s"] == dict.fromkeys(INNER_KEYS["latency_s"]) | {"samples": []}
+    assert value["latency_s"] == dict.fromkeys(INNER_KEYS["latency_s"]) | {
+        key: [] for key in ("samples", "ttft", "tpot", "tokens")
+    }
     assert CellRecord.of(CELL).to_json()["train"] is None
     assert CellRecord.of(CELL).to_json()["curve"] == []
 

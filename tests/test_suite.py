@@ -317,6 +317,7 @@ def test_a_mistake_is_one_sentence_with_its_place_and_its_fix(tmp_path, changes,
         "evaluation.batch_size",
         "evaluation.latency_prompts",
         "evaluation.latency_warmup",
+        "evaluation.latency_tokens",
         "recipe.learning_rate",
         "recipe.num_train_epochs",
         "recipe.max_length",
@@ -332,7 +333,9 @@ def test_a_number_that_makes_no_sense_is_named(tmp_path, place, value):
     assert said.startswith(f"{place}: is {value!r}; give a")
 
 
-@pytest.mark.parametrize("place", ["data.train_samples", "evaluation.batch_size", "recipe.max_length"])
+@pytest.mark.parametrize(
+    "place", ["data.train_samples", "evaluation.batch_size", "evaluation.latency_tokens", "recipe.max_length"]
+)
 def test_a_count_is_no_fraction_and_at_least_one(tmp_path, place):
     assert "give a value of type int" in sentence(write(tmp_path / "mine.toml", changed((place, 1.5))))
     assert sentence(write(tmp_path / "mine.toml", changed((place, 0)))) == f"{place}: is 0; give at least 1."

@@ -93,7 +93,7 @@ def compare_limits(config: pytest.Config) -> "list[Limit]":
 
     if not config.getoption("benchmark_compare", None):
         raise UserError("--ftbench-compare-fail", "has nothing to compare with", "add --benchmark-compare")
-    return [parse_limit(text) for text in given]
+    return [parse_limit(text, f"--ftbench-compare-fail {text}") for text in given]
 
 
 def json_path(config: pytest.Config) -> Path | None:

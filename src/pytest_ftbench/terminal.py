@@ -22,9 +22,10 @@ def summarize(reporter: Any, ledger: Ledger) -> None:
     """Print the tables of a run or of stored results."""
     from pytest_ftbench.report import render
 
+    detail = ledger.config.option.verbose > 0
     for results in ledger.results():
         reporter.section("fine-tuning comparison")
-        for line in render(results, width=reporter._tw.fullwidth, color=reporter.hasmarkup):
+        for line in render(results, reporter._tw.fullwidth, reporter.hasmarkup, detail):
             reporter.write_line(line)
     _write_comparisons(reporter, ledger)
     for file in ledger.written:

@@ -11,6 +11,7 @@ from pytest_ftbench.analysis.curves import (
     learning_curves,
     training_curves,
 )
+from pytest_ftbench.analysis.latency import Latency, LatencyBlock, LatencyRow, latencies
 from pytest_ftbench.analysis.limits import Breach, Limit, broken, parse_limit
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label
 from pytest_ftbench.analysis.refusals import Reason, Refusal
@@ -44,6 +45,9 @@ __all__ = [
     "Delta",
     "EvalTask",
     "FullTable",
+    "Latency",
+    "LatencyBlock",
+    "LatencyRow",
     "LearningCurve",
     "Limit",
     "Measure",
@@ -66,6 +70,7 @@ __all__ = [
     "eval_tasks",
     "full_table",
     "in_reading_order",
+    "latencies",
     "leanest",
     "learning_curves",
     "number",

@@ -20,6 +20,7 @@ _AT_LEAST = {
     "batch_size": 1,
     "latency_prompts": 0,
     "latency_warmup": 0,
+    "latency_tokens": 1,
     "learning_rate": 0,
     "warmup_ratio": 0,
     "weight_decay": 0,

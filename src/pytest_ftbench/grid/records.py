@@ -17,9 +17,13 @@ from pytest_ftbench.grid.errors import UserError
 SCHEMA = 1
 _T = TypeVar("_T", dict[str, Any], list[Any])
 
-# the keys of schema 1 in a record's objects; "samples" is a list, unknown numbers are null
+# the keys of schema 1 in a record's objects; these are lists, unknown numbers are null
+_LISTS = ("samples", "ttft", "tpot", "tokens")
 _KEYS: Mapping[str, tuple[str, ...]] = {
-    "latency_s": ("mean", "median", "stddev", "n", "ttft_median", "tpot_median", "samples"),
+    "latency_s": (
+        *("mean", "median", "stddev", "p95", "n", "ttft_median", "tpot_median"),
+        *("samples", "ttft", "tpot", "tokens", "fixed"),
+    ),
     "output_tokens": ("mean", "median", "samples"),
     "memory_gib": (
         *("train_allocated", "train_reserved", "eval_allocated", "eval_reserved"),
@@ -36,6 +40,11 @@ _POINT = ("epoch", "step", "seconds", "loss", "scores", "format_rate", "empty_ra
 @dataclass(repr=False)
 class CellRecord:
     """Everything measured in one cell; field names are the keys of ``results.json``. Unknown is None.
+
+    ``latency_s`` holds, of the answers that were timed one by one, ``samples``, seconds end to end, their ``mean``,
+    ``median``, ``stddev``, ``p95`` (linear between samples) and number ``n``; ``ttft``, seconds to the first token, and
+    ``tpot``, seconds per output token after it (null in an answer of one token), with their medians; ``tokens``. Under
+    ``fixed`` are the same numbers of the same prompts for exactly ``new_tokens`` tokens each, where that was asked for.
 
     ``memory_gib`` holds peaks of training and of answering: ``allocated`` and ``reserved`` are those of torch's
     allocator on CUDA, ``process`` is the process's own share (as NVML has it on CUDA, on a CPU by how much its resident
@@ -117,7 +126,7 @@ class CellRecord:
         value: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
         for key, names in _KEYS.items():
             if value[key] is not None:
-                value[key] = {name: [] if name == "samples" else None for name in names} | value[key]
+                value[key] = {name: [] if name in _LISTS else None for name in names} | value[key]
         value["curve"] = [dict.fromkeys(_POINT) | {"scores": {}} | point for point in self.curve]
         return {key: plain(inner) for key, inner in (value | self.extra).items()}
 

@@ -88,7 +88,8 @@ class DataSpec:
 class EvaluationSpec:
     """How answers are generated, timed and compared.
 
-    ``latency_prompts`` are timed one by one (0: none are). ``embedder`` compares texts where a task's score is a
+    ``latency_prompts`` are timed one by one (0: none are), and with ``latency_tokens`` again, each answer of exactly so
+    many new tokens (None: at their natural length alone). ``embedder`` compares texts where a task's score is a
     similarity: ``bag-of-words``, or a sentence-transformers model, by its folder or Hub id. ``epochs``, ascending, are
     those after which a checkpoint is tested beside its end: its learning curve (empty: none is made). ``adapters`` is
     one of ``ADAPTERS``, ``quantized_adapters`` of ``QUANTIZED_ADAPTERS``.
@@ -99,6 +100,7 @@ class EvaluationSpec:
     reasoning: str = "unlocked"
     latency_prompts: int = 20
     latency_warmup: int = 2
+    latency_tokens: int | None = None
     embedder: str = BAG_OF_WORDS
     epochs: tuple[int, ...] = ()
     adapters: str = ADAPTERS[0]

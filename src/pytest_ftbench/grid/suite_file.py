@@ -36,6 +36,7 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     reasoning = "off"                              # on, off, unlocked (the template's own default)
     latency_prompts = 20
     latency_warmup = 2
+    latency_tokens = 64                            # times each prompt again for exactly so many new tokens
     embedder = "bag-of-words"                      # or a sentence-transformers model for facts: a folder, a Hub id
     adapters = "merged"                            # or "unmerged"
     quantized_adapters = "as trained"              # or "unmerged", "requantized", where weights are quantized

@@ -1,17 +1,15 @@
 """Answers in batches: greedy decoding of many prompts at once, the same tokens as one at a time in float32."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.base import end_tokens
+from pytest_ftbench.ml.countdown import Countdown
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 @dataclass(frozen=True)
@@ -83,13 +81,11 @@ class Decoder:
         """
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
         found: dict[int, Answer] = {}
-        started = said = time.monotonic()
+        countdown = Countdown(len(order), lambda count: f"{count} of {len(order)} answered", say)
         for first in range(0, len(order), batch_size):
             some = order[first : first + batch_size]
             rows = self.generate(self.encode([prompts[index] for index in some])).tolist()
             found.update(zip(some, map(self.answer, rows), strict=True))
+            countdown.advance(len(some))
             give_way()
-            if (now := time.monotonic()) - said >= _SECONDS_BETWEEN_LINES:
-                said, left = now, (now - started) / len(found) * (len(prompts) - len(found))
-                say(f"{len(found)} of {len(prompts)} answered, about {left:.0f} s left")
         return [found[index] for index in range(len(prompts))]

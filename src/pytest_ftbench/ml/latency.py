@@ -2,6 +2,10 @@
 
 A latency without its token count says nothing, for a model that falls silent is "fast"; time per output token is what
 compares. TPOT = (end-to-end − time to first token) / (tokens − 1).
+
+Natural length is the studies' protocol: an answer takes as many tokens as it takes. At a fixed length every answer has
+exactly so many, so that methods are compared token by token. An answer's time is that of ``generate()`` alone: its
+prompt is tokens on the device before.
 """
 
 import statistics
@@ -9,11 +13,15 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_ftbench.grid.latency import p95, tpot
+from pytest_ftbench.ml.countdown import Countdown, Say
 from pytest_ftbench.ml.generate import Decoder
 from pytest_ftbench.ml.runtime import Runtime
 
 if TYPE_CHECKING:
     import torch
+
+_Batch = dict[str, "torch.Tensor"]
 
 
 def strided(count: int, wanted: int) -> list[int]:
@@ -22,59 +30,106 @@ def strided(count: int, wanted: int) -> list[int]:
     return [index * count // wanted for index in range(wanted)]
 
 
-def time_answers(decoder: Decoder, prompts: Sequence[str], warmup: int, runtime: Runtime) -> dict[str, Any]:
-    """Time each prompt once after ``warmup`` untimed ones: samples in seconds, tokens, time to first token."""
+def time_answers(
+    decoder: Decoder,
+    prompts: Sequence[str],
+    warmup: int,
+    runtime: Runtime,
+    say: Say = print,
+    new_tokens: int | None = None,
+) -> dict[str, Any]:
+    """Time each prompt once after ``warmup`` untimed ones: samples in seconds, tokens, time to first token.
+
+    With ``new_tokens`` every answer has exactly so many, and the result says how many. ``say`` is given lines of
+    progress.
+    """
     batches = [decoder.encode([prompt]) for prompt in prompts]
     # kernels are chosen and loaded at the first sight of a shape: the first checkpoint would pay for all that follow
     for batch in batches:
-        decoder.generate(batch, max_new_tokens=2)
-    for batch in batches[:warmup]:
-        decoder.generate(batch)
-    timed = [_time_one(decoder, batch, runtime) for batch in batches]
+        decoder.model.generate(**batch, max_new_tokens=2)
+    _time_each("warmed up with", decoder, batches[:warmup], runtime, say, new_tokens)
+    timed = _time_each("timed", decoder, batches, runtime, say, new_tokens)
     return {
         "samples": [seconds for seconds, _, _ in timed],
         "ttft": [first for _, first, _ in timed],
         "tokens": [tokens for _, _, tokens in timed],
+        **({} if new_tokens is None else {"new_tokens": new_tokens}),
     }
+
+
+def time_one(
+    decoder: Decoder, batch: _Batch, runtime: Runtime, new_tokens: int | None = None
+) -> tuple[float, float, int]:
+    """Seconds end to end, seconds to the first token, and tokens of one answer, of ``new_tokens`` if that is given."""
+    clock = _FirstToken(runtime, batch["input_ids"])
+    arguments = {**batch, "stopping_criteria": clock.criteria(), **_length(new_tokens)}
+    runtime.synchronize()
+    start = time.perf_counter()
+    # as anybody calls it: the decoder's own inference mode takes 7 % off the time of a small model
+    whole = decoder.model.generate(**arguments)
+    runtime.synchronize()
+    seconds = time.perf_counter() - start
+    new = whole[0, batch["input_ids"].shape[1] :].tolist()
+    return seconds, clock.at - start, decoder.answer(new).tokens if new_tokens is None else len(new)
 
 
 def latency_summary(timed: dict[str, Any]) -> dict[str, Any]:
-    """The record's ``latency_s`` object: seconds, over the timed prompts."""
+    """The record's ``latency_s`` object: seconds, over the timed prompts; of a ``fixed`` length too where it is there.
+
+    TPOT is a list like the samples, None where an answer has but one token.
+    """
     samples: list[float] = timed["samples"]
     if not samples:
         return {}
-    each = zip(samples, timed["ttft"], timed["tokens"], strict=True)
-    tpot = [(seconds - first) / (tokens - 1) for seconds, first, tokens in each if tokens > 1]
-    return {
+    per_token = [tpot(*each) for each in zip(samples, timed["ttft"], timed["tokens"], strict=True)]
+    known = [seconds for seconds in per_token if seconds is not None]
+    summary = {
         "mean": statistics.fmean(samples),
         "median": statistics.median(samples),
         "stddev": statistics.stdev(samples) if len(samples) > 1 else None,
+        "p95": p95(samples),
         "n": len(samples),
         "ttft_median": statistics.median(timed["ttft"]),
-        "tpot_median": statistics.median(tpot) if tpot else None,
+        "tpot_median": statistics.median(known) if known else None,
         "samples": samples,
+        "ttft": timed["ttft"],
+        "tpot": per_token,
         "tokens": timed["tokens"],
     }
+    if "new_tokens" in timed:
+        summary["new_tokens"] = timed["new_tokens"]
+    return summary | ({"fixed": latency_summary(timed["fixed"])} if "fixed" in timed else {})
 
 
-def _time_one(decoder: Decoder, batch: dict[str, "torch.Tensor"], runtime: Runtime) -> tuple[float, float, int]:
-    """Seconds end to end, seconds to the first token, and tokens of one answer."""
-    clock = _FirstToken(runtime)
-    runtime.synchronize()
-    start = time.perf_counter()
-    new = decoder.generate(batch, stopping_criteria=clock.criteria())
-    runtime.synchronize()
-    seconds = time.perf_counter() - start
-    return seconds, clock.at - start, decoder.answer(new[0].tolist()).tokens
+def _length(new_tokens: int | None) -> dict[str, Any]:
+    """What ``generate`` is told of the length; without an end token it neither stops early nor looks for one.
+
+    It has to be an argument: one that a GenerationConfig leaves at None is filled in from the model's own.
+    """
+    return {} if new_tokens is None else {"max_new_tokens": new_tokens, "eos_token_id": None}
+
+
+def _time_each(
+    done: str, decoder: Decoder, batches: Sequence[_Batch], runtime: Runtime, say: Say, new_tokens: int | None
+) -> list[tuple[float, float, int]]:
+    """Time the answers one after the other, and say how many are ``done``."""
+    what = f"{len(batches)} answers" if new_tokens is None else f"{len(batches)} answers of {new_tokens} tokens"
+    countdown = Countdown(len(batches), lambda count: f"{done} {count} of {what}", say)
+    timed = []
+    for batch in batches:
+        timed.append(time_one(decoder, batch, runtime, new_tokens))
+        countdown.advance()
+    return timed
 
 
 class _FirstToken:
     """Looks at the clock when the first token is there, and never stops the generation."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, prompts: "torch.Tensor") -> None:
         self.runtime = runtime
         self.at = 0.0
-        self._go_on: torch.Tensor | None = None
+        # made before the clock runs, and given back as it is after every token
+        self._go_on = prompts.new_zeros(len(prompts)).bool()
 
     def criteria(self) -> Any:
         """The clock as what ``generate`` calls after each token."""
@@ -82,10 +137,8 @@ class _FirstToken:
 
         return StoppingCriteriaList([self])
 
-    def __call__(self, input_ids: "torch.Tensor", _scores: Any, **_: Any) -> "torch.Tensor":
+    def __call__(self, _tokens: "torch.Tensor", _scores: Any, **_: Any) -> "torch.Tensor":
         if not self.at:
             self.runtime.synchronize()
             self.at = time.perf_counter()
-            self._go_on = input_ids.new_zeros(input_ids.shape[0]).bool()
-        assert self._go_on is not None
         return self._go_on

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import tasks
-from pytest_ftbench.grid import Cell, CheckpointKey, Suite, recipe, records
+from pytest_ftbench.grid import Cell, CheckpointKey, Suite, latency, recipe, records
 from pytest_ftbench.ml.adapters import adapter_fields
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.embedder import Embedder
@@ -30,7 +30,11 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
 _TRAINING_CODE = _code(*_SHARED, "memory", "train", also=[Path(recipe.__file__)])
 _ANSWER_CODE = _code(*_SHARED, "generate")
 _TIMING_CODE = _code("latency", "memory")
-_RECORD_CODE = _code("embedder", "record", also=(*Path(tasks.__file__).parent.glob("*.py"), Path(records.__file__)))
+_RECORD_CODE = _code(
+    "embedder",
+    "record",
+    also=(*Path(tasks.__file__).parent.glob("*.py"), Path(records.__file__), Path(latency.__file__)),
+)
 
 
 def _quantized(quantization: str | None) -> dict[str, Any]:
@@ -90,11 +94,13 @@ class Materials:
         }
 
     def timings(self, cell: Cell, checkpoint: str) -> dict[str, Any]:
-        """Of a cell's timings: the answers', which prompts are timed, and the very chip."""
+        """Of a cell's timings: the answers', which prompts are timed, at what fixed length, and the very chip."""
         return {
             "answers": digest(self.answers(cell, checkpoint)),
             "prompts": self.suite.evaluation.latency_prompts,
             "warmup": self.suite.evaluation.latency_warmup,
+            # only where it is set: without a fixed length no timing needs another key
+            **({"tokens": fixed} if (fixed := self.suite.evaluation.latency_tokens) else {}),
             "device_name": self.runtime.device_name,
             "threads": self.runtime.threads,
             "code": _TIMING_CODE,

@@ -224,6 +224,10 @@ class Workbench:
         evaluation = self.suite.evaluation
         if not evaluation.latency_prompts:
             return {"samples": [], "ttft": [], "tokens": [], "peak_memory_gib": {}}
+
+        def say(line: str) -> None:
+            self.say(f"{cell.id}: {line}")
+
         with self._computing():
             decoder = self._decoder(cell, checkpoint)
             prompts = self._prompts(cell, decoder)
@@ -234,10 +238,12 @@ class Workbench:
             # one answer at a time, for batches only show how large they are
             peak_memory(self.runtime, self._answering_level) as peak,
         ):
-            timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime)
-            memory = peak()
-        company = {"workers": self.runtime.workers, "exclusive": self.machine.works}
-        return timed | {"peak_memory_gib": memory, **company}
+            timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say)
+            timed["peak_memory_gib"] = peak()
+            # after the peak was read, which is that of the answers as they are
+            if length := evaluation.latency_tokens:
+                timed["fixed"] = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say, length)
+        return timed | {"workers": self.runtime.workers, "exclusive": self.machine.works}
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

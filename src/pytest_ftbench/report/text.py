@@ -7,10 +7,12 @@ from pytest_ftbench.analysis import (
     CurveGroup,
     EvalTask,
     FullTable,
+    LatencyBlock,
     Standing,
     Trivial,
     checkpoint_costs,
     full_table,
+    latencies,
     learning_curves,
     transfer_matrices,
     trivial_scores,
@@ -20,6 +22,7 @@ from pytest_ftbench.report.cost_table import COST_TITLE, Costs, cost_notes, cost
 from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
 from pytest_ftbench.report.full_table import full_sheet
 from pytest_ftbench.report.labels import Names
+from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
 from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint, wrapped
 from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
 from pytest_ftbench.report.transfer_table import transfer_sheet
@@ -31,8 +34,11 @@ _ERROR_ROOM = 600  # an error can carry a whole traceback: results.json keeps al
 _APART = ((Standing.INVALID, "INVALID"), (Standing.TRIVIAL, "<trivial"))
 
 
-def render(results: Results, width: int = 100, color: bool = False) -> list[str]:
-    """The report's lines, none over ``width`` characters; below 80, rows of a wide table may have to be cut."""
+def render(results: Results, width: int = 100, color: bool = False, detail: bool = False) -> list[str]:
+    """The report's lines, none over ``width`` characters; below 80, rows of a wide table may have to be cut.
+
+    The table of latencies is there with ``detail``, or where any was measured at a fixed length.
+    """
     paint = ansi if color else no_paint
     table = full_table(results.cells, results.trivial)
     matrices = transfer_matrices(results.cells, results.trivial)
@@ -45,6 +51,9 @@ def render(results: Results, width: int = 100, color: bool = False) -> list[str]
         lines += ["", *sheet.draw(width, paint), ""]
         lines += wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
         lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
+        blocks = latencies(results.cells, results.trivial)
+        if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
+            lines += ["", *_latency_part(blocks, names, found, width, paint)]
         if training := cost_sheet(table, costs, names):
             lines += ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
         if matrices:
@@ -114,6 +123,15 @@ def _trivial_lines(tasks: Sequence[EvalTask], trivial: Trivial) -> Iterator[str]
                 for name, value in scores.items()
             ]
             yield f"Trivial on {clean(task.label)}: {', '.join(said)}."
+
+
+def _latency_part(blocks: Sequence[LatencyBlock], names: Names, told: set[str], width: int, paint: Paint) -> list[str]:
+    """How long answers took, and what the columns mean."""
+    sheet, left_out = latency_sheet(blocks, names, width)
+    notes = [*latency_notes(blocks, left_out), *explained(marks(sheet) - told)]
+    told |= marks(sheet)
+    lines = [*wrapped([LATENCY_TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
+    return [*lines, "", *wrapped(notes, width, paint)]
 
 
 def _cost_part(sheet: Sheet, columns: Iterable[str], told: set[str], width: int, paint: Paint) -> list[str]:
