@@ -57,12 +57,13 @@ class Breach:
         return self.sentence
 
 
-def parse_limit(text: str, place: str = "a limit") -> Limit:
-    """The limit that a text such as ``score:2`` or ``eval_memory:1.5%`` names, given in that ``place``.
+def parse_limit(text: str, place: str | None = None) -> Limit:
+    """The limit that a text such as ``score:2`` or ``eval_memory:1.5%`` names, given in a ``place`` that messages name.
 
     Raises :class:`UserError` where it names no field or no number.
     """
     field, colon, number = text.partition(":")
+    place = place or f"limit {text!r}"
     if not colon:
         raise UserError(place, "has no colon between field and number", _FORM)
     fields = [str(measure) for measure in Measure]
