@@ -28,7 +28,7 @@ _TRAIN_KEYS = (
     "rows_left_out",
     "losses",
 )
-_COMPANY = ("workers", "exclusive")
+_COMPANY = ("workers", "threads", "exclusive")
 _QUALITY = ("scores", "format_rate", "empty_rate", "truncated_rate")
 
 

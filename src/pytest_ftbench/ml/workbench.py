@@ -171,7 +171,6 @@ class Workbench:
             "recipe": None if cell.is_base else self.suite.recipe_for(cell.method).as_dict(),
             "adapter": self.suite.adapter_form(cell.method, cell.quantization),
             "device_name": self.runtime.device_name,
-            "threads": self.runtime.threads,
             "batch_size": self.suite.evaluation.batch_size,
             "max_new_tokens": self.suite.evaluation.max_new_tokens,
             **self.embedder.provenance(task),
@@ -243,7 +242,8 @@ class Workbench:
             # after the peak was read, which is that of the answers as they are
             if length := evaluation.latency_tokens:
                 timed["fixed"] = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say, length)
-        return timed | {"workers": self.runtime.workers, "exclusive": self.machine.works}
+        company = {"workers": self.runtime.workers, "threads": self.runtime.threads, "exclusive": self.machine.works}
+        return timed | company
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
