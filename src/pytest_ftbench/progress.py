@@ -23,9 +23,8 @@ PHASE = "progress"
 class Progress:
     """What the cells that this process runs say of themselves, one at a time."""
 
-    def __init__(self, config: pytest.Config, silence: float = SECONDS_OF_SILENCE) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.silence = silence
         self._item: pytest.Item | None = None
         self._last = ""
         self._began = self._spoke = 0.0
@@ -55,10 +54,10 @@ class Progress:
 
     def _watch(self, done: threading.Event) -> None:
         """Break silences from a thread, for what takes so long may be one call of a library."""
-        while not done.wait(max(0.01, self._spoke + self.silence - time.monotonic())):
+        while not done.wait(max(0.01, self._spoke + SECONDS_OF_SILENCE - time.monotonic())):
             with self._lock:
                 now = time.monotonic()
-                if now - self._spoke >= self.silence and not done.is_set():
+                if now - self._spoke >= SECONDS_OF_SILENCE and not done.is_set():
                     self._spoke = now
                     self._deliver(f"{self._last} (still, for {now - self._began:.0f} s)")
 
