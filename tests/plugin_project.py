@@ -83,5 +83,7 @@ def untimed(results):
     for cell in results["cells"]:
         train = {key: value for key, value in (cell["train"] or {}).items() if key != "seconds"}
         curve = [{**point, "seconds": None} for point in cell["curve"]]
-        cells[cell["id"]] = {**cell, "latency_s": None, "memory_gib": None, "train": train, "curve": curve}
+        # how many answers were timed, and how long they were, no second measurement changes
+        timed = {key: cell["latency_s"].get(key) for key in ("n", "tokens", "threads", "exclusive")}
+        cells[cell["id"]] = {**cell, "latency_s": timed, "memory_gib": None, "train": train, "curve": curve}
     return cells

@@ -3,6 +3,7 @@
 import multiprocessing
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -83,11 +84,11 @@ def test_long_work_gives_way(tmp_path, other):
     assert not done.is_set()
 
 
-def test_the_wait_for_others_happens_while_the_clock_stands(tmp_path):
+def test_the_wait_for_others_happens_while_the_clock_stands(tmp_path, monkeypatch):
     lock, paused = MachineLock(print, tmp_path), []
     with lock.shared():
         lock.give_way(lambda: paused.append("at once") or pytest.fail("it has only just begun"))
-        lock._since -= 10
+        monkeypatch.setattr("pytest_ftbench.store.machine._SECONDS_BETWEEN_TURNS", 0.0)
 
         class Pause:
             def __enter__(self):
@@ -133,3 +134,38 @@ def test_it_says_that_it_waits(tmp_path, other, monkeypatch):
     with MachineLock(say, tmp_path).shared():
         pass
     assert said == ["waits while another process is timed"]
+
+
+def test_an_interrupted_wait_stays_an_interrupt_and_leaves_nothing_held(tmp_path, other, monkeypatch):
+    monkeypatch.setattr("pytest_ftbench.store.machine._SECONDS_BETWEEN_TURNS", 0.0)
+    monkeypatch.setattr("pytest_ftbench.store.machine._SECONDS_OF_PATIENCE", 0.0)
+    process, let_go = None, None
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    lock = MachineLock(interrupt, tmp_path)
+
+    @contextmanager
+    def meanwhile():
+        nonlocal process, let_go
+        lock._release()
+        process, let_go = other(hold, True)
+        yield
+
+    with pytest.raises(KeyboardInterrupt), lock.shared():
+        lock.give_way(meanwhile)
+    let_go.set()
+    process.join(30)
+    assert waits(lock, MachineLock.alone) < 5
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o720])
+def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, mode):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(mode)
+    said = []
+    assert not MachineLock(said.append, tmp_path / "shared").works
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert not MachineLock(said.append, tmp_path / "link").works
+    assert len(said) == 2

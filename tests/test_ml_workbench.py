@@ -1,9 +1,11 @@
 """The workbench: cells measured from end to end, nothing done twice, nothing stale served."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -423,3 +425,51 @@ def test_importing_the_room_imports_no_library():
     imported = set(done.stdout.split())
     assert "pytest_ftbench" in imported
     assert imported.isdisjoint(libraries | {"numpy", "pyarrow", "safetensors", "pytest"})
+
+
+class Turns:
+    """A machine's lock that notes which way it is held."""
+
+    works = True
+
+    def __init__(self):
+        self.held = None
+        self.seen = []
+
+    @contextmanager
+    def _hold(self, mode):
+        assert self.held is None
+        self.held = mode
+        yield
+        self.held = None
+
+    def shared(self):
+        return self._hold("shared")
+
+    def alone(self):
+        return self._hold("alone")
+
+    def give_way(self, *_):
+        assert self.held == "shared"
+
+
+def test_answers_are_timed_alone_and_everything_else_is_done_beside_others(suite, runtime, tmp_path, monkeypatch):
+    turns = Turns()
+    for name in ("train", "load_decoder", "time_answers", "assemble"):
+        module = "pytest_ftbench.ml.train" if name == "train" else "pytest_ftbench.ml.workbench"
+        real = getattr(importlib.import_module(module), name)
+
+        def noting(*given, _real=real, _name=name, **more):
+            turns.seen.append((_name, turns.held))
+            return _real(*given, **more)
+
+        monkeypatch.setattr(f"{module}.{name}", noting)
+    bench = Bench(suite, tmp_path, runtime, machine=turns)
+    record = bench.measure(next(cell for cell in suite.cells() if cell.method == "nopeft"))
+    assert turns.seen == [
+        ("train", "shared"),
+        ("load_decoder", "shared"),
+        ("time_answers", "alone"),
+        ("assemble", "shared"),
+    ]
+    assert record.latency_s["exclusive"] is True

@@ -38,7 +38,7 @@ def measured(project, options):
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
+def reference():
     """What the first of the runs has measured; the others are compared with it."""
     return {}
 
@@ -48,8 +48,11 @@ def reference(tmp_path_factory):
     [ALONE, WORKERS, NO_XDIST, (*ALONE, *NO_BENCHMARK), (*WORKERS, *NO_BENCHMARK), (*NO_XDIST, *NO_BENCHMARK)],
     ids=" ".join,
 )
-def test_whoever_runs_them_cells_have_the_same_scores_and_files_differ_in_timings_alone(project, reference, options):
-    records, benchmarks = measured(project, options)
+def test_whoever_runs_them_cells_have_the_same_scores_and_files_differ_in_timings_alone(
+    pytester, tmp_path, reference, options
+):
+    # nothing is shared, so that each of them trains and answers by itself
+    records, benchmarks = measured(Project(pytester, tmp_path / "fresh"), options)
     assert records == reference.setdefault("records", records)
     assert list(records) == list(reference["records"])
     if benchmarks is not None:
@@ -97,10 +100,51 @@ def test_another_schedule_is_left_to_who_asks_for_it(project):
     outcome.stdout.fnmatch_lines(["scheduling tests via LoadFileScheduling"])
 
 
-def test_a_project_without_cells_is_scheduled_as_ever(pytester):
-    pytester.makepyfile(test_other="import pytest\n@pytest.mark.parametrize('n', range(9))\ndef test_n(n): pass\n")
-    outcome = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider")
-    outcome.assert_outcomes(passed=9)
+OWN_SCHEDULE = """
+from xdist.scheduler import LoadScheduling
+class MySchedule(LoadScheduling): pass
+def pytest_xdist_make_scheduler(config, log): return MySchedule(config, log)
+"""
+
+
+@pytest.mark.parametrize(("conftest", "schedule"), [("", "LoadScheduling"), (OWN_SCHEDULE, "MySchedule")])
+def test_a_project_without_cells_is_scheduled_as_ever_whatever_its_ids_look_like(pytester, conftest, schedule):
+    pytester.makeconftest(conftest)
+    pytester.makepyfile(
+        test_other="""
+        import pytest
+        @pytest.mark.parametrize("unit", ["km-base-to-miles", "us-visa-nl-to-de", "celsius-linear-x-to-y"])
+        def test_unit(unit): pass
+        """
+    )
+    outcome = pytester.runpytest_subprocess("-n", "2", "-v", "-p", "no:cacheprovider")
+    outcome.assert_outcomes(passed=3)
+    outcome.stdout.fnmatch_lines([f"scheduling tests via {schedule}"])
+
+
+def test_other_parameters_beside_a_cell_dont_part_a_checkpoint(project):
+    project.pytester.makepyfile(
+        test_cells="""
+        import pytest
+        @pytest.mark.parametrize("mode", ["x", "y"])
+        def test_cell(mode, result): pass
+        """
+    )
+    outcome = project.run(*WORKERS, "-v", "-k", "nopeft or base", new_process=True)
+    outcome.stdout.fnmatch_lines(["scheduling tests via CheckpointScheduling"])
+    workers = {}
+    for line in outcome.outlines:
+        if match := re.match(r"\[(gw\d)\] .*\[.*nano-(\S+)-to-", line):
+            workers.setdefault(match[2], set()).add(match[1])
+    assert len(workers) == 3
+    assert all(len(names) == 1 for names in workers.values())
+
+
+def test_benchmark_only_is_refused_beside_workers_where_there_are_no_cells(pytester):
+    pytester.makepyfile(test_other="def test_timed(benchmark): benchmark(sum, [1])\n")
+    outcome = pytester.runpytest_subprocess("-n", "2", "--benchmark-only", "-p", "no:cacheprovider")
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines(["*Can't have both --benchmark-only and --benchmark-disable options*"])
 
 
 def test_a_run_that_junit_reads_has_a_case_per_cell_and_nothing_for_progress(pytester, tmp_path):

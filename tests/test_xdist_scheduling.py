@@ -5,9 +5,16 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xdist.scheduler import LoadScheduling
 
 from pytest_ftbench.xdist_bridge import Controller
-from pytest_ftbench.xdist_scheduling import CheckpointOrLoadScheduling, CheckpointScheduling, groups_of
+from pytest_ftbench.xdist_scheduling import CheckpointOrLoadScheduling, CheckpointScheduling
+
+
+def groups_of(collection):
+    """What workers say of the items that have cells: which training each is tested on."""
+    return {item: item.partition("-to-")[0].replace("-nf4", "") for item in collection if "-to-" in item}
+
 
 CELLS = [
     f"t.py::test[nano-{way}-to-{task}]" for way in ("base", "lora-r8-arc", "dora-r8-arc") for task in ("arc", "squad")
@@ -40,8 +47,8 @@ def config():
 class Run:
     """A run of workers over a collection, driven as xdist's session drives a schedule."""
 
-    def __init__(self, config, collection, scheduling=CheckpointScheduling):
-        self.schedule = scheduling(config, None)
+    def __init__(self, config, collection, schedule=None):
+        self.schedule = schedule or CheckpointScheduling(config, None, groups_of(collection))
         self.collection = collection
         self.workers = []
         self.ran = {}
@@ -101,8 +108,9 @@ def test_every_item_runs_once_and_a_checkpoint_on_one_worker(config, collection,
         run.step(run.workers[turn])
     assert sorted(run.all_ran) == list(range(len(collection)))
     groups = groups_of(collection)
-    of_worker = {worker: {groups[index] for index in indices} for worker, indices in run.ran.items()}
-    assert sum(map(len, of_worker.values())) == len(set(groups))
+    ran = {worker: [collection[index] for index in indices] for worker, indices in run.ran.items()}
+    of_worker = {worker: {groups[item] for item in items if item in groups} for worker, items in ran.items()}
+    assert sum(map(len, of_worker.values())) == len(set(groups.values()))
 
 
 @given(collections.filter(bool), st.lists(st.tuples(st.integers(0, 1), st.booleans()), max_size=40))
@@ -123,10 +131,11 @@ def test_a_dead_worker_costs_the_item_it_ran_and_the_others_run_once(config, col
     assert sorted(run.all_ran + lost) == list(range(len(collection)))
 
 
-def test_cells_of_one_training_are_a_group_whatever_they_are_quantized_to_and_wherever_they_stand():
-    items = ["nano-lora-r8-arc-to-arc", "nano-base-to-arc", "nano-lora-r8-nf4-arc-to-squad", "nano-lora-r4-arc-to-arc"]
-    assert groups_of([f"t.py::test[{item}]" for item in items]) == [0, 1, 0, 2]
-    assert groups_of(["t.py::test_a", "t.py::test_b[1-2]", "t.py::TestX::test_a"]) == [0, 1, 2]
+def test_other_items_are_handed_out_in_batches(config):
+    run = Run(config, [CELLS[0], *(f"t.py::test_{n}" for n in range(100)), CELLS[1]])
+    first, second = run.workers
+    assert first.queue == [0, 101]
+    assert len(second.queue) == 25
 
 
 def test_two_workers_start_on_checkpoints_of_their_own(config):
@@ -135,24 +144,31 @@ def test_two_workers_start_on_checkpoints_of_their_own(config):
     assert second.queue == [2, 3]
 
 
+def decided_later(config, groups):
+    return CheckpointOrLoadScheduling(config, None, LoadScheduling(config, None), lambda: groups)
+
+
 def test_without_cells_it_is_xdists_own_load(config):
-    run = Run(config, [f"t.py::test_{n}" for n in range(9)], CheckpointOrLoadScheduling)
-    assert type(run.schedule.chosen).__name__ == "LoadScheduling"
+    run = Run(config, [f"t.py::test_{n}" for n in range(9)], decided_later(config, {}))
+    assert run.schedule.__class__.__name__ == "LoadScheduling"
     for turn in [0, 1] * 9:
         run.step(run.workers[turn])
     assert sorted(run.all_ran) == list(range(9))
 
 
 def test_with_cells_it_is_by_checkpoint(config):
-    assert type(Run(config, CELLS, CheckpointOrLoadScheduling).schedule.chosen) is CheckpointScheduling
+    run = Run(config, CELLS, decided_later(config, groups_of(CELLS)))
+    assert run.schedule.__class__ is CheckpointScheduling
+    assert run.workers[0].queue == [0, 1]
 
 
 def node(name):
     return SimpleNamespace(gateway=SimpleNamespace(id=name), workerinput={})
 
 
-def test_a_worker_takes_over_the_slot_of_the_dead_one_it_replaces():
-    controller, nodes = Controller(by_checkpoint=True), [node(f"gw{n}") for n in range(4)]
+def test_a_worker_takes_over_the_slot_of_the_dead_one_it_replaces(request):
+    controller = Controller(SimpleNamespace(add_cleanup=request.addfinalizer), by_checkpoint=True)
+    nodes = [node(f"gw{n}") for n in range(4)]
     for each in nodes[:3]:
         controller.pytest_configure_node(each)
     controller.pytest_testnodedown(nodes[1])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ftbench.fixtures import CELL_PARAMETER
+from pytest_ftbench.fixtures import has_cell
 from pytest_ftbench.grid import CellRecord, UserError
 from pytest_ftbench.plugin import ONLY, STORED_RUNS
 from pytest_ftbench.xdist_bridge import company_of
@@ -32,10 +32,10 @@ _SKIPPED_BY_ONLY = "Skipping non-benchmark (--benchmark-only active)."
 
 @dataclass(frozen=True)
 class Baseline:
-    """A stored run that this one is compared with: its file's name, and the records of its cells."""
+    """A stored run that this one is compared with: its file's name, and its records by the ids of the cells' items."""
 
     name: str
-    records: list[CellRecord]
+    records: dict[str, CellRecord]
 
 
 def feed(config: pytest.Config, cells: Iterable[tuple[str, CellRecord]]) -> None:
@@ -74,7 +74,8 @@ def baselines(config: pytest.Config) -> list[Baseline]:
     contents = config.stash.setdefault(STORED_RUNS, [])
     for name, stored in zip(names, contents, strict=True):
         workers = (stored.get("machine_info") or {}).get(_WORKERS, 1)
-        records = [record for value in stored["benchmarks"] if (record := _record(value, workers)) is not None]
+        made = {str(value.get("fullname")): _record(value, workers) for value in stored["benchmarks"]}
+        records = {nodeid: record for nodeid, record in made.items() if record is not None}
         if records:
             found.append(Baseline(str(name), records))
     return found
@@ -111,8 +112,7 @@ def _skips(config: pytest.Config) -> bool:
 
 
 def _measures(item: pytest.Item) -> bool:
-    params = getattr(getattr(item, "callspec", None), "params", ())
-    return CELL_PARAMETER in params and "result" in getattr(item, "fixturenames", ())
+    return has_cell(item) and "result" in getattr(item, "fixturenames", ())
 
 
 def _is_skip_by_only(mark: pytest.Mark) -> bool:
@@ -154,7 +154,9 @@ def _record(stored: Mapping[str, Any], workers: object) -> CellRecord | None:
         "scores": {name: value for name, value in extra.items() if name not in _NOT_SCORES},
         "latency_s": latency
         | {name: extra.get(name) for name in _MEDIANS}
-        | {"n": stats.get("rounds"), "workers": workers, "tokens": None if tokens is None else [tokens]},
+        | {"n": stats.get("rounds"), "tokens": None if tokens is None else [tokens]}
+        # a file that doesn't say how its cells were measured is older than the count
+        | ({"workers": workers} if extra.get("provenance") else {}),
         "output_tokens": {name: extra.get(f"output_tokens_{name}") for name in ("mean", "median")},
         "memory_gib": extra.get("memory_gib"),
         "train": extra.get("train"),

@@ -16,6 +16,11 @@ CELL_PARAMETER = "_ftbench"
 """A test that uses this fixture, by way of the others, becomes one item per cell; a ``cell`` of another's doesn't."""
 
 
+def has_cell(item: pytest.Item) -> bool:
+    """Whether an item is one of a test that asks for a cell."""
+    return CELL_PARAMETER in getattr(getattr(item, "callspec", None), "params", ())
+
+
 @pytest.fixture
 def _ftbench(request: pytest.FixtureRequest) -> "Entry":
     """The suite and the cell of an item, as collection made them."""

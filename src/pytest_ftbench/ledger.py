@@ -1,6 +1,6 @@
 """Collects the records of a run in the process that reports it, and writes them to a file. PYTEST_DONT_REWRITE."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from pytest_ftbench.store import package_versions, write_json
 
 if TYPE_CHECKING:
     from pytest_ftbench.analysis import Breach, Comparison
+    from pytest_ftbench.benchmark_bridge import Baseline
 
 _PACKAGES = ("pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets", "bitsandbytes")
 _WEIGHT = {"skipped": 0, "failed": 1, "ok": 2}
@@ -40,7 +41,12 @@ class SuiteRecords:
 
     def measured(self) -> list[tuple[str, CellRecord]]:
         """The cells that were measured, by the ids of their items, in the suite's order."""
-        return [(self.nodeids[index], self.records[index]) for index in sorted(self.nodeids)]
+        return [(self.nodeids[index], record) for index, record in sorted(self.records.items()) if record.ok]
+
+    @property
+    def tests(self) -> set[str]:
+        """The tests whose items they are."""
+        return {nodeid.partition("[")[0] for nodeid in self.nodeids.values()}
 
 
 @dataclass(eq=False)
@@ -81,8 +87,9 @@ class Ledger:
         suite.records[payload["index"]] = record if before is None else _joined(before, record)
         suite.trivial |= {record.eval_task: payload["trivial"]} if "trivial" in payload else {}
         suite.machine |= payload.get("machine", {})
-        if record.ok:
-            suite.nodeids.setdefault(payload["index"], nodeid)
+        # the item that measured a cell first is what it is stored under
+        if before is None or (record.ok and not before.ok):
+            suite.nodeids[payload["index"]] = nodeid
 
     def load(self, path: Path) -> None:
         """Take stored results instead of running cells.
@@ -116,7 +123,7 @@ class Ledger:
     def finish(self, session: pytest.Session) -> None:
         """Write the results where the run was told to, and compare them with what it was told to compare with."""
         self._write()
-        if self.stored is None and self.config.pluginmanager.has_plugin("pytest-benchmark"):
+        if self.config.pluginmanager.has_plugin("pytest-benchmark"):
             self._benchmark(session)
         if self.problem is not None:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -130,19 +137,32 @@ class Ledger:
 
         suites = [suite for _, suite in sorted(self.suites.items())]
         feed(self.config, [pair for suite in suites for pair in suite.measured()])
-        if not self.config.getoption("benchmark_compare"):
+        pattern = self.config.getoption("benchmark_compare")
+        if not pattern:
             return
+        named = "" if pattern is True else f" for {pattern}"
+        nothing = Baseline(f"a stored run, but none with cells was found{named}", {})
+        for baseline in baselines(self.config) or [nothing]:
+            self._compare(baseline, suites)
+        if self.breaches and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _compare(self, baseline: "Baseline", suites: Sequence[SuiteRecords]) -> None:
+        """Compare each suite with its own part of a stored run; what is nobody's is held against the first."""
         from pytest_ftbench.analysis import broken, compare
 
         limits = compare_limits(self.config)
-        now = [record for suite in suites for record in suite.records.values()]
-        trivial = {task: scores for suite in suites for task, scores in suite.trivial.items()}
-        for baseline in baselines(self.config) or [Baseline("a stored run, for none with cells was found", [])]:
-            comparison = compare(now, baseline.records, trivial)
+        tests = [suite.tests for suite in suites]
+        for index, suite in enumerate(suites or [SuiteRecords("none")]):
+            others = {test for place, of_suite in enumerate(tests) if place != index for test in of_suite}
+            then = [
+                record
+                for nodeid, record in baseline.records.items()
+                if (test := nodeid.partition("[")[0]) not in others and (index == 0 or test in tests[index])
+            ]
+            comparison = compare(list(suite.records.values()), then, suite.trivial)
             self.comparisons.append((baseline.name, comparison))
             self.breaches += broken(comparison, limits)
-        if self.breaches and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _write(self) -> None:
         results = self.results()
@@ -161,8 +181,8 @@ class Ledger:
 def _joined(before: CellRecord, after: CellRecord) -> CellRecord:
     """What two items say of one cell: a measured record outweighs a failed one, and no failed test is forgotten."""
     kept = after if _WEIGHT.get(after.status, 1) >= _WEIGHT.get(before.status, 1) else before
-    if before.ok and after.ok:
-        said = dict.fromkeys(error for error in (before.error, after.error) if error)
+    if kept.ok:
+        said = dict.fromkeys(record.error for record in (before, after) if record.error and record.status != "skipped")
         kept.error = "; ".join(said) or None
     return kept
 

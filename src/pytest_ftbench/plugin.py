@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftbench.fixtures import CELL_PARAMETER, _ftbench, cell, checkpoint, result
+from pytest_ftbench.fixtures import CELL_PARAMETER, _ftbench, cell, checkpoint, has_cell, result
 
 if TYPE_CHECKING:
     from pytest_ftbench.ledger import Ledger
@@ -66,6 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # before pytest-benchmark's, which refuses --benchmark-only where there are workers
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers, and listen to what is said of cells, in the process that reports."""
     for marker in _MARKERS:
@@ -80,11 +81,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if _is_shared(config):
         from pytest_ftbench.xdist_bridge import Controller
 
-        config.pluginmanager.register(Controller(config.stash.get(_BY_CHECKPOINT, False)), "ftbench-controller")
+        controller = Controller(config, config.stash.get(_BY_CHECKPOINT, False))
+        config.pluginmanager.register(controller, "ftbench-controller")
     if config.getoption("ftbench_json") is not None or config.getoption("ftbench_compare_fail"):
+        from pytest_ftbench.ledger import ledger_of
         from pytest_ftbench.settings import check_options
 
         check_options(config)
+        ledger_of(config)  # what was asked for is told, also where no cell runs
 
 
 class _Listener:
@@ -97,7 +101,9 @@ class _Listener:
         """Pass on a record, a note from a worker, or the end of one."""
         said = vars(report).keys() & {"ftbench", "ftbench_note"}
         # subtests copy a report's attributes onto reports of their own type
-        if type(report) is pytest.TestReport and (said or report.when not in _PHASES):
+        # what xdist says for a worker that died is of no phase
+        lost = report.when not in _PHASES and LEDGER in self.config.stash
+        if type(report) is pytest.TestReport and (said or lost):
             from pytest_ftbench.ledger import ledger_of
 
             ledger_of(self.config).listen(report)
@@ -148,10 +154,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         choose_items(config, items)
 
 
+# before xdist's, which tells the process that hands out items that all is collected
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tell it, from a worker, which items are tested on one checkpoint."""
+    if _is_worker(session.config) and any(map(has_cell, session.items)):
+        from pytest_ftbench.recorder import tell_checkpoints
+
+        tell_checkpoints(session)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tell the process that reports which cell a worker begins."""
-    if _is_worker(item.config) and _has_cell(item):
+    if _is_worker(item.config) and has_cell(item):
         from pytest_ftbench.recorder import announce
 
         announce(item)
@@ -163,7 +179,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put a cell's record on its report, where the run is executed."""
     report = yield
-    if _has_cell(item):
+    if has_cell(item):
         from pytest_ftbench.recorder import attach
 
         attach(item, call, report)
@@ -223,7 +239,3 @@ def _is_worker(config: pytest.Config) -> bool:
 def _is_shared(config: pytest.Config) -> bool:
     """Whether this process is one of xdist's, be it the controller or a worker."""
     return _is_worker(config) or config.getoption("dist", "no") != "no"
-
-
-def _has_cell(item: pytest.Item) -> bool:
-    return CELL_PARAMETER in getattr(getattr(item, "callspec", None), "params", ())

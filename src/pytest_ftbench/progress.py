@@ -15,7 +15,7 @@ import pytest
 from pytest_ftbench.xdist_bridge import is_worker
 
 SECONDS_OF_SILENCE = 30.0
-"""After so long without a line, the last one is said again with how long it has been."""
+"""After so long without a line, it is said what is being done and for how long."""
 
 PHASE = "progress"
 
@@ -37,11 +37,16 @@ class Progress:
             self._began = self._spoke = time.monotonic()
             self._deliver(line)
 
+    def now(self, doing: str) -> None:
+        """Take note of what is done now, to be said where it takes long."""
+        with self._lock:
+            self._last, self._began = doing, time.monotonic()
+
     @contextmanager
     def of(self, item: pytest.Item, cell: str) -> Iterator[None]:
         """Speak for an item in the block, and let no long silence arise."""
-        self._item, self._last, self._began = item, f"{cell}: at work", time.monotonic()
-        self._spoke = self._began
+        self._item, self._spoke = item, time.monotonic()
+        self.now(f"{cell}: starting up")
         done = threading.Event()
         watch = threading.Thread(target=self._watch, args=(done,), daemon=True)
         watch.start()
@@ -59,7 +64,7 @@ class Progress:
                 now = time.monotonic()
                 if now - self._spoke >= SECONDS_OF_SILENCE and not done.is_set():
                     self._spoke = now
-                    self._deliver(f"{self._last} (still, for {now - self._began:.0f} s)")
+                    self._deliver(f"{self._last}, for {now - self._began:.0f} s so far")
 
     def _deliver(self, line: str) -> None:
         if not is_worker(self.config):

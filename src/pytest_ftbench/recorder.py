@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftbench.collection import Entry, SuiteRun
+from pytest_ftbench.fixtures import has_cell
 from pytest_ftbench.grid import CellRecord, UserError
 from pytest_ftbench.progress import Progress, send
-from pytest_ftbench.xdist_bridge import company_of
+from pytest_ftbench.xdist_bridge import company_of, tell_groups
 
 if TYPE_CHECKING:
     from pytest_ftbench.ml.checkpoint import Checkpoint
@@ -27,6 +28,15 @@ def announce(item: pytest.Item) -> None:
     """Tell the process that reports which cell is begun: of a worker that dies, nothing else would be known."""
     entry = _entry(item)
     send(item, {"begun": _payload(entry, CellRecord.of(entry.cell, status="failed"))})
+
+
+def tell_checkpoints(session: pytest.Session) -> None:
+    """Tell the process that hands out items which of them are tested on one training, whatever it is quantized to."""
+    groups = {}
+    for item in filter(has_cell, session.items):
+        entry = _entry(item)
+        groups[item.nodeid] = f"{entry.run.suite.place}: {entry.cell.checkpoint_key._replace(quantization=None)}"
+    tell_groups(session.config, groups)
 
 
 def open_checkpoint(item: pytest.Item, entry: Entry) -> "Checkpoint":
@@ -116,6 +126,6 @@ def _workbench(config: pytest.Config, run: SuiteRun, progress: Progress) -> "Wor
             runtime = Runtime.choose(run.suite.device, run.suite.dtype, company.workers, company.slot)
         store = Store(run.settings.cache, progress.say)
         fresh = run.settings.retime
-        run.workbench = Workbench(run.suite, store, runtime, progress.say, fresh_timings=fresh, machine=machine)
+        run.workbench = Workbench(run.suite, store, runtime, progress.say, fresh, machine, progress.now)
         config.add_cleanup(run.workbench.close)
     return run.workbench

@@ -91,8 +91,14 @@ def compare_limits(config: pytest.Config) -> "list[Limit]":
         return []
     from pytest_ftbench.analysis import parse_limit
 
-    if not config.getoption("benchmark_compare", None):
+    if not config.pluginmanager.has_plugin("pytest-benchmark"):
+        raise UserError(
+            "--ftbench-compare-fail", "needs stored runs of pytest-benchmark, which isn't there", "install it"
+        )
+    if not config.getoption("benchmark_compare"):
         raise UserError("--ftbench-compare-fail", "has nothing to compare with", "add --benchmark-compare")
+    if config.getoption("ftbench_from") is not None:
+        raise UserError("--ftbench-compare-fail", "judges cells that are run, and --ftbench-from runs none", "drop one")
     return [parse_limit(text, f"--ftbench-compare-fail {text}") for text in given]
 
 

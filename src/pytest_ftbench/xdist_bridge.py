@@ -1,15 +1,23 @@
 """What of pytest-xdist this plugin has to know; this file and ``xdist_scheduling`` do. PYTEST_DONT_REWRITE.
 
 Its ``load`` hands out items one by one, so that the cells of a checkpoint end up on several workers, which then wait
-for one training. A run with cells is scheduled by checkpoint instead, unless ``--dist`` says otherwise.
+for one training. A run with cells is scheduled by checkpoint instead, unless somebody chose another schedule.
 """
 
+import json
+import shutil
+import tempfile
+from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_ftbench.plugin import ONLY
+
 _SLOT = "ftbench_slot"
+_GROUPS = "ftbench_groups"
 
 
 @dataclass(frozen=True)
@@ -28,8 +36,11 @@ def company_of(config: pytest.Config) -> Company:
     given: dict[str, Any] | None = getattr(config, "workerinput", None)
     if given is not None:
         return Company(given["workercount"], given.get(_SLOT, 0))
-    distributed = getattr(config.option, "dist", "no") != "no"
-    return Company(max(1, len(getattr(config.option, "tx", None) or ())) if distributed else 1)
+    if getattr(config.option, "dist", "no") == "no":
+        return Company()
+    from xdist.workermanage import parse_tx_spec_config
+
+    return Company(len(parse_tx_spec_config(config)))
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -50,12 +61,35 @@ def chooses_no_schedule(config: pytest.Config) -> bool:
     return bool(getattr(option, "numprocesses", None)) and option.dist == "no" and not option.distload
 
 
+def tell_groups(config: pytest.Config, groups: dict[str, str]) -> None:
+    """Tell the controller, from a worker that has collected, which items belong together: the group of each by its id.
+
+    It is a file, for what a worker may tell before it runs an item is fixed; one on another machine tells nothing.
+    """
+    # each writes its own, then puts it in place: they all say the same
+    mine = Path(f"{config.workerinput[_GROUPS]}.{config.workerinput['workerid']}")  # type: ignore[attr-defined]
+    if mine.parent.is_dir():
+        mine.write_text(json.dumps(groups), encoding="utf-8")
+        mine.replace(mine.with_suffix(""))
+
+
 class Controller:
     """The process that hands out items to workers: it gives each worker a slot, and items by checkpoint."""
 
-    def __init__(self, by_checkpoint: bool) -> None:
+    def __init__(self, config: pytest.Config, by_checkpoint: bool) -> None:
+        self.config = config
         self.by_checkpoint = by_checkpoint
         self._slots: dict[str, int] = {}
+        folder = Path(tempfile.mkdtemp(prefix="pytest-ftbench-"))
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        self._groups = folder / "groups"
+
+    def groups(self) -> dict[str, str]:
+        """The group of each item that has one, by its id; none before the first worker has collected."""
+        if not self._groups.exists():
+            return {}
+        found: dict[str, str] = json.loads(self._groups.read_text(encoding="utf-8"))
+        return found
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -63,6 +97,7 @@ class Controller:
         taken = set(self._slots.values())
         slot = next(number for number in range(len(taken) + 1) if number not in taken)
         self._slots[node.gateway.id] = node.workerinput[_SLOT] = slot
+        node.workerinput[_GROUPS] = str(self._groups)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -70,11 +105,23 @@ class Controller:
         self._slots.pop(node.gateway.id, None)
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """Refuse ``--benchmark-only`` as pytest-benchmark would, where there are no cells to measure."""
+        if ONLY in self.config.stash and not self.groups():
+            raise pytest.UsageError(
+                "Can't have both --benchmark-only and --benchmark-disable options. Note that --benchmark-disable is "
+                "automatically activated if xdist is on."
+            )
+
+    # around all others: who makes a schedule of their own keeps it
+    @pytest.hookimpl(wrapper=True, optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Generator[None, Any, Any]:
         """Schedule by checkpoint, where nobody chose another schedule."""
-        if not self.by_checkpoint:
-            return None
+        from xdist.scheduler import LoadScheduling
+
+        chosen = yield
+        if not self.by_checkpoint or type(chosen) is not LoadScheduling:
+            return chosen
         from pytest_ftbench.xdist_scheduling import CheckpointOrLoadScheduling
 
-        scheduling: Any = CheckpointOrLoadScheduling(config, log)
-        return scheduling
+        return CheckpointOrLoadScheduling(config, log, chosen, self.groups)

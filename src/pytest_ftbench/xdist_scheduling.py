@@ -3,82 +3,89 @@
 Imported only where a run has workers, for it imports xdist.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScheduling, Scheduling, WorkStealingScheduling
 
-from pytest_ftbench.grid import UserError, parse_cell
-
 _MIN_PENDING = 2  # a worker runs an item once it knows the next one
-
-
-def groups_of(nodeids: Sequence[str]) -> list[int]:
-    """For each item the number of the group it belongs to, in order of first appearance.
-
-    The cells of one training are a group, those of a base model too; any other item is one of its own.
-    """
-    numbers: dict[object, int] = {}
-    return [numbers.setdefault(_training(nodeid) or nodeid, len(numbers)) for nodeid in nodeids]
-
-
-def _training(nodeid: str) -> object | None:
-    """What the cell in an item's id is tested on, whatever its weights are quantized to; None where there is none."""
-    try:
-        cell = parse_cell(nodeid.partition("[")[2].rpartition("]")[0])
-    except UserError:
-        return None
-    return cell.checkpoint_key._replace(quantization=None)
 
 
 class CheckpointScheduling(WorkStealingScheduling):  # type: ignore[misc] # xdist is Any to mypy
     """Hands out whole groups, to whoever is about to run out of work; nothing is taken back.
 
-    Of its parent it is the bookkeeping: who has which items, what a dead worker leaves, when all is done.
+    ``group_of`` has the group of each item that has one; the others are handed out in batches. Of its parent it is the
+    bookkeeping: who has which items, what a dead worker leaves, when all is done.
     """
 
-    _groups: list[int] | None = None
+    def __init__(self, config: pytest.Config, log: Any, group_of: Mapping[str, str]) -> None:
+        super().__init__(config, log)
+        self._group_of = group_of
+        self._groups: list[str | None] = []
+        self._is_sorted = False
 
     def check_schedule(self) -> None:
         """Give each idle worker the next group, or its leave."""
         if self.collection is None:  # a worker that died before all had collected
             return
-        if self._groups is None:
-            self._groups = groups_of(self.collection)
-            self.pending.sort(key=self._groups.__getitem__)
+        if not self._is_sorted:
+            self._sort(self.collection)
         for node, mine in self.node2pending.items():
             if node.shutting_down:
                 continue
             while len(mine) < _MIN_PENDING and self.pending:
-                self._send_tests(node, self._next_group_size(self._groups))
+                self._send_tests(node, self._next_size())
             if len(mine) < _MIN_PENDING:
                 node.shutdown()
 
-    def _next_group_size(self, groups: list[int]) -> int:
-        first = groups[self.pending[0]]
-        others = (place for place, index in enumerate(self.pending) if groups[index] != first)
-        return next(others, len(self.pending))
+    def _sort(self, collection: Sequence[str]) -> None:
+        """Put the items of a group side by side, where its first one is."""
+        self._groups = [self._group_of.get(nodeid) for nodeid in collection]
+        first: dict[str, int] = {}
+        for index, group in enumerate(self._groups):
+            if group is not None:
+                first.setdefault(group, index)
+        self.pending.sort(key=lambda index: first.get(self._groups[index] or "", index))
+        self._is_sorted = True
+
+    def _next_size(self) -> int:
+        """How many of the pending items go to one worker: a group, or half of what each would get of the others."""
+        group = self._groups[self.pending[0]]
+        others = (place for place, index in enumerate(self.pending) if self._groups[index] != group)
+        alike: int = next(others, len(self.pending))
+        return alike if group is not None else math.ceil(alike / (2 * self.numnodes))
 
 
 class CheckpointOrLoadScheduling:
-    """Schedules by checkpoint, or as xdist's own ``load`` does where it turns out that no cells were collected."""
+    """Schedules by checkpoint, or as xdist's own ``load`` does where it turns out that no cells were collected.
 
-    def __init__(self, config: pytest.Config, log: Any) -> None:
-        self.config = config
-        self.log = log
-        self.chosen: Scheduling = CheckpointScheduling(config, log)
-        self._decided = False
+    ``groups`` is asked once the first worker has collected. It goes by the name of what it has become.
+    """
+
+    def __init__(
+        self, config: pytest.Config, log: Any, load: LoadScheduling, groups: Callable[[], Mapping[str, str]]
+    ) -> None:
+        self._chosen: Scheduling = load
+        self._config = config
+        self._log = log
+        self._groups = groups
+        self._is_decided = False
 
     def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
         """Take a worker's collection; the first one decides."""
-        if not self._decided and not any(map(_training, collection)):
-            other = LoadScheduling(self.config, self.log)
-            for known in self.chosen.nodes:
+        if not self._is_decided and (groups := self._groups()):
+            other = CheckpointScheduling(self._config, self._log, groups)
+            for known in self._chosen.nodes:
                 other.add_node(known)
-            self.chosen = other
-        self._decided = True
-        self.chosen.add_node_collection(node, collection)
+            self._chosen = other
+        self._is_decided = True
+        self._chosen.add_node_collection(node, collection)
+
+    @property  # type: ignore[misc] # object's can be set
+    def __class__(self) -> type:
+        return type(self._chosen)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.chosen, name)
+        return getattr(self._chosen, name)

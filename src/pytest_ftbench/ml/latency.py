@@ -21,6 +21,9 @@ from pytest_ftbench.ml.runtime import Runtime
 if TYPE_CHECKING:
     import torch
 
+PROTOCOL = "generate() at batch 1"
+"""How an answer is timed, in words: a change of the code that changes what is timed changes them."""
+
 _Batch = dict[str, "torch.Tensor"]
 
 

@@ -103,6 +103,7 @@ class Materials:
             **({"tokens": fixed} if (fixed := self.suite.evaluation.latency_tokens) else {}),
             "device_name": self.runtime.device_name,
             "threads": self.runtime.threads,
+            "workers": self.runtime.workers,
             "code": _TIMING_CODE,
         }
 

@@ -39,8 +39,8 @@ class Runtime:
     def choose(cls, device: str, dtype: str, workers: int = 1, slot: int = 0) -> "Runtime":
         """The runtime that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` means here; ``auto`` dtype is bfloat16 on CUDA.
 
-        Where several ``workers`` share the machine, each gets its share of the cores, and of several GPUs the one of
-        its ``slot``, in turn. Sets what has to be set before CUDA starts and can't be taken back after: the one visible
+        Where several ``workers`` share the machine and it has several GPUs, each gets the one of its ``slot``, in turn.
+        Sets what has to be set before CUDA starts and can't be taken back after: the one visible
         device, and cuBLAS's deterministic workspace. Raises :class:`UserError` for a device that isn't there.
         """
         kind, _, index = device.partition(":")
@@ -63,7 +63,7 @@ class Runtime:
             device="cuda" if on_cuda else "cpu",
             dtype=dtype if dtype != "auto" else ("bfloat16" if on_cuda else "float32"),
             device_name=torch.cuda.get_device_name() if on_cuda else _processor(),
-            threads=usable_threads(workers),
+            threads=usable_threads(),
             workers=workers,
         )
 
@@ -103,14 +103,16 @@ def _gpu_count() -> int:
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True).stdout
         return sum(line.startswith("GPU ") for line in listed.splitlines())
-    return 0
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def _show_only(index: int) -> None:
     """Make the ``index``-th of the CUDA devices that this process may use the only one it sees."""
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        raise UserError("device", f"is cuda:{index} but CUDA is in use already", "set CUDA_VISIBLE_DEVICES instead")
+        raise UserError(
+            "device", f"is to be cuda:{index} but CUDA is in use already", "set CUDA_VISIBLE_DEVICES instead"
+        )
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     allowed = None if visible is None else [name for name in visible.split(",") if name]
     if allowed is not None and index >= len(allowed):
@@ -136,16 +138,18 @@ def own_randomness() -> Iterator[None]:
         np.random.set_state(numpy)
 
 
-def usable_threads(workers: int = 1) -> int:
-    """How many threads torch should compute with in each of so many workers.
+def usable_threads() -> int:
+    """How many threads torch should compute with: those that OMP_NUM_THREADS says, else one for every four cores.
 
-    One where there are two cores or fewer: two threads on two cores wait for each other, and for whatever else runs,
-    most of the time. Else torch's own choice, but no more than the worker's share of the cores.
+    Two threads on two cores wait for each other, and for whatever else runs, most of the time. The number doesn't
+    depend on how many workers there are, for sums are rounded by how they are split: a training has one result.
     """
     import torch
 
+    if os.environ.get("OMP_NUM_THREADS"):
+        return torch.get_num_threads()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 if cores <= 2 else max(1, min(torch.get_num_threads(), cores // workers))
+    return max(1, cores // 4)
 
 
 @contextlib.contextmanager

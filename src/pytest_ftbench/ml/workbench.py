@@ -14,7 +14,7 @@ from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Suite, UserErro
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype, load_tokenizer, load_weights
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.embedder import Embedder
-from pytest_ftbench.ml.latency import strided, time_answers
+from pytest_ftbench.ml.latency import PROTOCOL, strided, time_answers
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.memory import free, peak_memory, resident_level
 from pytest_ftbench.ml.prompts import Renderer, training_examples
@@ -33,7 +33,8 @@ Say = Callable[[str], None]
 class Workbench:
     """The suite's cells on this machine. With ``fresh_timings`` stored timings are not taken, but measured anew.
 
-    Whatever it computes it does in turn with the ``machine``'s other processes, and times alone.
+    Whatever it computes it does in turn with the ``machine``'s other processes, and times alone. ``say`` is given lines
+    of progress, ``doing`` what takes a while and tells nothing itself.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Workbench:
         say: Say = print,
         fresh_timings: bool = False,
         machine: MachineLock | None = None,
+        doing: Say = lambda _: None,
     ) -> None:
         self.suite = suite
         self.store = store
@@ -51,6 +53,7 @@ class Workbench:
         self.say = say
         self.fresh_timings = fresh_timings
         self.machine = machine or MachineLock(say)
+        self.doing = doing
         self.rows = RowSource(suite.data)
         self.embedder = Embedder(suite.evaluation.embedder, runtime)
         self.materials = Materials(suite, runtime, self.rows, self.embedder)
@@ -124,8 +127,9 @@ class Workbench:
 
     def _trivial_scores(self, task: Task) -> dict[str, dict[str, float | None]]:
         rows = self.rows.test(task)
-        outputs = task.trivial(rows)
-        return {name: task.score(outputs[name], rows)["scores"] for name in outputs}
+        with self.machine.shared():
+            outputs = task.trivial(rows)
+            return {name: task.score(outputs[name], rows)["scores"] for name in outputs}
 
     def close(self) -> None:
         """Leave nothing of this suite on the device."""
@@ -140,6 +144,7 @@ class Workbench:
         name = _name(key)
         task = get_task(key.train_task)
         recipe = self.suite.recipe_for(key.method)
+        self.doing(f"{name}: getting ready to train")
         self.close()
         with self._computing(), peak_memory(self.runtime, self._level("trl", "peft")) as peak:
             tokenizer = load_tokenizer(base.folder)
@@ -155,6 +160,7 @@ class Workbench:
             facts = train(model, tokenizer, training, self.runtime, folder, say, give_way)
             memory = peak()
         self.say(f"{name}: trained in {facts['seconds']:.1f} s, last loss {facts['final_loss']:.3f}")
+        self.doing(f"{name}: storing the checkpoint")
         write_json(folder / "train.json", facts | {"rows_left_out": left_out, "peak_memory_gib": memory})
 
     def _record(self, cell: Cell, checkpoint: Checkpoint, timed: dict[str, Any]) -> CellRecord:
@@ -171,15 +177,20 @@ class Workbench:
             "recipe": None if cell.is_base else self.suite.recipe_for(cell.method).as_dict(),
             "adapter": self.suite.adapter_form(cell.method, cell.quantization),
             "device_name": self.runtime.device_name,
+            "timed_as": PROTOCOL,
             "batch_size": self.suite.evaluation.batch_size,
             "max_new_tokens": self.suite.evaluation.max_new_tokens,
             **self.embedder.provenance(task),
         }
-        fitted, rows = self.embedder.fitted(task), self.rows.test(task)
-        record = assemble(cell, fitted, rows, checkpoint.train, self._answers(cell, checkpoint), timed, provenance)
-        if self.suite.evaluation.epochs and not cell.is_base:
-            on_the_way = self._answers_on_the_way(cell, checkpoint)
-            record.curve = learning_curve(record, fitted, rows, checkpoint.points, on_the_way)
+        answered = self._answers(cell, checkpoint)
+        is_curve = bool(self.suite.evaluation.epochs) and not cell.is_base
+        on_the_way = list(self._answers_on_the_way(cell, checkpoint)) if is_curve else []
+        self.doing(f"{cell.id}: scoring")
+        with self.machine.shared():
+            fitted, rows = self.embedder.fitted(task), self.rows.test(task)
+            record = assemble(cell, fitted, rows, checkpoint.train, answered, timed, provenance)
+            if is_curve:
+                record.curve = learning_curve(record, fitted, rows, checkpoint.points, on_the_way)
         return record
 
     def _answers_on_the_way(self, cell: Cell, checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:
@@ -192,10 +203,11 @@ class Workbench:
         """The checkpoint's answers; ``stage`` says of a snapshot which it is."""
 
         def build(folder: Path) -> None:
+            place = f"{cell.id}: {stage}, " if stage else f"{cell.id}: "
             with self._computing():
                 decoder = self._decoder(cell, checkpoint)
                 prompts = self._prompts(cell, decoder)
-                place = f"{cell.id}: {stage}, " if stage else f"{cell.id}: "
+                self.doing(f"{place}answering {len(prompts)} questions")
                 size, give_way = self.suite.evaluation.batch_size, self.machine.give_way
                 answers = decoder.answers(prompts, size, lambda line: self.say(place + line), give_way)
             value = {
@@ -231,6 +243,7 @@ class Workbench:
             decoder = self._decoder(cell, checkpoint)
             prompts = self._prompts(cell, decoder)
         some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
+        self.doing(f"{cell.id}: timing {len(some)} answers")
         with (
             self.machine.alone(),
             at_work(self.runtime.threads),
@@ -261,6 +274,7 @@ class Workbench:
         form = self.suite.adapter_form(cell.method, cell.quantization)
         wanted = checkpoint.key, form, cell.quantization
         if self._ready is None or self._ready[0] != wanted:
+            self.doing(f"{cell.id}: loading the model")
             self.close()
             self._answering_level = self._level("transformers", "peft")
             longest = self.suite.evaluation.max_new_tokens

@@ -9,6 +9,7 @@ while holding it, or two processes could wait for each other.
 import contextlib
 import os
 import sqlite3
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ class MachineLock:
 
     def __init__(self, say: Callable[[str], None] = print, folder: Path | None = None) -> None:
         self.say = say
-        self._shared = False
+        self._held: _Mode | None = None
         self._since = 0.0
         self._lock = self._open(folder or _user_folder())
 
@@ -42,19 +43,17 @@ class MachineLock:
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
         """Compute beside others in the block."""
-        self._acquire("read")
-        self._shared = True
         try:
+            self._acquire("read")
             yield
         finally:
-            self._shared = False
             self._release()
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Compute in the block while no other process does that asks here."""
-        self._acquire("write")
         try:
+            self._acquire("write")
             yield
         finally:
             self._release()
@@ -64,19 +63,20 @@ class MachineLock:
 
         The wait happens within ``pause()``, so that a clock can be stopped for it.
         """
-        if not self._shared or time.monotonic() - self._since < _SECONDS_BETWEEN_TURNS:
+        if self._held != "read" or time.monotonic() - self._since < _SECONDS_BETWEEN_TURNS:
             return
         with pause():
             self._release()
             self._acquire("read")
 
     def _acquire(self, mode: _Mode) -> None:
-        """Wait for the lock; who wants to be alone keeps newcomers out meanwhile."""
+        """Wait for the lock; who wants to be alone keeps newcomers out meanwhile. A wait can be interrupted."""
         began, told = time.monotonic(), False
         while self._lock is not None:
             acquire = self._lock.acquire_read if mode == "read" else self._lock.acquire_write
             try:
                 acquire(timeout=_SECONDS_UNINTERRUPTIBLE)
+                self._held = mode
                 break
             except Timeout:
                 if not told and time.monotonic() - began >= _SECONDS_OF_PATIENCE:
@@ -85,12 +85,14 @@ class MachineLock:
         self._since = time.monotonic()
 
     def _release(self) -> None:
-        if self._lock is not None:
+        if self._lock is not None and self._held is not None:
+            self._held = None
             self._lock.release()
 
     def _open(self, folder: Path) -> ReadWriteLock | None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_own(folder)
             return ReadWriteLock(folder / "machine.db")
         except (OSError, ValueError, RuntimeError, sqlite3.Error) as error:
             self.say(f"{folder}: no lock can be kept there ({error}); timings may be disturbed by other processes")
@@ -98,5 +100,14 @@ class MachineLock:
 
 
 def _user_folder() -> Path:
-    """A folder of this user's on this machine: what is on a network would not be this machine's."""
-    return Path(tempfile.gettempdir()) / f"pytest-ftbench-{os.getuid()}"
+    """A folder of this user's on this machine, the same whatever a run takes for its temporary files."""
+    common = Path("/tmp")  # what TMPDIR names may be one run's own, or on a network
+    place = common if os.access(common, os.W_OK) else Path(tempfile.gettempdir())
+    return place / f"pytest-ftbench-{os.getuid()}"
+
+
+def _check_own(folder: Path) -> None:
+    """Refuse a folder that others may have put there, or may put something into."""
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o022:
+        raise OSError("it is not this user's alone")
