@@ -136,12 +136,22 @@ def test_without_a_stored_run_it_is_said_and_no_limit_holds(first):
     project = first("0")
     outcome = project.run("-k", "base", "--benchmark-compare=0009", *LIMITS, new_process=True)
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
-    outcome.stdout.fnmatch_lines(["Change against a stored run, for none with cells was found*"])
+    outcome.stdout.fnmatch_lines(["Change against a stored run, but none with cells was found for 0009*"])
+
+
+def test_where_no_cell_is_run_no_limit_holds(first):
+    project = first("0")
+    project.pytester.makepyfile(test_other="def test_other(): pass")
+    outcome = compared(project, "0", "-k", "other", *LIMITS)
+    assert outcome.ret == pytest.ExitCode.TESTS_FAILED
+    outcome.stdout.fnmatch_lines(["Measured in the stored run, not run now: *"])
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--ftbench-compare-fail=score:5%", "--benchmark-compare", "--ftbench-from=x.json"], "runs none"),
+        (["--ftbench-compare-fail=score:5%", "-p", "no:benchmark"], "pytest-benchmark, which isn't there"),
         (["--ftbench-compare-fail=score:5%"], "has nothing to compare with; add --benchmark-compare"),
         (["--ftbench-compare-fail=speed:5", "--benchmark-compare"], "speed"),
         (["--ftbench-compare-fail=score", "--benchmark-compare"], "score"),

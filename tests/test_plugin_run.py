@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from plugin_project import CELLS, SUITE, Project, untimed
+from plugin_project import CELLS, SUITE, Project
 
 from pytest_ftbench.grid import read_results
 from pytest_ftbench.report import render
@@ -114,23 +114,6 @@ def test_a_test_can_ask_for_the_checkpoint_alone(project):
         """
     )
     project.run("-k", "arc-to-arc").assert_outcomes(passed=2)
-
-
-def test_two_workers_give_the_same_scores_and_the_same_tables(project):
-    _, alone = project.results("-p", "no:xdist")
-    outcome, together = project.results("-n", "2", new_process=True)
-    outcome.assert_outcomes(passed=CELLS)
-    outcome.stdout.fnmatch_lines(["*fine-tuning comparison*", "*Transfer*"])
-    assert untimed(together) == untimed(alone)
-    assert list(untimed(together)) == list(untimed(alone))
-
-
-def test_the_same_from_scratch_in_two_workers(pytester, tmp_path, project):
-    _, alone = project.results()
-    fresh = Project(pytester, tmp_path / "fresh")
-    outcome, together = fresh.results("-n", "2", new_process=True)
-    outcome.assert_outcomes(passed=CELLS)
-    assert untimed(together) == untimed(alone)
 
 
 def test_progress_is_told_in_whole_lines_also_while_output_is_captured(pytester, tmp_path):

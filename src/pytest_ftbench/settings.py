@@ -91,7 +91,7 @@ def compare_limits(config: pytest.Config) -> "list[Limit]":
         return []
     from pytest_ftbench.analysis import parse_limit
 
-    if not config.pluginmanager.has_plugin("pytest-benchmark"):
+    if not hasattr(config.option, "benchmark_compare"):
         raise UserError(
             "--ftbench-compare-fail", "needs stored runs of pytest-benchmark, which isn't there", "install it"
         )
