@@ -53,7 +53,7 @@ def record(
 _numbers = st.one_of(st.none(), st.floats(), st.integers(), st.floats(0, 1), st.just(10**400))
 _nonsense = st.one_of(_numbers, st.text(max_size=40), st.booleans(), st.just([]))
 _names = st.one_of(st.sampled_from(["nano", *HEADLINE, "lora", "nopeft"]), st.text(max_size=40))
-_said = st.dictionaries(st.sampled_from([*SAID, "embedder", "embedder_fingerprint"]), _nonsense)
+_said = st.dictionaries(st.sampled_from([*SAID, "timed_as", "embedder", "embedder_fingerprint"]), _nonsense)
 
 
 def foreign_records():

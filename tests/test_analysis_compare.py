@@ -166,6 +166,12 @@ def test_a_change_from_nothing_is_in_no_percent():
             ),
         ),
         (
+            {"said": {"timed_as": "generate() at batch 2"}},
+            {"said": {"timed_as": "generate() at batch 1"}},
+            (SPEED,),
+            ("clock", "timed as generate() at batch 2 then, as generate() at batch 1 now"),
+        ),
+        (
             {"training": {"base_dtype": "float32"}},
             {},
             (TRAINING,),
@@ -207,6 +213,7 @@ def test_a_checkpoint_trained_elsewhere_was_trained_on_one_device():
         {"eval_dtype": None},
         {"eval_dtype": ["x"]},
         {"extra": {}},
+        {"said": {"timed_as": "generate() at batch 2"}},
         {"extra": {"provenance": "none"}},
         {"extra": {"provenance": dict.fromkeys(("items", "prompts", "device_name", "threads"), True)}},
         {"timing": {"workers": None, "n": None}},
@@ -215,6 +222,16 @@ def test_a_checkpoint_trained_elsewhere_was_trained_on_one_device():
 )
 def test_what_is_unknown_is_no_difference(unknown):
     assert refused(record(**unknown), record()) == refused(record(), record(**unknown)) == {}
+
+
+def test_stored_records_that_say_nothing_of_their_origin_are_named():
+    said = {2: {}, 4: {"provenance": None}, 6: {"provenance": {}}, 8: {"provenance": {"items": "a"}}}
+    then = [record(rank=rank, extra=extra) for rank, extra in said.items()]
+    comparison = compare([record(rank=rank) for rank in (8, 6, 4, 2, 1)], then, TRIVIAL)
+    assert comparison.silent_then == tuple(f"nano-lora-r{rank}-squad-to-squad" for rank in (6, 4, 2))
+    # what isn't compared goes without saying, and this run's own silence is no older version's
+    assert compare([record(rank=1)], then, TRIVIAL).silent_then == ()
+    assert compare([record(extra={})], [record()], TRIVIAL).silent_then == ()
 
 
 def test_memory_of_the_first_kind_that_both_know_is_compared():

@@ -1,5 +1,6 @@
 """The comparison as a reader sees it: signs, refusals in words, and whatever only one run has by its name."""
 
+import itertools
 import re
 import time
 
@@ -11,6 +12,7 @@ from strategies_compare import HEADLINE, TRIVIAL, record, runs, trivials
 from pytest_ftbench.analysis import Measure, broken, compare, parse_limit
 from pytest_ftbench.report import render_breaches, render_comparison
 
+SILENT = "The stored run doesn't say"
 BARE = "These are bare differences of two runs, without intervals"
 
 
@@ -60,6 +62,7 @@ def test_a_run_against_itself_is_all_zeros():
     assert cells(lines, "Base")[-2:] == ["–", "+0.0"]
     assert "+0.000" in cells(lines, "0.500")
     assert not any("not compared" in line or "easured in" in line for line in lines)
+    assert said(lines, SILENT) == []
 
 
 def test_cells_of_a_task_stand_together_under_its_metric():
@@ -125,6 +128,12 @@ def test_a_refused_change_is_its_word_and_a_sentence_says_what_differs():
             (3,),
         ),
         (
+            {"said": {"timed_as": "generate() at batch 2"}},
+            "clock",
+            "timed as generate() at batch 2 then, as generate() at batch 1 now; latency is not compared.",
+            (3,),
+        ),
+        (
             {"memory_gib": {"train_process": 3.0, "eval_allocated": 1.5}},
             "kind",
             "what the process took then, what torch's allocator had allocated now; training memory is not compared.",
@@ -133,7 +142,7 @@ def test_a_refused_change_is_its_word_and_a_sentence_says_what_differs():
     ],
 )
 def test_each_word_stands_where_nothing_is_compared(then, word, rest, columns):
-    lines = between(then, {})
+    lines = between(then, {"said": {"timed_as": "generate() at batch 1"}})
     assert [index for index, cell in enumerate(cells(lines, "LoRA")) if cell == word] == list(columns)
     assert said(lines, f"{word}: ") == [f"{word}: {rest}"]
 
@@ -145,6 +154,15 @@ def test_another_embedder_is_told_once_and_not_as_the_untuned_models():
     assert said(lines, "embedder: ") == [
         "embedder: scored by Org/A then, by bag-of-words now; score is not compared.",
     ]
+
+
+def test_a_stored_run_that_says_nothing_of_its_origin_is_said_to():
+    now, then = ([record(rank=rank) for rank in (1, 2)] for _ in range(2))
+    end = "were measured, so differences in these go unseen."
+    for silent, cells in zip(then, ("some of these cells", "these cells"), strict=True):
+        silent.extra = {}
+        (note,) = said(shown(now, then), SILENT)
+        assert note == f"{SILENT} on which items, prompts and device {cells} {end}"
 
 
 def test_many_differences_under_one_word_are_counted():
@@ -245,6 +263,21 @@ def test_what_is_left_out_for_the_width_is_said():
         lines = shown(run, run, width=width)
         assert cells(lines, "LoRA") == ["60.00", "+0.00", *numbers, "+0.0", "+0.0"]
         assert said(lines, "Left out") == left_out
+
+
+@pytest.mark.parametrize("model", ["nano", "qwen3-0.6b", "a-model-of-0.6b"])
+@pytest.mark.parametrize("width", range(60, 111, 5))
+def test_no_heading_of_a_group_is_cut(width, model):
+    run = [record(model=model)]
+    lines = shown(run, run, width=width)
+    headings = [above for above, line in itertools.pairwise(lines) if line.startswith("Model")]
+    found = re.split(r"-*  +", " ".join(headings).strip(" -"))
+    assert [heading.strip(" -").replace("tok↓", "tok ↓") for heading in found] == [
+        "Score",
+        "ms/tok ↓",
+        "Tokens",
+        "Memory ↓",
+    ]
 
 
 def test_escape_sequences_are_shown_not_obeyed():

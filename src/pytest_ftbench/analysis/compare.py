@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pytest_ftbench.analysis import refusals
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero, not_negative, number
-from pytest_ftbench.analysis.refusals import Reason, Refusal, refusal
+from pytest_ftbench.analysis.refusals import Reason, Refusal, is_silent, refusal
 from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks, table_cell
 from pytest_ftbench.analysis.validity import Standing, standing
 from pytest_ftbench.grid import CellRecord, CheckpointKey
@@ -84,13 +84,15 @@ class Comparison:
     """A run against a stored one; ids in the order of their records.
 
     ``absent_then`` were measured now and not in the stored run. Of what that has measured, ``absent_now`` were not run
-    now, and ``failed_now`` failed.
+    now, and ``failed_now`` failed. ``silent_then`` are changes whose stored record has no provenance: in what only that
+    tells, they count as measured alike.
     """
 
     changes: tuple[Change, ...]
     absent_then: tuple[str, ...] = ()
     absent_now: tuple[str, ...] = ()
     failed_now: tuple[str, ...] = ()
+    silent_then: tuple[str, ...] = ()
 
 
 def compare(now: Sequence[CellRecord], then: Sequence[CellRecord], trivial: Trivial) -> Comparison:
@@ -110,6 +112,9 @@ def compare(now: Sequence[CellRecord], then: Sequence[CellRecord], trivial: Triv
         absent_then=tuple(name for name, record in after.items() if record.ok and name not in measured),
         absent_now=tuple(name for name in measured if name not in after or after[name].status == "skipped"),
         failed_now=tuple(name for name in measured if name in after and after[name].status not in ("ok", "skipped")),
+        silent_then=tuple(
+            name for name, record in after.items() if record.ok and name in measured and is_silent(measured[name])
+        ),
     )
 
 

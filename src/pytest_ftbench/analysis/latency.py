@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_ftbench.analysis.metrics import EvalTask, Trivial, number, task_label
+from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero, not_negative, number, task_label
 from pytest_ftbench.analysis.table import BASE_HEADING, checkpoint_key, eval_tasks, in_reading_order
 from pytest_ftbench.analysis.validity import Standing, standing
 from pytest_ftbench.grid import CellRecord, CheckpointKey
@@ -89,10 +89,10 @@ def _row(record: CellRecord, trivial: Trivial, task: EvalTask) -> LatencyRow | N
         return None
     natural = _latency(record.latency_s)
     if natural.tokens is None:
-        natural = replace(natural, tokens=_above_zero(record.output_tokens.get("mean")))
+        natural = replace(natural, tokens=above_zero(record.output_tokens.get("mean")))
     given = record.latency_s.get("fixed")
     fixed = _latency(given) if isinstance(given, dict) else Latency()
-    if isinstance(given, dict) and (new_tokens := _above_zero(given.get("new_tokens"))) is not None:
+    if isinstance(given, dict) and (new_tokens := above_zero(given.get("new_tokens"))) is not None:
         fixed = replace(fixed, tokens=new_tokens)
     if not natural.is_known and not fixed.is_known:
         return None
@@ -105,11 +105,11 @@ def _latency(given: Mapping[str, Any]) -> Latency:
     counts = _numbers(given.get("tokens"), 1)
 
     def seconds(key: str, values: Sequence[float], compute: _Statistic) -> float | None:
-        said = _not_negative(given.get(key))
+        said = not_negative(given.get(key))
         return _of(values, compute) if said is None else said
 
     return Latency(
-        n=_above_zero(given.get("n")) or _above_zero(len(samples)),
+        n=above_zero(given.get("n")) or above_zero(len(samples)),
         mean_s=seconds("mean", samples, statistics.fmean),
         median_s=seconds("median", samples, statistics.median),
         stddev_s=seconds("stddev", samples, _stddev),
@@ -145,13 +145,3 @@ def _of(values: Sequence[float], compute: _Statistic) -> float | None:
         return number(compute(values)) if values else None
     except OverflowError:
         return None
-
-
-def _above_zero(value: object) -> float | None:
-    known = number(value)
-    return known if known is not None and known > 0 else None
-
-
-def _not_negative(value: object) -> float | None:
-    known = number(value)
-    return known if known is not None and known >= 0 else None

@@ -79,6 +79,12 @@ def refusal(facts: Sequence[Fact], then: CellRecord, now: CellRecord) -> Refusal
     return next((each for each in found if each is not None), None)
 
 
+def is_silent(record: CellRecord) -> bool:
+    """Whether the record says nothing of where it came from, as one of an older version's file."""
+    provenance = record.extra.get("provenance")
+    return not isinstance(provenance, dict) or not provenance
+
+
 def _known(value: object) -> str | None:
     """A text or a number as text; whatever else there is counts as unknown."""
     if isinstance(value, str):
@@ -154,13 +160,14 @@ _THREADS = Fact(
     (_timing("threads"), _said_of_it("threads")),
     unit="thread",
 )
+_TIMED_AS = Fact(Reason.CLOCK, "timed as {then} then, as {now} now", (_said_of_it("timed_as"),))
 _CLOCK = Fact(Reason.CLOCK, "time per token measured {then} then, {now} now", (_clock,))
 
 TOKENS = (*_ITEMS, *_PROMPTS)
 """What mean token counts must agree in."""
 SCORE = (*TOKENS, _EMBEDDER)
 """What scores must agree in, where they are similarities of texts."""
-LATENCY = (_DEVICE, _WORKERS, _DTYPE, _THREADS, *_ITEMS, *_PROMPTS, *_TIMED, _CLOCK)
+LATENCY = (_DEVICE, _WORKERS, _DTYPE, _THREADS, *_ITEMS, *_PROMPTS, *_TIMED, _TIMED_AS, _CLOCK)
 """What times per token must agree in."""
 EVAL_MEMORY = (_DEVICE, _DTYPE, *_ITEMS, *_PROMPTS, *_TIMED)
 """What peaks of answering must agree in."""

@@ -29,6 +29,10 @@ _COLUMNS = (
     "stored run. ms/tok: time per output token after the first, where that was recorded, else latency over tokens. "
     "Tokens: the mean of all answers."
 )
+_SILENT = (
+    "The stored run doesn't say on which items, prompts and device {cells} were measured, so differences in these go "
+    "unseen."
+)
 _BARE = (
     "These are bare differences of two runs, without intervals: they don't tell a change from noise, least of all in "
     "latency."
@@ -63,6 +67,9 @@ def compare_notes(comparison: Comparison) -> Iterator[str]:
     for reason in Reason:
         if text := _refused(comparison.changes, reason):
             yield text
+    if comparison.silent_then:
+        cells = "some of these cells" if len(comparison.silent_then) < len(comparison.changes) else "these cells"
+        yield _SILENT.format(cells=cells)
     yield _BARE
 
 
@@ -106,9 +113,11 @@ def _groups(changes: Sequence[Change], detail: Detail) -> list[Group]:
     speeds = numbers(Measure.MS_PER_TOKEN, digits=3, room=5, shown=detail >= Detail.SPEED)
     tokens = numbers(Measure.TOKENS, digits=2, room=5, shown=detail >= Detail.ALL)
     memory = [relative("train%", Measure.TRAIN_MEMORY), relative("eval%", Measure.EVAL_MEMORY)]
+    # over the change alone there is no room for a blank
+    speed = "ms/tok ↓" if speeds else "ms/tok↓"
     return [
         Group("Score", scores),
-        Group("ms/tok ↓", [*speeds, relative("change%", Measure.MS_PER_TOKEN)]),
+        Group(speed, [*speeds, relative("change%", Measure.MS_PER_TOKEN)]),
         Group("Tokens", [*tokens, relative("change%", Measure.TOKENS)]),
         Group("Memory ↓", memory),
     ]
