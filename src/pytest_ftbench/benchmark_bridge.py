@@ -21,10 +21,11 @@ from pytest_ftbench.xdist_bridge import company_of
 _PARAMS = ("model", "method", "rank", "quantization", "train_task", "eval_task", "seed")
 _RATES = ("n", "format_rate", "empty_rate", "truncated_rate", "eval_dtype")
 _TRAINED_AS = ("dtype", "base_dtype", "quantization", "device_name")
+_FIXED = ("new_tokens", "median", "ttft_median", "tpot_median")
 _MEDIANS = ("ttft_median", "tpot_median")
 _NOT_SCORES = {
     *(*_RATES, *_MEDIANS, "output_tokens_mean", "output_tokens_median", "timed_prompts", "timed_tokens_mean"),
-    *("memory_gib", "train", "provenance"),
+    *("memory_gib", "train", "provenance", "latency_fixed"),
 }
 _WORKERS = "ftbench_workers"
 _SKIPPED_BY_ONLY = "Skipping non-benchmark (--benchmark-only active)."
@@ -125,6 +126,7 @@ def _extra(record: CellRecord) -> dict[str, Any]:
     Of the provenance there is what says under which conditions they were measured.
     """
     tokens = [count for count in record.latency_s.get("tokens") or () if count is not None]
+    fixed = record.latency_s.get("fixed")
     return {
         **record.scores,
         **{name: getattr(record, name) for name in _RATES},
@@ -135,6 +137,7 @@ def _extra(record: CellRecord) -> dict[str, Any]:
         "memory_gib": record.memory_gib,
         "train": None if record.train is None else {name: record.train.get(name) for name in _TRAINED_AS},
         "provenance": record.extra.get("provenance"),
+        **({"latency_fixed": {name: fixed.get(name) for name in _FIXED}} if fixed else {}),
     }
 
 
