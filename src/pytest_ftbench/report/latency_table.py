@@ -1,7 +1,7 @@
 """Latency on a page: for each cell what its timed answers took, their tokens and the time per token side by side."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
 
@@ -49,18 +49,15 @@ class _Kind:
         return Column(self.heading, [Text(text) for text in texts])
 
 
-_TTFT = _Kind("TTFT ms", lambda latency: _ms(latency.ttft_s))
-_TPOT = _Kind("ms/tok", lambda latency: _ms(latency.tpot_s))
-_MEDIAN = _Kind("Median s", lambda latency: latency.median_s)
 _TOKENS = _Kind("Tok", lambda latency: latency.tokens, digits=2, room=5)
-_NATURAL_KINDS = (
+_KINDS = (
     _Kind("n", lambda latency: latency.n, Detail.ALL, digits=0),
     _Kind("Mean s", lambda latency: latency.mean_s, Detail.ALL),
-    _MEDIAN,
+    _Kind("Median s", lambda latency: latency.median_s),
     _Kind("Std s", lambda latency: latency.stddev_s, Detail.ALL),
     _Kind("p95 s", lambda latency: latency.p95_s, Detail.TAIL),
-    replace(_TTFT, least=Detail.TAIL),
-    _TPOT,
+    _Kind("TTFT ms", lambda latency: _ms(latency.ttft_s), Detail.TAIL),
+    _Kind("ms/tok", lambda latency: _ms(latency.tpot_s)),
     _TOKENS,
 )
 
@@ -69,7 +66,7 @@ def latency_sheet(blocks: Sequence[LatencyBlock], names: Names, width: int) -> t
     """All timed cells, in the most detail that ``width`` characters hold; the columns left out."""
     sheets = [(detail, _sheet(blocks, names, detail)) for detail in reversed(Detail)]
     detail, sheet = next((found for found in sheets if found[1].fits(width)), sheets[-1])
-    return sheet, [kind.heading for kind in _NATURAL_KINDS if kind.least > detail]
+    return sheet, [kind.heading for kind in _KINDS if kind.least > detail]
 
 
 def latency_notes(blocks: Sequence[LatencyBlock], left_out: Sequence[str]) -> Iterator[str]:
@@ -89,12 +86,14 @@ def _sheet(blocks: Sequence[LatencyBlock], names: Names, detail: Detail) -> Shee
         # beside the names, so that each part of a table too wide for one has it
         labels.append(Column("", [_standing(row) for row in rows]))
     natural = [row.natural for row in rows]
-    groups = [Group("Natural length", [kind.column(natural) for kind in _NATURAL_KINDS if kind.least <= detail])]
+    kinds = [kind for kind in _KINDS if kind.least <= detail]
+    groups = [Group("Natural length", [kind.column(natural) for kind in kinds])]
     if lengths := _lengths(blocks):
         fixed = [row.fixed for row in rows]
-        kinds = (_MEDIAN, _TTFT, _TPOT) if len(lengths) == 1 else (_MEDIAN, _TTFT, _TPOT, _TOKENS)
         heading = f"{lengths[0]} tokens each" if len(lengths) == 1 else "Fixed length"
-        groups.append(Group(heading, [kind.column(fixed) for kind in kinds]))
+        # a single length is in the heading
+        columns = [kind.column(fixed) for kind in kinds if len(lengths) > 1 or kind is not _TOKENS]
+        groups.append(Group(heading, columns))
     sections = [Section(clean(block.heading), len(block.rows)) for block in blocks]
     return Sheet(Group("", labels), groups, sections)
 
