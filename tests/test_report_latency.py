@@ -148,11 +148,11 @@ def test_it_stands_between_the_full_table_and_what_transfers():
 
 
 def test_a_fixed_length_has_its_own_columns_and_those_without_it_dashes():
-    lines = part(record(rank=1, latency_s=SUMMARY | {"fixed": FIXED}), record(rank=2), width=160)
+    lines = part(record(rank=1, latency_s=SUMMARY | {"fixed": FIXED}), record(rank=3), width=160)
     assert any(line.rstrip("- ").endswith("9 tokens each") for line in lines)
     assert " ".join(row(lines, "Model")).endswith("Tok n Mean s Median s Std s p95 s TTFT ms ms/tok")
     assert row(lines, "nano", "1")[-7:] == ["2", "1.05", "1.05", "0.0707", "1.10", "200.0", "106.3"]
-    assert row(lines, "nano", "2")[-7:] == ["–"] * 7
+    assert row(lines, "nano", "3")[-7:] == ["–"] * 7
     assert any(text.startswith("9 tokens each: ") for text in notes(lines))
     assert any(text.startswith("– does not apply") for text in notes(shown(record(latency_s={"mean": 1.0}))))
 
