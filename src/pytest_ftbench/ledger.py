@@ -123,7 +123,7 @@ class Ledger:
     def finish(self, session: pytest.Session) -> None:
         """Write the results where the run was told to, and compare them with what it was told to compare with."""
         self._write()
-        if self.config.pluginmanager.has_plugin("pytest-benchmark"):
+        if self.stored is None and self.config.pluginmanager.has_plugin("pytest-benchmark"):
             self._benchmark(session)
         if self.problem is not None:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
