@@ -40,7 +40,7 @@ def test_suites_with_cells_of_one_name_are_each_compared_with_their_own(ledger):
         for folder, tokens in (("a", 5.0), ("b", 6.0))
         for nodeid, cell in zip(items(folder), CELLS, strict=True)
     }
-    ledger._compare(Baseline("stored", then), list(ledger.suites.values()))
+    ledger._compare(Baseline("stored", then), list(ledger.suites.values()), [])
     changes = [
         [change.deltas["tokens"].change for change in comparison.changes] for _, comparison in ledger.comparisons
     ]
@@ -49,7 +49,7 @@ def test_suites_with_cells_of_one_name_are_each_compared_with_their_own(ledger):
 
 def test_what_no_suite_of_this_run_has_is_named_once(ledger):
     then = {"c/test_cells.py::test_cell[nano-lora-r2-arc-to-arc]": record(Cell("nano", "lora", "arc", "arc", 2), 5.0)}
-    ledger._compare(Baseline("stored", then), list(ledger.suites.values()))
+    ledger._compare(Baseline("stored", then), list(ledger.suites.values()), [])
     assert [comparison.absent_now for _, comparison in ledger.comparisons] == [("nano-lora-r2-arc-to-arc",), ()]
 
 

@@ -157,10 +157,9 @@ def test_a_training_prints_nothing(model_folder, runtime, tmp_path, capfd):
 
 
 def test_a_long_training_says_how_far_it_is(model_folder, runtime, tmp_path, monkeypatch):
-    from pytest_ftbench.ml import train
 
     said = []
-    monkeypatch.setattr(train, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("pytest_ftbench.ml.countdown._SECONDS_BETWEEN_LINES", 0.0)
     tune(model_folder, runtime, tmp_path / "out", training_of(make_examples(model_folder, count=8)), said.append)
     assert [line.partition(", loss")[0] for line in said] == ["step 1 of 2", "step 2 of 2"]
     assert said[1].endswith("about 0 s left")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_ftbench.analysis.table import timed_tokens
 from pytest_ftbench.fixtures import has_cell
 from pytest_ftbench.grid import CellRecord, UserError
 from pytest_ftbench.plugin import ONLY, STORED_RUNS
@@ -41,8 +42,8 @@ class Baseline:
 
 def feed(config: pytest.Config, cells: Iterable[tuple[str, CellRecord]]) -> None:
     """Add measured cells, by the ids of their items, to pytest-benchmark's session, unless that is switched off."""
-    session = config.pluginmanager.get_plugin("pytest-benchmark")
-    if session is None or config.getoption("benchmark_disable") or _skips(config):
+    session: Any = config.pluginmanager.get_plugin("pytest-benchmark")
+    if config.getoption("benchmark_disable") or _skips(config):
         return
     from pytest_benchmark.stats import Metadata
 
@@ -69,11 +70,10 @@ def feed(config: pytest.Config, cells: Iterable[tuple[str, CellRecord]]) -> None
 
 def baselines(config: pytest.Config) -> list[Baseline]:
     """The stored runs that this one is compared with, those that hold cells."""
-    session = config.pluginmanager.get_plugin("pytest-benchmark")
-    names = [] if session is None else list(session.compared_mapping)
-    found = []
+    session: Any = config.pluginmanager.get_plugin("pytest-benchmark")
     contents = config.stash.setdefault(STORED_RUNS, [])
-    for name, stored in zip(names, contents, strict=True):
+    found = []
+    for name, stored in zip(session.compared_mapping, contents, strict=True):
         workers = (stored.get("machine_info") or {}).get(_WORKERS, 1)
         made = {str(value.get("fullname")): _record(value, workers) for value in stored["benchmarks"]}
         records = {nodeid: record for nodeid, record in made.items() if record is not None}
@@ -125,7 +125,6 @@ def _extra(record: CellRecord) -> dict[str, Any]:
 
     Of the provenance there is what says under which conditions they were measured.
     """
-    tokens = [count for count in record.latency_s.get("tokens") or () if count is not None]
     fixed = record.latency_s.get("fixed")
     return {
         **record.scores,
@@ -133,7 +132,7 @@ def _extra(record: CellRecord) -> dict[str, Any]:
         **{f"output_tokens_{name}": record.output_tokens.get(name) for name in ("mean", "median")},
         **{name: record.latency_s.get(name) for name in _MEDIANS},
         "timed_prompts": record.latency_s.get("n"),
-        "timed_tokens_mean": sum(tokens) / len(tokens) if tokens else None,
+        "timed_tokens_mean": timed_tokens(record),
         "memory_gib": record.memory_gib,
         "train": None if record.train is None else {name: record.train.get(name) for name in _TRAINED_AS},
         "provenance": record.extra.get("provenance"),

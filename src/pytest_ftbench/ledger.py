@@ -17,7 +17,7 @@ from pytest_ftbench.settings import compare_limits, json_path
 from pytest_ftbench.store import package_versions, write_json
 
 if TYPE_CHECKING:
-    from pytest_ftbench.analysis import Breach, Comparison
+    from pytest_ftbench.analysis import Breach, Comparison, Limit
     from pytest_ftbench.benchmark_bridge import Baseline
 
 _PACKAGES = ("pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets", "bitsandbytes")
@@ -46,7 +46,7 @@ class SuiteRecords:
     @property
     def tests(self) -> set[str]:
         """The tests whose items they are."""
-        return {nodeid.partition("[")[0] for nodeid in self.nodeids.values()}
+        return {_test(nodeid) for nodeid in self.nodeids.values()}
 
 
 @dataclass(eq=False)
@@ -142,24 +142,19 @@ class Ledger:
             return
         named = "" if pattern is True else f" for {pattern}"
         nothing = Baseline(f"a stored run, but none with cells was found{named}", {})
+        limits = compare_limits(self.config)
         for baseline in baselines(self.config) or [nothing]:
-            self._compare(baseline, suites)
+            self._compare(baseline, suites, limits)
         if self.breaches and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def _compare(self, baseline: "Baseline", suites: Sequence[SuiteRecords]) -> None:
+    def _compare(self, baseline: "Baseline", suites: Sequence[SuiteRecords], limits: "Sequence[Limit]") -> None:
         """Compare each suite with its own part of a stored run; what is nobody's is held against the first."""
         from pytest_ftbench.analysis import broken, compare
 
-        limits = compare_limits(self.config)
-        tests = [suite.tests for suite in suites]
+        owner = {test: index for index, suite in enumerate(suites) for test in suite.tests}
         for index, suite in enumerate(suites or [SuiteRecords("none")]):
-            others = {test for place, of_suite in enumerate(tests) if place != index for test in of_suite}
-            then = [
-                record
-                for nodeid, record in baseline.records.items()
-                if (test := nodeid.partition("[")[0]) not in others and (index == 0 or test in tests[index])
-            ]
+            then = [record for nodeid, record in baseline.records.items() if owner.get(_test(nodeid), 0) == index]
             comparison = compare(list(suite.records.values()), then, suite.trivial)
             self.comparisons.append((baseline.name, comparison))
             self.breaches += broken(comparison, limits)
@@ -176,6 +171,11 @@ class Ledger:
                 self.written.append(file)
         except (OSError, UserError) as error:
             self.problem = f"--ftbench-json: the results can't be written ({error}); run again with another file."
+
+
+def _test(nodeid: str) -> str:
+    """The test that an item is of."""
+    return nodeid.partition("[")[0]
 
 
 def _joined(before: CellRecord, after: CellRecord) -> CellRecord:

@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_ftbench.benchmark_bridge import take_over_only
 
         take_over_only(config)
-    if _is_worker(config):
+    if is_worker(config):
         return
     config.pluginmanager.register(_Listener(config), "ftbench-listener")
     if _is_shared(config):
@@ -158,7 +158,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Tell it, from a worker, which items are tested on one checkpoint."""
-    if _is_worker(session.config) and any(map(has_cell, session.items)):
+    if is_worker(session.config) and any(map(has_cell, session.items)):
         from pytest_ftbench.recorder import tell_checkpoints
 
         tell_checkpoints(session)
@@ -167,7 +167,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tell the process that reports which cell a worker begins."""
-    if _is_worker(item.config) and has_cell(item):
+    if is_worker(item.config) and has_cell(item):
         from pytest_ftbench.recorder import announce
 
         announce(item)
@@ -191,7 +191,7 @@ def pytest_report_teststatus(report: object, config: pytest.Config) -> "tuple[st
     """Show a measured cell's headline score as the result word; a note is no result."""
     if hasattr(report, "ftbench_note"):
         return "", "", ""
-    if hasattr(report, "ftbench") and not _is_worker(config):
+    if hasattr(report, "ftbench") and not is_worker(config):
         from pytest_ftbench.terminal import result_word
 
         return result_word(report)
@@ -231,11 +231,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         summarize(terminalreporter, ledger)
 
 
-def _is_worker(config: pytest.Config) -> bool:
-    # asked of every run on the machine, so not of xdist_bridge, which that would import
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs items for another, which reports them."""
+    # asked in every run on the machine, so it isn't in xdist_bridge, which that would import
     return hasattr(config, "workerinput")
 
 
 def _is_shared(config: pytest.Config) -> bool:
     """Whether this process is one of xdist's, be it the controller or a worker."""
-    return _is_worker(config) or config.getoption("dist", "no") != "no"
+    return is_worker(config) or config.getoption("dist", "no") != "no"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ftbench.xdist_bridge import is_worker
+from pytest_ftbench.plugin import is_worker
 
 SECONDS_OF_SILENCE = 30.0
 """After so long without a line, it is said what is being done and for how long."""

@@ -43,11 +43,6 @@ def company_of(config: pytest.Config) -> Company:
     return Company(len(parse_tx_spec_config(config)))
 
 
-def is_worker(config: pytest.Config) -> bool:
-    """Whether this process runs items for another, which reports them."""
-    return hasattr(config, "workerinput")
-
-
 def work_alone(config: pytest.Config) -> None:
     """Start no workers, whatever ``-n`` says: there is nothing for them to do."""
     for option, value in (("numprocesses", None), ("distload", False), ("dist", "no"), ("tx", [])):

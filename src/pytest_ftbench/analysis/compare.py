@@ -103,18 +103,13 @@ def compare(now: Sequence[CellRecord], then: Sequence[CellRecord], trivial: Triv
     before, after = ({record.id: record for record in records} for records in (then, now))
     measured = {name: record for name, record in before.items() if record.ok}
     tasks = eval_tasks(now)
+    both = [(measured[name], record) for name, record in after.items() if record.ok and name in measured]
     return Comparison(
-        changes=tuple(
-            _change(measured[name], record, trivial, tasks[record.eval_task])
-            for name, record in after.items()
-            if record.ok and name in measured
-        ),
+        changes=tuple(_change(first, second, trivial, tasks[second.eval_task]) for first, second in both),
         absent_then=tuple(name for name, record in after.items() if record.ok and name not in measured),
         absent_now=tuple(name for name in measured if name not in after or after[name].status == "skipped"),
         failed_now=tuple(name for name in measured if name in after and after[name].status not in ("ok", "skipped")),
-        silent_then=tuple(
-            name for name, record in after.items() if record.ok and name in measured and is_silent(measured[name])
-        ),
+        silent_then=tuple(first.id for first, _ in both if is_silent(first)),
     )
 
 

@@ -12,7 +12,7 @@ from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero, not_n
 from pytest_ftbench.analysis.table import BASE_HEADING, checkpoint_key, eval_tasks, in_reading_order
 from pytest_ftbench.analysis.validity import Standing, standing
 from pytest_ftbench.grid import CellRecord, CheckpointKey
-from pytest_ftbench.grid.latency import p95, tpot
+from pytest_ftbench.grid.latency import p95, stddev, tpot
 
 _Statistic = Callable[[Sequence[float]], float | None]
 
@@ -112,7 +112,7 @@ def _latency(given: Mapping[str, Any]) -> Latency:
         n=above_zero(given.get("n")) or above_zero(len(samples)),
         mean_s=seconds("mean", samples, statistics.fmean),
         median_s=seconds("median", samples, statistics.median),
-        stddev_s=seconds("stddev", samples, _stddev),
+        stddev_s=seconds("stddev", samples, stddev),
         p95_s=seconds("p95", samples, p95),
         ttft_s=seconds("ttft_median", first, statistics.median),
         tpot_s=seconds("tpot_median", _per_token(samples, first, counts), statistics.median),
@@ -133,10 +133,6 @@ def _per_token(samples: Sequence[float], first: Sequence[float], counts: Sequenc
         return []
     found = (tpot(*each) for each in zip(samples, first, counts, strict=True))
     return [seconds for seconds in found if seconds is not None and seconds >= 0]
-
-
-def _stddev(samples: Sequence[float]) -> float | None:
-    return statistics.stdev(samples) if len(samples) > 1 else None
 
 
 def _of(values: Sequence[float], compute: _Statistic) -> float | None:

@@ -4,6 +4,11 @@ import statistics
 from collections.abc import Sequence
 
 
+def stddev(samples: Sequence[float]) -> float | None:
+    """The standard deviation of a sample; None of fewer than two."""
+    return statistics.stdev(samples) if len(samples) > 1 else None
+
+
 def p95(samples: Sequence[float]) -> float | None:
     """The 95th percentile, linear between the two samples beside it (numpy's default); None of fewer than two."""
     if len(samples) < 2:

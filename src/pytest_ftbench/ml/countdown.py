@@ -9,18 +9,14 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Countdown:
-    """Says how many of ``total`` are done: ``how_far`` puts a count into words."""
+    """Says now and then how far work that begins now has come, and how long it will still take."""
 
-    def __init__(self, total: int, how_far: Callable[[int], str], say: Say) -> None:
-        self._count = 0
-        self._total = total
-        self._how_far = how_far
+    def __init__(self, say: Say) -> None:
         self._say = say
         self._started = self._said = time.monotonic()
 
-    def advance(self, count: int = 1) -> None:
-        """So many more are done: a line, where the last one was long ago."""
-        self._count += count
+    def reached(self, done: int, total: int, how_far: str) -> None:
+        """So many of ``total`` are done, ``how_far`` in words: a line, where the last one was long ago."""
         if (now := time.monotonic()) - self._said >= _SECONDS_BETWEEN_LINES:
-            self._said, left = now, (now - self._started) / self._count * (self._total - self._count)
-            self._say(f"{self._how_far(self._count)}, about {left:.0f} s left")
+            self._said, left = now, (now - self._started) / done * (total - done)
+            self._say(f"{how_far}, about {left:.0f} s left")

@@ -81,11 +81,11 @@ class Decoder:
         """
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
         found: dict[int, Answer] = {}
-        countdown = Countdown(len(order), lambda count: f"{count} of {len(order)} answered", say)
+        countdown = Countdown(say)
         for first in range(0, len(order), batch_size):
             some = order[first : first + batch_size]
             rows = self.generate(self.encode([prompts[index] for index in some])).tolist()
             found.update(zip(some, map(self.answer, rows), strict=True))
-            countdown.advance(len(some))
+            countdown.reached(len(found), len(order), f"{len(found)} of {len(order)} answered")
             give_way()
         return [found[index] for index in range(len(prompts))]

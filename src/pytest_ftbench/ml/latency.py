@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid.latency import p95, tpot
+from pytest_ftbench.grid.latency import p95, stddev, tpot
 from pytest_ftbench.ml.countdown import Countdown, Say
 from pytest_ftbench.ml.generate import Decoder
 from pytest_ftbench.ml.runtime import Runtime
@@ -89,7 +89,7 @@ def latency_summary(timed: dict[str, Any]) -> dict[str, Any]:
     summary = {
         "mean": statistics.fmean(samples),
         "median": statistics.median(samples),
-        "stddev": statistics.stdev(samples) if len(samples) > 1 else None,
+        "stddev": stddev(samples),
         "p95": p95(samples),
         "n": len(samples),
         "ttft_median": statistics.median(timed["ttft"]),
@@ -117,11 +117,10 @@ def _time_each(
 ) -> list[tuple[float, float, int]]:
     """Time the answers one after the other, and say how many are ``done``."""
     what = f"{len(batches)} answers" if new_tokens is None else f"{len(batches)} answers of {new_tokens} tokens"
-    countdown = Countdown(len(batches), lambda count: f"{done} {count} of {what}", say)
-    timed = []
+    countdown, timed = Countdown(say), []
     for batch in batches:
         timed.append(time_one(decoder, batch, runtime, new_tokens))
-        countdown.advance()
+        countdown.reached(len(timed), len(batches), f"{done} {len(timed)} of {what}")
     return timed
 
 

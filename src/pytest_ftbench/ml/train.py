@@ -3,7 +3,6 @@
 import contextlib
 import math
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ftbench.grid import Recipe, UserError, first_line
 from pytest_ftbench.ml.adapters import adalora_callback
 from pytest_ftbench.ml.base import live_dtype, parameter_count
+from pytest_ftbench.ml.countdown import Countdown
 from pytest_ftbench.ml.prompts import Example
 from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.ml.snapshots import Snapshots, Stopwatch, save
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl import SFTConfig, SFTTrainer
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 GiveWay = Callable[[Callable[[], AbstractContextManager[None]]], None]
 """Lets others go first between two steps, within a block that stops the clock."""
@@ -183,9 +181,8 @@ class _Watch:
     """Follows a training: collects the loss of each step, stops at one that isn't finite, says how far it is."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
         self.losses: list[float] = []
-        self._started = self._said = time.monotonic()
+        self._countdown = Countdown(say)
 
     def callback(self) -> Any:
         """The watch as a callback of the Trainer; made here so that importing this module imports no library."""
@@ -205,11 +202,7 @@ class _Watch:
         if not math.isfinite(loss):
             raise UserError(f"training step {step}", f"the loss is {loss}", "lower the learning rate")
         self.losses.append(loss)
-        now = time.monotonic()
-        if now - self._said >= _SECONDS_BETWEEN_LINES:
-            self._said = now
-            left = (now - self._started) / step * (steps - step)
-            self.say(f"step {step} of {steps}, loss {loss:.3f}, about {left:.0f} s left")
+        self._countdown.reached(step, steps, f"step {step} of {steps}, loss {loss:.3f}")
 
 
 def _break_callback(take_break: Callable[[], None]) -> Any:

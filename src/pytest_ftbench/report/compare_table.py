@@ -9,7 +9,7 @@ from enum import IntEnum
 from pytest_ftbench.analysis import KINDS, Change, Comparison, Delta, Measure, Reason, Standing, task_label
 from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
-from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
+from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text, in_fewest_parts
 from pytest_ftbench.report.words import ABSENT, aligned, clean, elided, percent, score, signed
 
 FROM_ZERO = "from 0"
@@ -51,9 +51,7 @@ def compare_sheet(comparison: Comparison, names: Names, width: int) -> tuple[She
     """The table in the fewest parts that ``width`` allows, in all the detail that keeps it so; the columns left out."""
     by_task = _by_task(comparison.changes)
     sheets = [(detail, _sheet(by_task, names, detail)) for detail in reversed(Detail)]
-    fewest = min(len(sheet.parts(width)) for _, sheet in sheets)
-    fitting = (found for found in sheets if len(found[1].parts(width)) == fewest and found[1].fits(width))
-    detail, sheet = next(fitting, sheets[-1])
+    detail, sheet = in_fewest_parts(sheets, width)
     left_out = ["tokens now"] * (detail < Detail.ALL) + ["ms/tok now"] * (detail < Detail.SPEED)
     return sheet, left_out
 

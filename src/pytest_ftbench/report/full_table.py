@@ -6,7 +6,7 @@ from enum import IntEnum
 from pytest_ftbench.analysis import UNMEASURED, EvalTask, FullTable, Standing, TableCell
 from pytest_ftbench.report.cost_table import PEAK_HEADINGS, SHORT_PEAK_HEADINGS, Costs, memory_group
 from pytest_ftbench.report.labels import Names
-from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
+from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text, in_fewest_parts
 from pytest_ftbench.report.words import ABSENT, BEST, aligned, clean, elided, rate, score
 from pytest_ftbench.tasks import Metric
 
@@ -26,11 +26,9 @@ class Detail(IntEnum):
 def full_sheet(table: FullTable, costs: Costs, names: Names, width: int) -> tuple[Sheet, list[str]]:
     """The table in the fewest parts that ``width`` allows, in all the detail that keeps it so; the columns left out."""
     memory = [memory_group(table, costs, headings) for headings in (PEAK_HEADINGS, SHORT_PEAK_HEADINGS)]
-    # the most detail first, and whole words before a shortened heading; where nothing fits, the least
+    # the most detail first, and whole words before a shortened heading
     sheets = [(detail, _sheet(table, group, names, detail)) for detail in reversed(Detail) for group in memory]
-    fewest = min(len(sheet.parts(width)) for _, sheet in sheets)
-    fitting = (found for found in sheets if len(found[1].parts(width)) == fewest and found[1].fits(width))
-    detail, sheet = next(fitting, sheets[-1])
+    detail, sheet = in_fewest_parts(sheets, width)
     left_out = []
     if detail < Detail.TOKENS:
         left_out.append("Tok")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from itertools import islice
+from typing import TypeVar
 
 
 class Style(StrEnum):
@@ -20,6 +21,7 @@ class Style(StrEnum):
     ALARM = "31"
 
 
+_Detail = TypeVar("_Detail")
 Paint = Callable[[str, Style], str]
 Piece = tuple[str, Style]
 
@@ -177,3 +179,10 @@ def _line(groups: Sequence[Sequence[Piece]], width: int, paint: Paint) -> str:
         painted += paint(text[:left], style) if left > 0 else ""
         left -= len(text)
     return painted
+
+
+def in_fewest_parts(sheets: Sequence[tuple[_Detail, Sheet]], width: int) -> tuple[_Detail, Sheet]:
+    """The first of these sheets that ``width`` holds in as few parts as any of them takes; where none is, the last."""
+    fewest = min(len(sheet.parts(width)) for _, sheet in sheets)
+    fitting = (found for found in sheets if len(found[1].parts(width)) == fewest and found[1].fits(width))
+    return next(fitting, sheets[-1])

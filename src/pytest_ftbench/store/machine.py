@@ -40,23 +40,13 @@ class MachineLock:
         """Whether there is such a lock here; without one, nobody knows what else is computed during a timing."""
         return self._lock is not None
 
-    @contextlib.contextmanager
-    def shared(self) -> Iterator[None]:
+    def shared(self) -> AbstractContextManager[None]:
         """Compute beside others in the block."""
-        try:
-            self._acquire("read")
-            yield
-        finally:
-            self._release()
+        return self._hold("read")
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Compute in the block while no other process does that asks here."""
-        try:
-            self._acquire("write")
-            yield
-        finally:
-            self._release()
+        return self._hold("write")
 
     def give_way(self, pause: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
         """Let whoever waits to be alone go first; called between two steps of long work, it costs next to nothing.
@@ -68,6 +58,14 @@ class MachineLock:
         with pause():
             self._release()
             self._acquire("read")
+
+    @contextlib.contextmanager
+    def _hold(self, mode: _Mode) -> Iterator[None]:
+        try:
+            self._acquire(mode)
+            yield
+        finally:
+            self._release()
 
     def _acquire(self, mode: _Mode) -> None:
         """Wait for the lock; who wants to be alone keeps newcomers out meanwhile. A wait can be interrupted."""
