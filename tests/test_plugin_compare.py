@@ -25,7 +25,7 @@ make = Decoder.__init__
 
 def make_slow(self, model, *arguments):
     make(self, model, *arguments)
-    model.register_forward_pre_hook(lambda *_: time.sleep(0.005))
+    model.register_forward_pre_hook(lambda *_: time.sleep(0.02))
 
 Decoder.__init__ = make_slow
 """

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from plugin_project import SUITE, Project, untimed
+from plugin_project import SUITE, Project, import_libraries, untimed
 
 pytestmark = pytest.mark.torch
 
@@ -39,6 +39,7 @@ def run_and_kill(project, *arguments):
 
 
 def test_killed_in_mid_training_it_costs_one_failed_cell_and_the_next_run_completes(pytester, tmp_path):
+    import_libraries()
     project = Project(pytester, tmp_path / "disturbed", suite=LONG)
     pytester.makeconftest(PIDS)
     path = pytester.path / "results.json"
