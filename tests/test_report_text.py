@@ -208,7 +208,7 @@ def test_wide_letters_do_not_move_columns():
 
 def test_seeds_and_quantization_get_columns_only_where_they_differ():
     assert not any("Seed" in line or "Quant" in line for line in shown(record()))
-    assert any("Seed" in line for line in shown(record(seed=1), record(seed=2)))
+    assert any("Seed" in line for line in shown(record(seed=1), record("arc", seed=2)))
     quantized = CellRecord.of(Cell("nano", "lora", "squad", "squad", 8, "nf4"), scores={"f1": 60.0})
     assert rows(shown(quantized), "nano", "LoRA", "nf4")
 

@@ -14,7 +14,9 @@ from pytest_ftbench.analysis.curves import (
 from pytest_ftbench.analysis.latency import Latency, LatencyBlock, LatencyRow, latencies
 from pytest_ftbench.analysis.limits import Breach, Limit, broken, parse_limit
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label
+from pytest_ftbench.analysis.pooling import PooledRecord, pooled, seeds_of
 from pytest_ftbench.analysis.refusals import Reason, Refusal
+from pytest_ftbench.analysis.seeds import SeedBlock, SeedScore, SeedSpread, SeedTable, seed_table
 from pytest_ftbench.analysis.table import (
     BASE_HEADING,
     FullTable,
@@ -51,8 +53,13 @@ __all__ = [
     "LearningCurve",
     "Limit",
     "Measure",
+    "PooledRecord",
     "Reason",
     "Refusal",
+    "SeedBlock",
+    "SeedScore",
+    "SeedSpread",
+    "SeedTable",
     "Standing",
     "TableBlock",
     "TableCell",
@@ -75,6 +82,9 @@ __all__ = [
     "learning_curves",
     "number",
     "parse_limit",
+    "pooled",
+    "seed_table",
+    "seeds_of",
     "standing",
     "task_label",
     "training_curves",

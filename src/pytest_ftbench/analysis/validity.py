@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number
+from pytest_ftbench.analysis.pooling import seeds_of
 from pytest_ftbench.grid import CellRecord
 
 
@@ -26,7 +27,8 @@ def standing(record: CellRecord, trivial: Trivial, task: EvalTask | None = None)
         return Standing.SKIPPED
     if not record.ok:
         return Standing.FAILED
-    if hardly_answers(record):
+    # a mean over seeds of which one is unreadable is a mean of nothing
+    if any(hardly_answers(each) for each in seeds_of(record)):
         return Standing.INVALID
     if not beats_trivial(record, trivial, task or eval_task(record.eval_task, [record])):
         return Standing.TRIVIAL

@@ -21,7 +21,7 @@ _MARKS: Mapping[str, str] = {
     "<trivial": "<trivial: not better than the best trivial answerer on the same items. Shown, never ranked.",
     "°": "° over parsed outputs only, as the studies score it; the headline score, which counts an unparsed output as "
     "an error, is missing. Shown, never ranked.",
-    "†": "† measured, but its test failed; the reason is below.",
+    "†": "† measured, but its test failed, or a seed of it did; the reason is below.",
     "failed": "failed: not measured; the reason is below.",
     "skipped": "skipped: not run.",
     "[": "[ ] in-domain: tested on the task it was trained on.",

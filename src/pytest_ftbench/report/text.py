@@ -2,18 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from pytest_ftbench.analysis import (
     CurveGroup,
     EvalTask,
     FullTable,
     LatencyBlock,
+    PooledRecord,
+    SeedTable,
     Standing,
     Trivial,
     checkpoint_costs,
     full_table,
     latencies,
     learning_curves,
+    pooled,
+    seed_table,
     transfer_matrices,
     trivial_scores,
 )
@@ -25,6 +30,7 @@ from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
 from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint, wrapped
 from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
+from pytest_ftbench.report.seed_table import SEED_TITLE, seed_notes, seed_sheet
 from pytest_ftbench.report.transfer_table import transfer_sheet
 from pytest_ftbench.report.words import clean, elided, score
 
@@ -37,9 +43,11 @@ _APART = ((Standing.INVALID, "INVALID"), (Standing.TRIVIAL, "<trivial"))
 def render(results: Results, width: int = 100, color: bool = False, detail: bool = False) -> list[str]:
     """The report's lines, none over ``width`` characters; below 80, rows of a wide table may have to be cut.
 
-    The table of latencies is there with ``detail``, or where any was measured at a fixed length.
+    Cells of several seeds are shown as one. The table of latencies is there with ``detail``, or where any was measured
+    at a fixed length; that of the seeds with ``detail``.
     """
     paint = ansi if color else no_paint
+    results = replace(results, cells=pooled(results.cells))
     table = full_table(results.cells, results.trivial)
     matrices = transfer_matrices(results.cells, results.trivial)
     names = Names([row.key for row in table.rows], width)
@@ -54,6 +62,8 @@ def render(results: Results, width: int = 100, color: bool = False, detail: bool
         blocks = latencies(results.cells, results.trivial)
         if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
             lines += ["", *_latency_part(blocks, names, found, width, paint)]
+        if detail and (seeds := seed_table(results.cells, results.trivial)):
+            lines += ["", *_seed_part(seeds, names, found, width, paint)]
         if training := cost_sheet(table, costs, names):
             lines += ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
         if matrices:
@@ -68,11 +78,23 @@ def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> li
     failed, skipped = counts[Standing.FAILED], counts[Standing.SKIPPED]
     measured = counts.total() - failed - skipped
     apart = [f"{counts[s]} {word}" for s, word in _APART if counts[s]]
-    text = f"{counts.total()} cells: {measured} ok{' (' + ', '.join(apart) + ')' if apart else ''}, {failed} failed"
+    seeds = _seeds(results.cells)
+    text = (
+        f"{counts.total()} cells{seeds}: {measured} ok{' (' + ', '.join(apart) + ')' if apart else ''}, {failed} failed"
+    )
     lines = wrapped([f"suite: {clean(results.suite) or 'unnamed'}"], width, paint, Style.STRONG)
     lines += wrapped([text + (f", {skipped} skipped" if skipped else "")], width, no_paint)
     facts = [", ".join(_provenance(results)), ", ".join(_sizes(results, table))]
     return lines + wrapped([text for text in facts if text], width, no_paint)
+
+
+def _seeds(records: Sequence[CellRecord]) -> str:
+    """Over how many seeds the tuned cells are means; empty where none is one."""
+    counts = {len(record.seeds) for record in records if isinstance(record, PooledRecord)}
+    # a cell of one seed isn't pooled; base models have but one
+    counts |= {1 for record in records if record.train_task is not None and not isinstance(record, PooledRecord)}
+    few, many = min(counts, default=1), max(counts, default=1)
+    return "" if many == 1 else f", the tuned ones means over {few if few == many else f'{few} to {many}'} seeds"
 
 
 def _sizes(results: Results, table: FullTable) -> Iterator[str]:
@@ -131,6 +153,15 @@ def _latency_part(blocks: Sequence[LatencyBlock], names: Names, told: set[str], 
     notes = [*latency_notes(blocks, left_out), *explained(marks(sheet) - told)]
     told |= marks(sheet)
     lines = [*wrapped([LATENCY_TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
+    return [*lines, "", *wrapped(notes, width, paint)]
+
+
+def _seed_part(seeds: SeedTable, names: Names, told: set[str], width: int, paint: Paint) -> list[str]:
+    """The score under each seed, and what the columns mean."""
+    sheet = seed_sheet(seeds, names)
+    notes = [*seed_notes(sheet), *explained(marks(sheet) - told)]
+    told |= marks(sheet)
+    lines = [*wrapped([SEED_TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
     return [*lines, "", *wrapped(notes, width, paint)]
 
 

@@ -1,0 +1,163 @@
+"""Several seeds of a cell as one: what tables show is the mean over trainings that differ in nothing but their seed."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from pytest_ftbench.analysis.metrics import number
+from pytest_ftbench.grid import CellRecord
+
+_RATES = ("format_rate", "empty_rate", "truncated_rate")
+
+
+@dataclass(repr=False)
+class PooledRecord(CellRecord):
+    """A cell over its ``seeds``, the records that were measured; there to be shown, never to be stored."""
+
+    seeds: tuple[CellRecord, ...] = ()
+
+
+def pooled(records: Sequence[CellRecord]) -> list[CellRecord]:
+    """The records with those of one cell that differ in their seed alone made one, where the first of them was.
+
+    Scores, rates, times and tokens are means over the seeds that were measured, samples are all of theirs together, a
+    peak of memory is the largest, flags are those of any. What else they don't agree on is unknown. ``error`` names the
+    seeds that were not measured. Cells of one seed are returned as they are, but for the number of the seed where
+    others are pooled: there it tells nothing apart.
+    """
+    groups: dict[tuple[object, ...], list[CellRecord]] = {}
+    for record in records:
+        groups.setdefault(_but_for_seed(record), []).append(record)
+    if all(len(group) == 1 for group in groups.values()):
+        return list(records)
+    return [replace(group[0], seed=0) if len(group) == 1 else _pool(group) for group in groups.values()]
+
+
+def seeds_of(record: CellRecord) -> tuple[CellRecord, ...]:
+    """The records of single seeds that a record was pooled from, else the record itself."""
+    return record.seeds if isinstance(record, PooledRecord) else (record,)
+
+
+def _but_for_seed(record: CellRecord) -> tuple[object, ...]:
+    key = (record.model, record.method, record.rank, record.quantization, record.train_task, record.eval_task)
+    # what a file holds under a name may be no name, and a list can't be looked up
+    return tuple(repr(part) for part in key)
+
+
+def _pool(group: Sequence[CellRecord]) -> CellRecord:
+    measured = [record for record in group if record.ok]
+    said = [f"seed {record.seed}: {record.error}" for record in group if record.error]
+    lost = [f"seed {record.seed} {record.status}" for record in group if not record.ok and not record.error]
+    error = "; ".join([*said, *lost]) or None
+    if not measured:
+        return replace(group[0], id=_id(group), seed=0, error=error)
+    first = measured[0]
+    if len(measured) == 1:
+        return replace(first, id=_id(group), seed=0, error=error)
+    train = [record.train for record in measured if record.train is not None]
+    shared = {part.name: getattr(first, part.name) for part in fields(CellRecord)}
+    means: dict[str, Any] = {
+        "scores": _by_key([record.scores for record in measured], _mean),
+        **{key: _mean(getattr(record, key) for record in measured) for key in _RATES},
+        "latency_s": _samples([record.latency_s for record in measured]),
+        "output_tokens": _samples([record.output_tokens for record in measured]),
+        "memory_gib": _by_key([record.memory_gib for record in measured], _largest),
+        "train": _by_key(train, _mean_or_agreed) if train else None,
+        "items": _items([record.items for record in measured]),
+        "curve": _points([record.curve for record in measured]),
+    }
+    told: dict[str, Any] = {
+        "n": _agreed([record.n for record in measured]),
+        "eval_dtype": _agreed([record.eval_dtype for record in measured]),
+        "flags": list(dict.fromkeys(flag for record in measured for flag in record.flags if isinstance(flag, str))),
+        "extra": _by_key([record.extra for record in measured], _agreed_within),
+    }
+    return PooledRecord(
+        **shared | means | told | {"id": _id(group), "seed": 0, "error": error, "seeds": tuple(measured)}
+    )
+
+
+def _id(group: Sequence[CellRecord]) -> str:
+    """The id without its seed."""
+    return group[0].id.removesuffix(f"-s{group[0].seed}")
+
+
+def _by_key(values: Sequence[Mapping[str, Any]], merge: Callable[[list[Any]], Any]) -> dict[str, Any]:
+    """Objects merged key by key; what one of them lacks is unknown there."""
+    return {key: merge([value.get(key) for value in values]) for key in dict.fromkeys(k for v in values for k in v)}
+
+
+def _samples(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Measurements of all seeds together; how many they are is their sum."""
+    joined = _by_key(values, _joined)
+    samples = joined.get("samples")
+    return joined | ({"n": len(samples)} if isinstance(samples, list) and "n" in joined else {})
+
+
+def _joined(values: list[Any]) -> Any:
+    """Of measurements: all values of lists, objects key by key, and the mean of numbers."""
+    if all(isinstance(value, list) for value in values):
+        return [each for value in values for each in value]
+    return _samples(values) if all(isinstance(value, Mapping) for value in values) else _mean_or_agreed(values)
+
+
+def _mean_or_agreed(values: list[Any]) -> Any:
+    """The mean of numbers; of anything else, what all say."""
+    return _mean(values) if any(number(value) is not None for value in values) else _agreed(values)
+
+
+def _mean(values: Iterable[Any]) -> float | None:
+    """The mean of the numbers; None where one isn't known: the mean of the others would be of other seeds."""
+    known = [number(value) for value in values]
+    some = [value for value in known if value is not None]
+    if not some or len(some) < len(known):
+        return None
+    # equal numbers are their own mean, to the last bit; divided first, the sum of huge ones is no overflow
+    return some[0] if min(some) == max(some) else number(sum(value / len(some) for value in some))
+
+
+def _largest(values: list[Any]) -> float | None:
+    return max((known for value in values if (known := number(value)) is not None), default=None)
+
+
+def _agreed(values: list[Any]) -> Any:
+    """What all say; None where they don't."""
+    return values[0] if all(value == values[0] for value in values) else None
+
+
+def _agreed_within(values: list[Any]) -> Any:
+    """What all say, of objects key by key."""
+    return _by_key(values, _agreed) if all(isinstance(value, Mapping) for value in values) else _agreed(values)
+
+
+def _mean_or_agreed_within(values: list[Any]) -> Any:
+    """The same, of objects key by key."""
+    if all(isinstance(value, Mapping) for value in values):
+        return _by_key(values, _mean_or_agreed)
+    return _mean_or_agreed(values)
+
+
+def _items(lists: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The items with the mean of their scores, in the first seed's order; none where the seeds had other items."""
+    by_id = [{item.get("item"): item for item in items if isinstance(item, dict)} for items in map(_hashable, lists)]
+    names = by_id[0].keys()
+    if any(items.keys() != names for items in by_id) or len(names) != len(lists[0]):
+        return []
+    return [
+        _by_key([items[name] for items in by_id], _agreed)
+        | {"score": _mean([items[name].get("score") for items in by_id])}
+        for name in names
+    ]
+
+
+def _hashable(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The items that are objects with a name."""
+    return [item for item in items if isinstance(item, dict) and isinstance(item.get("item"), str)]
+
+
+def _points(curves: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The learning curve of means; none where the seeds were tested at other epochs."""
+    epochs = [[point.get("epoch") for point in curve] for curve in curves]
+    if any(each != epochs[0] for each in epochs):
+        return []
+    return [_by_key(points, _mean_or_agreed_within) for points in zip(*curves, strict=True)]
