@@ -31,7 +31,7 @@ THIRD_PARTY = {
     "xdist_bridge": {"pytest", "xdist"},
     "xdist_scheduling": {"pytest", "xdist"},
 }
-HEAVY = ["torch", "transformers", "trl", "peft", "datasets", "numpy", "pyarrow", "sentence_transformers"]
+HEAVY = ["torch", "transformers", "trl", "peft", "datasets", "numpy", "scipy", "pyarrow", "sentence_transformers"]
 
 
 def module_name(path):

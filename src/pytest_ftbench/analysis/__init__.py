@@ -1,6 +1,7 @@
 """Analysis: records in, findings out. No torch, no pytest."""
 
 from pytest_ftbench.analysis.compare import KINDS, Change, Comparison, Delta, Measure, compare
+from pytest_ftbench.analysis.correlations import Coefficient, Correlation, correlate, rank_correlations
 from pytest_ftbench.analysis.cost import PEAKS, Cost, checkpoint_costs, leanest
 from pytest_ftbench.analysis.curves import (
     UNTUNED,
@@ -11,12 +12,23 @@ from pytest_ftbench.analysis.curves import (
     learning_curves,
     training_curves,
 )
+from pytest_ftbench.analysis.detectable import detectable_differences
+from pytest_ftbench.analysis.evidence import Evidence
+from pytest_ftbench.analysis.intervals import (
+    Interval,
+    Quartiles,
+    difference_quartiles,
+    score_interval,
+)
 from pytest_ftbench.analysis.latency import Latency, LatencyBlock, LatencyRow, latencies
 from pytest_ftbench.analysis.limits import Breach, Limit, broken, parse_limit
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label
+from pytest_ftbench.analysis.paired import WinsTiesLosses
+from pytest_ftbench.analysis.pairs import BASE, FULL
 from pytest_ftbench.analysis.pooling import PooledRecord, pooled, seeds_of
+from pytest_ftbench.analysis.power import Detectable
 from pytest_ftbench.analysis.refusals import Reason, Refusal
-from pytest_ftbench.analysis.seeds import SeedBlock, SeedScore, SeedSpread, SeedTable, seed_table
+from pytest_ftbench.analysis.spread import SeedBlock, SeedScore, SeedSpread, SeedTable, seed_table
 from pytest_ftbench.analysis.table import (
     BASE_HEADING,
     FullTable,
@@ -30,9 +42,13 @@ from pytest_ftbench.analysis.table import (
 )
 from pytest_ftbench.analysis.transfer import BaseScore, TransferEntry, TransferMatrix, transfer_matrices
 from pytest_ftbench.analysis.validity import UNMEASURED, Standing, best_trivial, standing, trivial_scores
+from pytest_ftbench.analysis.versus import ALPHA, Contrast, contrasts
 
 __all__ = [
+    "ALPHA",
+    "BASE",
     "BASE_HEADING",
+    "FULL",
     "KINDS",
     "PEAKS",
     "UNMEASURED",
@@ -40,13 +56,19 @@ __all__ = [
     "BaseScore",
     "Breach",
     "Change",
+    "Coefficient",
     "Comparison",
+    "Contrast",
+    "Correlation",
     "Cost",
     "CurveGroup",
     "CurvePoint",
     "Delta",
+    "Detectable",
     "EvalTask",
+    "Evidence",
     "FullTable",
+    "Interval",
     "Latency",
     "LatencyBlock",
     "LatencyRow",
@@ -54,6 +76,7 @@ __all__ = [
     "Limit",
     "Measure",
     "PooledRecord",
+    "Quartiles",
     "Reason",
     "Refusal",
     "SeedBlock",
@@ -67,12 +90,17 @@ __all__ = [
     "TransferEntry",
     "TransferMatrix",
     "Trivial",
+    "WinsTiesLosses",
     "best_trivial",
     "broken",
     "checkpoint_costs",
     "checkpoint_key",
     "compare",
+    "contrasts",
+    "correlate",
     "curve_epochs",
+    "detectable_differences",
+    "difference_quartiles",
     "eval_task",
     "eval_tasks",
     "full_table",
@@ -83,6 +111,8 @@ __all__ = [
     "number",
     "parse_limit",
     "pooled",
+    "rank_correlations",
+    "score_interval",
     "seed_table",
     "seeds_of",
     "standing",

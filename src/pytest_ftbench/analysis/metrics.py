@@ -51,6 +51,12 @@ class EvalTask:
         """The studies' own measure, in its own unit; None: unknown, or the task has none."""
         return None if self.study is None else number(record.scores.get(self.study.key))
 
+    def study_median(self, record: CellRecord) -> float | None:
+        """The median of what the studies' own measure is the mean of; None: unknown, or it is no mean."""
+        if self.study is None or not self.study.key.endswith("_mean"):
+            return None
+        return number(record.scores.get(self.study.key.removesuffix("_mean") + "_median"))
+
     def goodness(self, score: float) -> float:
         """The score with the sign that makes more mean better."""
         return score if self.headline.higher_is_better else -score
@@ -114,3 +120,9 @@ def not_negative(value: Any) -> float | None:
     """A growth, which may be none at all; what is no growth is unknown."""
     known = number(value)
     return known if known is not None and known >= 0 else None
+
+
+def item_count(record: CellRecord) -> int | None:
+    """On how many items a score stands; None: unknown."""
+    n = number(record.n)
+    return int(n) if n is not None and 1 <= n <= 1e9 else None

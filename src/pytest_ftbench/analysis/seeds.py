@@ -1,72 +1,33 @@
-"""The seeds behind pooled scores: what each scored, and how far they lie apart."""
+"""Several seeds of one cell: how their scores vary is part of how sure their mean is.
 
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+Source: Satterthwaite, An approximate distribution of estimates of variance components (1946).
+"""
 
-from pytest_ftbench.analysis.metrics import EvalTask, Trivial, number
-from pytest_ftbench.analysis.pooling import PooledRecord
-from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks, in_reading_order
-from pytest_ftbench.analysis.validity import Standing, standing
-from pytest_ftbench.grid import CellRecord, CheckpointKey
+from collections.abc import Sequence
+from statistics import variance
 
+from pytest_ftbench.analysis.metrics import number
+from pytest_ftbench.analysis.pooling import seeds_of
+from pytest_ftbench.grid import CellRecord
 
-@dataclass(frozen=True)
-class SeedScore:
-    """The headline score of a cell under one seed (None: unknown), and its standing."""
-
-    score: float | None
-    standing: Standing
+_LARGEST = 1e12  # of a score: what is beyond is none, and its square must be a float
 
 
-@dataclass(frozen=True)
-class SeedSpread:
-    """One cell over its seeds: what each scored, by seed, and their standard deviation (of a sample; None: unknown)."""
-
-    scores: Mapping[int, SeedScore]
-    stddev: float | None
-
-
-@dataclass(frozen=True)
-class SeedBlock:
-    """The checkpoints trained on one task; ``rows`` by key, and in each its cells by eval task."""
-
-    train_task: str | None
-    rows: Mapping[CheckpointKey, Mapping[str, SeedSpread]]
+def seed_scores(record: CellRecord, key: str) -> list[float]:
+    """The score of each seed in a record that is a mean over several; none where it isn't."""
+    each = seeds_of(record)
+    known = [score for one in each if (score := number(one.scores.get(key))) is not None and abs(score) <= _LARGEST]
+    return known if len(known) == len(each) > 1 else []
 
 
-@dataclass(frozen=True)
-class SeedTable:
-    """All cells that were pooled over seeds; ``seeds`` are those that any of them has, ascending."""
-
-    tasks: tuple[EvalTask, ...]
-    seeds: tuple[int, ...]
-    blocks: tuple[SeedBlock, ...]
+def mean_variance(seeds: Sequence[float], variance_of_items: float, n: int) -> tuple[float, float]:
+    """The variance of a mean over these seeds and ``n`` items, and its degrees of freedom."""
+    of_seeds = variance(seeds) / len(seeds) if len(seeds) > 1 else 0.0
+    return of_seeds + variance_of_items, satterthwaite([(of_seeds, len(seeds) - 1), (variance_of_items, n - 1)])
 
 
-def seed_table(records: Sequence[CellRecord], trivial: Trivial) -> SeedTable | None:
-    """The spread of every pooled cell; None where nothing was pooled."""
-    tasks = eval_tasks(records)
-    rows: dict[CheckpointKey, dict[str, SeedSpread]] = {}
-    seeds: set[int] = set()
-    for record in records:
-        if isinstance(record, PooledRecord):
-            spread = _spread(record, trivial, tasks[record.eval_task])
-            rows.setdefault(checkpoint_key(record), {})[record.eval_task] = spread
-            seeds |= spread.scores.keys()
-    if not rows:
-        return None
-    blocks = [
-        SeedBlock(train, {key: rows[key] for key in in_reading_order(rows) if key.train_task == train})
-        for train in dict.fromkeys(key.train_task for key in rows)
-    ]
-    tested = {name for cells in rows.values() for name in cells}
-    return SeedTable(tuple(task for name, task in tasks.items() if name in tested), tuple(sorted(seeds)), tuple(blocks))
-
-
-def _spread(record: PooledRecord, trivial: Trivial, task: EvalTask) -> SeedSpread:
-    scores = {
-        int(number(each.seed) or 0): SeedScore(task.score(each), standing(each, trivial, task)) for each in record.seeds
-    }
-    known = [each.score for each in scores.values() if each.score is not None]
-    return SeedSpread(scores, number(statistics.stdev(known)) if 1 < len(known) == len(scores) else None)
+def satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
+    """The degrees of freedom of a sum of variances, each given with its own."""
+    total = sum(part for part, _ in parts)
+    below = sum(part**2 / freedom for part, freedom in parts if part > 0 and freedom > 0)
+    return total**2 / below if below > 0 else max((freedom for _, freedom in parts), default=1.0)

@@ -14,16 +14,17 @@ BASE_HEADING = "Base models (no fine-tuning)"
 class TableCell:
     """One checkpoint on one eval task.
 
-    ``score`` and ``study_score`` are in their metrics' units, ``latency_s`` is the mean in seconds per answer,
-    ``output_tokens`` the mean of the same answers, ``format_rate`` in 0..1; None is unknown. ``is_variant`` says that
-    ``score`` is the studies' variant because the headline is unknown; ``test_failed`` that it was measured, then
-    failed its test.
+    ``score`` and ``study_score`` are in their metrics' units, ``study_median`` is the median where that is a mean;
+    ``latency_s`` is the mean in seconds per answer, ``output_tokens`` the mean of the same answers, ``format_rate`` in
+    0..1; None is unknown. ``is_variant`` says that ``score`` is the studies' variant because the headline is unknown;
+    ``test_failed`` that it was measured, then failed its test.
     """
 
     standing: Standing
     score: float | None = None
     is_variant: bool = False
     study_score: float | None = None
+    study_median: float | None = None
     latency_s: float | None = None
     output_tokens: float | None = None
     tpot_s: float | None = None
@@ -136,6 +137,7 @@ def table_cell(record: CellRecord, trivial: Trivial, task: EvalTask) -> TableCel
         score=variant if score is None else score,
         is_variant=score is None and variant is not None,
         study_score=task.study_score(record),
+        study_median=task.study_median(record),
         latency_s=above_zero(record.latency_s.get("mean")),
         output_tokens=number(record.output_tokens.get("mean")) if timed is None else timed,
         tpot_s=above_zero(record.latency_s.get("tpot_median")),

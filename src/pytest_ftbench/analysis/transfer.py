@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_ftbench.analysis.differences import difference_interval
+from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, embedder_key, number
 from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks, in_reading_order
 from pytest_ftbench.analysis.validity import Standing, standing
@@ -11,11 +13,12 @@ from pytest_ftbench.grid import CellRecord, CheckpointKey
 
 @dataclass(frozen=True)
 class BaseScore:
-    """An untuned model on one eval task: its headline score (None: unknown), its standing, what embedder scored it."""
+    """An untuned model on one eval task: its headline score (None: unknown), its standing, its embedder, its record."""
 
     score: float | None
     standing: Standing
     embedder: str | None = None
+    record: CellRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -23,18 +26,21 @@ class TransferEntry:
     """One train task × eval task: the relative change of the headline score in percent, + meaning better.
 
     Where there is none, ``reason`` says why: ``failed``, ``skipped``, ``null`` (no score), ``no base``,
-    ``base failed``, ``base null``, ``base 0``, ``embedder`` (another than the base's).
+    ``base failed``, ``base null``, ``base 0``, ``embedder`` (another than the base's). ``is_noise`` says that the
+    interval of the difference includes zero; where nobody knows one, it is not said.
     """
 
     change_percent: float | None
     standing: Standing
     in_domain: bool
     reason: str = ""
+    is_noise: bool = False
 
     @property
     def improves(self) -> bool:
-        """Whether it counts as an improvement: better than base, and a cell that may be compared."""
-        return self.standing is Standing.OK and self.change_percent is not None and self.change_percent > 0
+        """Whether it counts as an improvement: better than base beyond noise, and a cell that may be compared."""
+        better = self.change_percent is not None and self.change_percent > 0 and not self.is_noise
+        return better and self.standing is Standing.OK
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,14 @@ class TransferMatrix:
     base: Mapping[str, BaseScore]
 
 
-def transfer_matrices(records: Sequence[CellRecord], trivial: Trivial) -> list[TransferMatrix]:
-    """The transfer matrix of every model, method, rank, quantization and seed that was tuned."""
+def transfer_matrices(
+    records: Sequence[CellRecord], trivial: Trivial, evidence: Evidence | None = None
+) -> list[TransferMatrix]:
+    """The transfer matrix of every model, method, rank, quantization and seed that was tuned.
+
+    ``evidence`` saves resampling again what was resampled before.
+    """
+    evidence = evidence or Evidence.of(records)
     tasks = eval_tasks(records)
     # under the same quantization: otherwise a change would be of two things at once
     bases: dict[tuple[str, str | None], dict[str, BaseScore]] = {}
@@ -63,11 +75,11 @@ def transfer_matrices(records: Sequence[CellRecord], trivial: Trivial) -> list[T
             tuned.setdefault(checkpoint_key(record)._replace(train_task=None), []).append(record)
         else:
             score = task.score(record) if record.ok else None
-            base = BaseScore(score, standing(record, trivial, task), embedder_key(record))
+            base = BaseScore(score, standing(record, trivial, task), embedder_key(record), record)
             bases.setdefault((record.model, record.quantization), {})[record.eval_task] = base
     trained = tuple(dict.fromkeys(record.train_task for record in records if record.train_task is not None))
     return [
-        _matrix(way, tuned[way], trained, tasks, bases.get((way.model, way.quantization), {}), trivial)
+        _matrix(way, tuned[way], trained, tasks, bases.get((way.model, way.quantization), {}), trivial, evidence)
         for way in in_reading_order(tuned)
     ]
 
@@ -79,10 +91,11 @@ def _matrix(
     tasks: Mapping[str, EvalTask],
     base: Mapping[str, BaseScore],
     trivial: Trivial,
+    evidence: Evidence,
 ) -> TransferMatrix:
     entries = {
         (record.train_task or "", record.eval_task): _entry(
-            record, tasks[record.eval_task], base.get(record.eval_task), trivial
+            record, tasks[record.eval_task], base.get(record.eval_task), trivial, evidence
         )
         for record in records
     }
@@ -90,7 +103,9 @@ def _matrix(
     return TransferMatrix(way, tuple(tasks.values()), tuple(task for task in trained if task in mine), entries, base)
 
 
-def _entry(record: CellRecord, task: EvalTask, base: BaseScore | None, trivial: Trivial) -> TransferEntry:
+def _entry(
+    record: CellRecord, task: EvalTask, base: BaseScore | None, trivial: Trivial, evidence: Evidence
+) -> TransferEntry:
     stands = standing(record, trivial, task)
     in_domain = record.train_task == record.eval_task
     reason = _obstacle(record, task, base)
@@ -99,7 +114,10 @@ def _entry(record: CellRecord, task: EvalTask, base: BaseScore | None, trivial: 
     score = task.score(record) or 0.0
     # over the absolute base: a score such as a cosine may be negative, and up is better there as well
     change = number(100 * (task.goodness(score) - task.goodness(base.score)) / abs(base.score))
-    return TransferEntry(change, stands, in_domain, "" if change is not None else "base 0")
+    if change is None:
+        return TransferEntry(None, stands, in_domain, "base 0")
+    interval = None if base.record is None else difference_interval(record, base.record, task, evidence)
+    return TransferEntry(change, stands, in_domain, "", interval is not None and interval.includes_zero)
 
 
 def _obstacle(record: CellRecord, task: EvalTask, base: BaseScore | None) -> str:

@@ -1,5 +1,6 @@
 """Puts a cell's record together from what was measured."""
 
+import hashlib
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ _TRAIN_KEYS = (
     "losses",
 )
 _COMPANY = ("workers", "threads", "exclusive")
+_CLUSTER_LENGTH = 12  # hexadecimal digits: enough to tell the passages of any test set apart
 _QUALITY = ("scores", "format_rate", "empty_rate", "truncated_rate")
 
 
@@ -45,7 +47,10 @@ def assemble(
     answers = answered["answers"]
     measured, scored_items = _quality(task, rows, answers)
     tokens = [answer["tokens"] for answer in answers]
-    items = [dict(item, tokens=count) for item, count in zip(scored_items, tokens, strict=True)]
+    items = [
+        dict(item, tokens=count, cluster=_cluster(task, row))
+        for item, count, row in zip(scored_items, tokens, rows, strict=True)
+    ]
     return CellRecord.of(
         cell,
         n=len(rows),
@@ -83,6 +88,12 @@ def _quality(task: Task, rows: list[Row], answers: list[dict[str, Any]]) -> tupl
         "truncated_rate": _share(answer["truncated"] for answer in answers),
     }
     return measured, scored["items"]
+
+
+def _cluster(task: Task, row: Row) -> str:
+    """What items share that aren't independent of each other, such as a passage; short, for it is only compared."""
+    digest = hashlib.sha256(task.group(row).encode(errors="surrogatepass")).hexdigest()
+    return digest[:_CLUSTER_LENGTH]
 
 
 def _memory(train: dict[str, Any] | None, timed: dict[str, Any]) -> dict[str, float | None]:

@@ -76,6 +76,10 @@ def _group(task: EvalTask, cells: Sequence[TableCell | None], detail: Detail) ->
     if task.study is not None and detail >= Detail.ALL and any(value is not None for value in study_scores):
         format = task.study.format
         columns.append(column(metric_heading(task.study), [score(value, format) for value in study_scores]))
+        # a mean that one wild answer decides is no measure alone
+        medians = each(lambda cell: cell.study_median)
+        if any(value is not None for value in medians):
+            columns.append(column("Median", aligned(medians, digits=2, room=6)))
     columns.append(column("Lat s", aligned(each(lambda cell: cell.latency_s), digits=3, room=6)))
     if detail >= Detail.TOKENS:
         columns.append(column("Tok", aligned(each(lambda cell: cell.output_tokens), digits=2, room=5)))

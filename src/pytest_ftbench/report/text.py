@@ -31,6 +31,7 @@ from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, la
 from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint, wrapped
 from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
 from pytest_ftbench.report.seed_table import SEED_TITLE, seed_notes, seed_sheet
+from pytest_ftbench.report.statistics import Findings
 from pytest_ftbench.report.transfer_table import transfer_sheet
 from pytest_ftbench.report.words import clean, elided, score
 
@@ -44,12 +45,14 @@ def render(results: Results, width: int = 100, color: bool = False, detail: bool
     """The report's lines, none over ``width`` characters; below 80, rows of a wide table may have to be cut.
 
     Cells of several seeds are shown as one. The table of latencies is there with ``detail``, or where any was measured
-    at a fixed length; that of the seeds with ``detail``.
+    at a fixed length. With ``detail`` there are each seed's scores and intervals of all scores too, and comparisons and
+    correlations on other tasks than the one trained on.
     """
     paint = ansi if color else no_paint
     results = replace(results, cells=pooled(results.cells))
     table = full_table(results.cells, results.trivial)
-    matrices = transfer_matrices(results.cells, results.trivial)
+    findings = Findings(results, detail)
+    matrices = transfer_matrices(results.cells, results.trivial, findings.evidence)
     names = Names([row.key for row in table.rows], width)
     lines = _heading(results, table, width, paint)
     if table.rows:
@@ -58,6 +61,7 @@ def render(results: Results, width: int = 100, color: bool = False, detail: bool
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
         lines += wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
+        lines += wrapped(findings.seen(), width, no_paint)
         lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
         blocks = latencies(results.cells, results.trivial)
         if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
@@ -68,6 +72,7 @@ def render(results: Results, width: int = 100, color: bool = False, detail: bool
             lines += ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
         if matrices:
             lines += ["", *_transfer_part(transfer_sheet(matrices, names), found, width, paint)]
+        lines += findings.parts(table, names, found, width, paint)
         if curves := learning_curves(results.cells, results.trivial):
             lines += ["", *_curve_part(curves, names, found, width, paint)]
     return lines + _reasons(results.cells, width, paint)

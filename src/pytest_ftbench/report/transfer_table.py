@@ -10,6 +10,7 @@ from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
 from pytest_ftbench.report.words import ABSENT, clean, elided, percent, score
 
+NOISE = "~"
 _TASK_ROOM = 12
 _HEADING_ROOM = 20
 _Row = tuple[CheckpointKey | None, TransferMatrix, str | None]
@@ -68,9 +69,10 @@ def _entry_text(entry: TransferEntry | None) -> Text:
         return Text(ABSENT)
     style = Style.STRONG if entry.improves else standing_style(entry.standing)
     shown = entry.reason or percent(entry.change_percent)
+    noise = NOISE * entry.is_noise
     if entry.in_domain:
-        return Text(f"[{shown}", _tail("]", entry.standing), style)
-    return Text(shown, _tail(" ", entry.standing), style)
+        return Text(f"[{shown}", _tail("]" + noise, entry.standing), style)
+    return Text(shown, _tail(noise or " ", entry.standing), style)
 
 
 def _tail(close: str, standing: Standing) -> str:

@@ -88,6 +88,13 @@ def percent(value: float | None) -> str:
     return _at_most(8, value, f"{value:+.{1 if abs(value) < 1000 else 0}f}", sign="+")
 
 
+def p_value(value: float | None) -> str:
+    """A p-value to three digits behind the point, never rounded to 0; at most 6 characters."""
+    if value is None:
+        return ABSENT
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def _with_decimals(value: float | None, decimals: int) -> str:
     if value is None:
         return ABSENT

@@ -1,0 +1,91 @@
+"""The smallest difference that a run could have seen, per task: what its tables' silence means.
+
+Tested at the first step of Holm's procedure, 5 % over the size of the family: what is that large is found whatever the
+other comparisons show.
+"""
+
+from collections.abc import Sequence
+
+from pytest_ftbench.analysis.differences import difference_variance, median
+from pytest_ftbench.analysis.evidence import Evidence
+from pytest_ftbench.analysis.intervals import RATES
+from pytest_ftbench.analysis.metrics import EvalTask, item_count, number
+from pytest_ftbench.analysis.pairs import compared, comparison_count
+from pytest_ftbench.analysis.power import Detectable, independent_error, mcnemar_detectable, mean_detectable
+from pytest_ftbench.analysis.seeds import seed_scores
+from pytest_ftbench.analysis.table import eval_tasks
+from pytest_ftbench.analysis.versus import ALPHA, Contrast
+from pytest_ftbench.grid import CellRecord
+
+_MANY = 20_000  # items, beyond which a sum over all numbers of discordant pairs says no more than the normal curve
+_FULL = {"f1": 100.0, "macro_f1": 1.0, "cosine": 1.0, **RATES}
+
+
+def detectable_differences(
+    records: Sequence[CellRecord], contrasts: Sequence[Contrast], evidence: Evidence
+) -> list[Detectable]:
+    """What each task's comparisons in-domain could have seen; nothing where nothing is compared.
+
+    Where items are there, their discordance or spread is the median of the comparisons'; where not, answers are taken
+    to be independent, and a score's spread the largest that its mean allows.
+    """
+    family = comparison_count(records)
+    found = []
+    for task in eval_tasks(records).values():
+        pairs = [pair for pair in compared(records) if pair[0].eval_task == pair[0].train_task == task.name]
+        mine = [each for each in contrasts if each.in_domain and each.task.name == task.name]
+        one = _detectable(task, [(first, second) for first, _, second in pairs], mine, evidence, ALPHA / max(1, family))
+        if pairs and one is not None:
+            label, difference, n, assumed = one
+            found.append(Detectable(task.label, label, difference, task.headline.format, n, ALPHA, family, assumed))
+    return found
+
+
+def _detectable(
+    task: EvalTask,
+    pairs: Sequence[tuple[CellRecord, CellRecord]],
+    contrasts: Sequence[Contrast],
+    evidence: Evidence,
+    alpha: float,
+) -> tuple[str, float, int, bool] | None:
+    """Label, difference, items, and whether independence was assumed; None: unknown."""
+    exact = [each.counts for each in contrasts if each.test == "McNemar"]
+    counts = [n for pair in pairs for record in pair if (n := item_count(record)) is not None]
+    if exact:
+        discordance = median([1 - each.ties / each.n for each in exact]) or 0.0
+        n = min(each.n for each in exact)
+        difference = mcnemar_detectable(n, discordance, alpha)
+        return None if difference is None else (_answers(task), difference, n, False)
+    if contrasts:
+        spreads = [difference_variance(*pair, task, evidence) for pair in pairs]
+        known = [spread for spread in spreads if spread is not None and spread[0] > 0]
+        middle = sorted(known)[len(known) // 2] if known else None
+        if middle is None or not counts:
+            return None
+        freedom = middle[1] if any(seed_scores(each, task.headline.key) for pair in pairs for each in pair) else 1e9
+        return task.headline.label, mean_detectable(middle[0] ** 0.5, alpha, freedom=freedom), min(counts), False
+    return _assumed(task, [record for pair in pairs for record in pair], counts, alpha)
+
+
+def _assumed(
+    task: EvalTask, records: Sequence[CellRecord], counts: Sequence[int], alpha: float
+) -> tuple[str, float, int, bool] | None:
+    """The same where no items are shared."""
+    key = "accuracy" if task.headline.key == "macro_f1" else task.headline.key
+    full = _FULL.get(key)
+    shares = [score for record in records if (score := number(record.scores.get(key))) is not None]
+    score = median(shares)
+    if full is None or score is None or not counts or not 0 <= score <= full:
+        return None
+    n, share = min(counts), score / full
+    if n > _MANY:
+        return task.headline.label, mean_detectable(independent_error(score, n, full), alpha), n, True
+    if key in RATES:
+        difference = mcnemar_detectable(n, 2 * share * (1 - share), alpha)
+        return None if difference is None else (_answers(task), full * difference, n, True)
+    return task.headline.label, mean_detectable(independent_error(score, n, full), alpha), n, True
+
+
+def _answers(task: EvalTask) -> str:
+    """What McNemar's test is of: right answers, whatever the headline makes of them."""
+    return "accuracy" if task.headline.key == "macro_f1" else task.headline.label

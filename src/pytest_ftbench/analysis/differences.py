@@ -1,0 +1,173 @@
+"""The difference between two cells' scores: its interval and its test, over the same items where they share them.
+
+Where cells are means over several seeds, each one's seeds are a variance component of their own: a training that came
+out well by luck is no better method.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import variance
+
+import numpy as np
+
+from pytest_ftbench.analysis.evidence import Evidence
+from pytest_ftbench.analysis.intervals import (
+    LEVEL,
+    RATES,
+    Interval,
+    item_variance,
+    newcombe,
+    score_interval,
+    wilson,
+)
+from pytest_ftbench.analysis.items import Codes, Floats, ItemTable
+from pytest_ftbench.analysis.metrics import EvalTask, item_count
+from pytest_ftbench.analysis.paired import mcnemar, sign_flips, summed, wins_ties_losses
+from pytest_ftbench.analysis.resampling import Distribution, bca, mean_of, percentile
+from pytest_ftbench.analysis.seeds import satterthwaite, seed_scores
+from pytest_ftbench.grid import CellRecord
+
+
+def aligned(first: ItemTable | None, second: ItemTable | None) -> bool:
+    """Whether two cells answered the very same items."""
+    return first is not None and second is not None and first.keys == second.keys
+
+
+def same_clusters(first: ItemTable, second: ItemTable) -> Codes | None:
+    """The clusters of two aligned tables; None where either knows none, or they differ."""
+    if first.clusters is None or second.clusters is None or not np.array_equal(first.clusters, second.clusters):
+        return None
+    return first.clusters
+
+
+def difference_interval(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Interval | None:
+    """The interval of the first headline score less the second, in its unit; None: unknown.
+
+    Over the same items it is paired; shares of which only n is known count as of independent items, which errs to the
+    wide side where they weren't.
+    """
+    scores, n = (task.score(first), task.score(second)), min(item_count(first) or 0, item_count(second) or 0)
+    if scores[0] is None or scores[1] is None or not (first.ok and second.ok):
+        return None
+    if _has_seeds(first, second, task):
+        spread = difference_variance(first, second, task, evidence)
+        if spread is None:
+            return None
+        half = _t(spread[1]) * math.sqrt(spread[0])
+        off = scores[0] - scores[1]
+        return Interval(off - half, off + half, LEVEL, "seeds + items", n)
+    pair = paired_distribution(first, second, task, evidence)
+    if pair is not None:
+        return _paired_interval(pair, evidence.table(first), n, task)
+    intervals = [score_interval(record, task, evidence) for record in (first, second)]
+    if intervals[0] is None or intervals[1] is None:
+        return None
+    # the same construction from other intervals than Wilson's: Zou and Donner (2008)
+    found = newcombe(intervals[0], scores[0], intervals[1], scores[1])
+    return found if intervals[0].method == intervals[1].method == "Wilson" else replace(found, method="unpaired")
+
+
+def difference_variance(
+    first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence
+) -> tuple[float, float] | None:
+    """The variance of the difference over items and seeds, unit squared, and Satterthwaite's degrees of freedom."""
+    tables = evidence.table(first), evidence.table(second)
+    pair = paired_distribution(first, second, task, evidence) or _paired_means(*tables, evidence)
+    if pair is not None:
+        of_items, n = pair.variance, pair.units
+    else:
+        variances = [item_variance(record, task, evidence) for record in (first, second)]
+        n = min(item_count(first) or 0, item_count(second) or 0)
+        if variances[0] is None or variances[1] is None or n < 2:
+            return None
+        of_items = variances[0] + variances[1]
+    parts = [(of_items, n - 1.0)]
+    of_seeds = [seed_scores(record, task.headline.key) for record in (first, second)]
+    parts += [(variance(seeds) / len(seeds), len(seeds) - 1.0) for seeds in of_seeds if seeds]
+    return sum(part for part, _ in parts), satterthwaite(parts)
+
+
+def paired_distribution(
+    first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence
+) -> Distribution | None:
+    """The distribution of the difference of two headline scores over their common items; None where there are none."""
+    tables = evidence.table(first), evidence.table(second)
+    if not aligned(*tables):
+        return None
+    both = evidence.distribution(first, task), evidence.distribution(second, task)
+    if both[0] is None or both[1] is None or both[0].units != both[1].units:
+        return None
+    return both[0].less(both[1])
+
+
+def difference_test(
+    first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence
+) -> tuple[float, str] | None:
+    """The two-sided p-value of no difference, and the test it is of; None where no item is shared.
+
+    Right and wrong answers: McNemar's exact test (of macro F1, too, it tests the answers). Other scores, and answers in
+    clusters: sign flips. Means over seeds: Student's t with the variance of :func:`difference_variance`.
+    """
+    tables = evidence.table(first), evidence.table(second)
+    if tables[0] is None or tables[1] is None or not aligned(*tables):
+        return None
+    if _has_seeds(first, second, task):
+        return _t_test(first, second, task, evidence)
+    off = tables[0].scores - tables[1].scores
+    clusters = same_clusters(tables[0], tables[1])
+    if clusters is None and _all_or_none(tables[0].scores, tables[1].scores):
+        counts = wins_ties_losses(off)
+        return float(mcnemar(counts.wins, counts.losses)), "McNemar"
+    return float(sign_flips(summed(off, clusters))[0]), "sign flips"
+
+
+def _t_test(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> tuple[float, str] | None:
+    from scipy.special import stdtr
+
+    spread = difference_variance(first, second, task, evidence)
+    scores = task.score(first), task.score(second)
+    if spread is None or scores[0] is None or scores[1] is None:
+        return None
+    off = abs(scores[0] - scores[1])
+    if spread[0] <= 0:
+        return float(off == 0), "t, seeds + items"
+    return 2 * float(stdtr(spread[1], -off / math.sqrt(spread[0]))), "t, seeds + items"
+
+
+def _has_seeds(first: CellRecord, second: CellRecord, task: EvalTask) -> bool:
+    return any(seed_scores(record, task.headline.key) for record in (first, second))
+
+
+def _paired_means(first: ItemTable | None, second: ItemTable | None, evidence: Evidence) -> Distribution | None:
+    """The difference of mean item scores, for a macro F1 of which only those are left."""
+    if first is None or second is None or not aligned(first, second) or first.units != second.units or first.units < 2:
+        return None
+    return mean_of(first, evidence.resamples).less(mean_of(second, evidence.resamples))
+
+
+def _paired_interval(pair: Distribution, table: ItemTable | None, n: int, task: EvalTask) -> Interval:
+    method = "paired cluster BCa" if table is not None and table.clusters is not None else "paired BCa"
+    if (ends := bca(pair, LEVEL)) is not None:
+        return Interval(*ends, LEVEL, method, n)
+    if not pair.is_constant:
+        return Interval(*percentile(pair, LEVEL), LEVEL, "paired percentile", n)
+    # alike on every item: as far apart as one that differs on none of so many may be
+    room = wilson(0.0, pair.units, unit=RATES.get(task.headline.key, 100.0 if task.headline.key == "f1" else 1.0)).high
+    return Interval(pair.value - room, pair.value + room, LEVEL, "Wilson", n)
+
+
+def _all_or_none(*scores: Floats) -> bool:
+    """Whether every answer is right or wrong."""
+    return all(bool(np.isin(each, (0.0, 1.0)).all()) for each in scores)
+
+
+def _t(freedom: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def median(values: Sequence[float]) -> float | None:
+    """The median; None of none."""
+    return float(np.median(values)) if len(values) else None

@@ -1,0 +1,178 @@
+"""Intervals of scores: how far a number may be from what it would be on other items of the kind, and other seeds.
+
+Sources: Wilson, Probable inference (1927), for rates; Newcombe, Interval estimation for the difference between
+independent proportions (1998), method 10; Satterthwaite, An approximate distribution of estimates of variance
+components (1946), for items and seeds together. All intervals are two-sided and at 95 % unless said otherwise.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pytest_ftbench.analysis.evidence import ROUNDING, Evidence
+from pytest_ftbench.analysis.items import ItemTable
+from pytest_ftbench.analysis.metrics import EvalTask, item_count
+from pytest_ftbench.analysis.resampling import RESAMPLES, Distribution, bca, macro_f1_of, mean_of, percentile
+from pytest_ftbench.analysis.seeds import mean_variance, seed_scores
+from pytest_ftbench.grid import CellRecord
+
+LEVEL = 0.95
+RATES = {"accuracy": 1.0, "solve_rate": 1.0, "exact": 1.0, "em": 100.0}
+"""Scores that are shares of all items, and the unit in which a full share is so much."""
+
+_FULL = {"f1": 100.0}  # what an item scores at most, where that isn't 1
+
+
+@dataclass(frozen=True)
+class Interval:
+    """``low`` to ``high`` in the score's own unit at ``level``, by ``method``, from ``n`` items."""
+
+    low: float
+    high: float
+    level: float
+    method: str
+    n: int
+
+    @property
+    def includes_zero(self) -> bool:
+        """Whether it says nothing of a difference's sign."""
+        return self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True)
+class Quartiles:
+    """The median of absolute differences and their quartiles, over the ``n`` parsed outputs."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+
+def wilson(share: float, n: int, level: float = LEVEL, unit: float = 1.0) -> Interval:
+    """Wilson's interval of a share of ``n`` items; ``unit`` is a full share (100 where the score is in percent).
+
+    Raises :class:`ValueError` without items, and for what is no share.
+    """
+    if n < 1 or not 0 <= share <= unit:
+        raise ValueError(f"{share} is no share of {n} items")
+    p, z2 = share / unit, _z(level) ** 2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(p * (1 - p) * z2 / n + (z2 / (2 * n)) ** 2) / (1 + z2 / n)
+    # what rounding takes from 0 and 1 is theirs
+    low = 0.0 if p == 0 else max(0.0, centre - half)
+    high = 1.0 if p == 1 else min(1.0, centre + half)
+    return Interval(unit * low, unit * high, level, "Wilson", n)
+
+
+def newcombe(first: Interval, share: float, second: Interval, other: float) -> Interval:
+    """The interval of ``share - other``, two shares of independent items, from the Wilson interval of each."""
+    off = share - other
+    low = off - math.hypot(share - first.low, second.high - other)
+    high = off + math.hypot(first.high - share, other - second.low)
+    return Interval(low, high, first.level, "Newcombe", min(first.n, second.n))
+
+
+def macro_f1_interval(table: ItemTable, level: float = LEVEL, resamples: int = RESAMPLES) -> Interval:
+    """BCa of macro F1, 0..1. Where all answers are right, or none is, Wilson's interval of that share bounds it.
+
+    Raises :class:`ValueError` where the table has no letters.
+    """
+    return _of_distribution(macro_f1_of(table, resamples), table, level)
+
+
+def mean_interval(table: ItemTable, level: float = LEVEL, resamples: int = RESAMPLES, full: float = 1.0) -> Interval:
+    """BCa of the mean score in its own unit, whole clusters resampled where there are any.
+
+    Where all items score 0 or all ``full``, the most there is, Wilson's interval of that share bounds it.
+    """
+    return _of_distribution(mean_of(table, resamples), table, level, full)
+
+
+def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence) -> Interval | None:
+    """The interval of a cell's headline score: over items, and over seeds where it is a mean of several.
+
+    A share needs only its n; any other score needs its items. None: unknown.
+    """
+    score, n = task.score(record), item_count(record)
+    if not record.ok or score is None:
+        return None
+    table, found = evidence.table(record), evidence.distribution(record, task)
+    seeds = seed_scores(record, task.headline.key)
+    if seeds:
+        spread = item_variance(record, task, evidence)
+        return None if spread is None or n is None else seeds_interval(score, seeds, spread, n)
+    unit = RATES.get(task.headline.key)
+    if unit is not None and n is not None and 0 <= score <= unit and (table is None or table.clusters is None):
+        return wilson(score, n, unit=unit)
+    if table is None or found is None:
+        return None
+    return _of_distribution(found, table, LEVEL, _FULL.get(task.headline.key, 1.0))
+
+
+def seeds_interval(score: float, seeds: Sequence[float], variance_of_items: float, n: int) -> Interval:
+    """The interval of a mean over seeds and items; ``variance_of_items`` is that of the mean over items.
+
+    Its variance is s²/k + v, s² the variance of the k seeds' scores and v that over items. The noise of single answers
+    is in both, so it errs to the wide side. Degrees of freedom are Satterthwaite's, k-1 and n-1 being those of the
+    parts. With one seed only the items are left.
+    """
+    total, freedom = mean_variance(seeds, variance_of_items, n)
+    half = _t(freedom, LEVEL) * math.sqrt(total)
+    method = "seeds + items" if len(seeds) > 1 else "items"
+    return Interval(score - half, score + half, LEVEL, method, n)
+
+
+def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
+    """The variance of a score's mean over items, in its unit squared: from its items, else as a share of ``n``.
+
+    A mean of macro F1 over seeds has no letters left; there the mean item score stands in.
+    """
+    if (found := evidence.distribution(record, task)) is not None:
+        return found.variance
+    table, n, score = evidence.table(record), item_count(record), task.score(record)
+    if table is not None and table.units > 1:
+        return mean_of(table, evidence.resamples).variance
+    unit = RATES.get(task.headline.key)
+    if unit is None or n is None or score is None or not 0 <= score <= unit:
+        return None
+    return score * (unit - score) / n
+
+
+def difference_quartiles(record: CellRecord, evidence: Evidence) -> Quartiles | None:
+    """Median and quartiles of the absolute differences of a cell's parsed outputs; None: unknown."""
+    table = evidence.table(record)
+    known = None if table is None or table.differences is None else table.differences[~np.isnan(table.differences)]
+    if known is None or not len(known):
+        return None
+    # in halves: the mean of two differences near the largest float is one, their sum isn't
+    largest = float(np.finfo(np.float64).max)
+    halves = [float(half) for half in np.quantile(known / 2, [0.25, 0.5, 0.75], method="midpoint")]
+    low, median, high = (min(2 * half, largest) for half in halves)
+    return Quartiles(median, low, high, len(known))
+
+
+def _of_distribution(found: Distribution, table: ItemTable, level: float, full: float = 1.0) -> Interval:
+    method = "BCa" if table.clusters is None else "cluster BCa"
+    if (ends := bca(found, level)) is not None:
+        return Interval(*ends, level, method, table.n)
+    if not found.is_constant:
+        return Interval(*percentile(found, level), level, "percentile", table.n)
+    # items that are all alike resample to themselves; what is known is that none of so many was otherwise
+    if np.ptp(table.scores) == 0 and table.scores[0] in (0.0, full) and abs(found.value - table.scores[0]) < ROUNDING:
+        return replace(wilson(float(table.scores[0]), found.units, level, full), n=table.n)
+    return Interval(found.value, found.value, level, "degenerate", table.n)
+
+
+def _z(level: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + level) / 2))
+
+
+def _t(freedom: float, level: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + level) / 2))

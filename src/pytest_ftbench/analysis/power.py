@@ -1,0 +1,102 @@
+"""What a run could have seen: the smallest true difference that its tests find in four of five runs of its size.
+
+Sources: Miettinen, The matched pairs design in the case of all-or-none responses (1968), for the unconditional power of
+McNemar's test, here summed exactly over the number of discordant pairs; Bhatia and Davis (2000) for the largest
+variance that a bounded score of a given mean can have.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+POWER = 0.8
+"""The share of runs in which a difference is to be found."""
+
+
+@dataclass(frozen=True)
+class Detectable:
+    """The smallest difference of a score that a run could have seen in one task.
+
+    ``difference`` is in the score's unit and ``alpha`` what one comparison was tested at; ``task``
+    and ``label`` name the measure that the test is of; ``assumed`` says that, for want of items, answers were taken to
+    be independent.
+    """
+
+    task: str
+    label: str
+    difference: float
+    format: str
+    n: int
+    alpha: float
+    comparisons: int
+    assumed: bool
+
+
+def mcnemar_power(n: int, discordance: float, difference: float, alpha: float) -> float:
+    """The power of the exact test on ``n`` items of which a share ``discordance`` is answered rightly by only one.
+
+    ``difference`` is that of the two shares of right answers, at most ``discordance``.
+    """
+    from scipy.special import bdtr
+    from scipy.stats import binom
+
+    discordance = min(1.0, max(discordance, 1e-12))
+    share = min(1.0, (discordance + difference) / (2 * discordance))
+    pairs = np.arange(n + 1)
+    # by symmetry: the largest number of losses at which the test rejects, -1 where none does
+    losses = _critical(n, alpha)
+    low = np.where(losses >= 0, bdtr(np.maximum(losses, 0), pairs, 1 - share), 0.0)
+    high = np.where(losses >= 0, bdtr(np.maximum(losses, 0), pairs, share), 0.0)
+    return float(np.sum(binom.pmf(pairs, n, discordance) * (low + high)))
+
+
+def mcnemar_detectable(n: int, discordance: float, alpha: float, power: float = POWER) -> float | None:
+    """The smallest difference of two shares that the exact test finds with this power; None where it finds none.
+
+    A difference above the discordance takes more discordance along: no item can be won without being one.
+    """
+
+    def reached(difference: float) -> float:
+        return mcnemar_power(n, max(discordance, difference), difference, alpha)
+
+    low, high = 0.0, 1.0
+    if reached(high) < power:
+        return None
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        low, high = (low, middle) if reached(middle) >= power else (middle, high)
+    return high
+
+
+def mean_detectable(error: float, alpha: float, power: float = POWER, freedom: float = math.inf) -> float:
+    """The smallest difference of means of standard error ``error`` that a test finds with this power.
+
+    With few degrees of freedom, as few seeds give, the quantiles are Student's.
+    """
+    from scipy.special import ndtri, stdtrit
+
+    if math.isinf(freedom):
+        return error * float(ndtri(1 - alpha / 2) + ndtri(power))
+    return error * float(stdtrit(freedom, 1 - alpha / 2) + stdtrit(freedom, power))
+
+
+def independent_error(mean: float, n: int, full: float) -> float:
+    """The largest standard error that the difference of two independent mean scores of 0..``full`` can have."""
+    mean = min(full, max(0.0, mean))
+    return math.sqrt(2 * mean * (full - mean) / n)
+
+
+def _critical(n: int, alpha: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """For 0 to n discordant pairs, the most losses (or wins) at which the exact test rejects; -1: at none."""
+    from scipy.special import bdtr
+    from scipy.stats import binom
+
+    pairs = np.arange(n + 1)
+    most = binom.ppf(alpha / 2, np.maximum(pairs, 1), 0.5).astype(np.int64)
+    # the quantile is the first count whose probability reaches alpha / 2: only below it is the test's p less
+    at_quantile = 2 * bdtr(np.maximum(most, 0), np.maximum(pairs, 1), 0.5) <= alpha
+    critical: np.ndarray[tuple[int], np.dtype[np.int64]] = np.where(
+        pairs == 0, -1, np.where(at_quantile, most, most - 1)
+    )
+    return critical

@@ -1,0 +1,196 @@
+"""Each way of tuning against the untuned model and against full fine-tuning: who is better, and how sure that is.
+
+A family of p-values is what one table claims: the comparisons on the task trained on are one, those on other tasks
+another, so that what is claimed of the first doesn't depend on how much is shown. Times are families of their own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pytest_ftbench.analysis import refusals
+from pytest_ftbench.analysis.differences import aligned, difference_interval, difference_test, same_clusters
+from pytest_ftbench.analysis.evidence import Evidence
+from pytest_ftbench.analysis.intervals import Interval
+from pytest_ftbench.analysis.items import Floats
+from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero
+from pytest_ftbench.analysis.paired import WinsTiesLosses, holm, mann_whitney, summed, wilcoxon, wins_ties_losses
+from pytest_ftbench.analysis.pairs import compared
+from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks
+from pytest_ftbench.analysis.validity import Standing, standing
+from pytest_ftbench.grid import CellRecord, CheckpointKey
+
+ALPHA = 0.05
+_LIKE_LENGTH = 1.2  # longer answers spread the reading of their prompt over more tokens
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The median time per token against the reference's, in percent, and the p-value of the Mann-Whitney test."""
+
+    percent: float
+    p: float
+    adjusted: float | None = None
+
+
+@dataclass(frozen=True)
+class Absolute:
+    """Absolute differences item by item, where both were parsed: a win is to be nearer. p is Wilcoxon's."""
+
+    counts: WinsTiesLosses
+    p: float
+    adjusted: float | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One cell against the ``reference`` (``base`` or ``nopeft``) on the same items.
+
+    ``difference`` is the headline score less the reference's, in its unit; ``counts`` are items on which it is better,
+    as good, worse; ``adjusted`` is Holm's p-value in its family, ``test`` what p is of.
+    """
+
+    key: CheckpointKey
+    reference: str
+    task: EvalTask
+    standing: Standing
+    standing_against: Standing
+    difference: float
+    interval: Interval | None
+    counts: WinsTiesLosses
+    p: float
+    test: str
+    adjusted: float | None = None
+    absolute: Absolute | None = None
+    speed: Speed | None = None
+
+    @property
+    def in_domain(self) -> bool:
+        """Whether it was tested on the task it was trained on."""
+        return self.key.train_task == self.task.name
+
+    @property
+    def verdict(self) -> int:
+        """1 better, -1 worse, 0 neither is shown; what may not be ranked wins nothing, and nothing is won over it."""
+        if self.adjusted is None or self.adjusted > ALPHA or Standing.INVALID in (self.standing, self.standing_against):
+            return 0
+        better = self.task.goodness(self.difference) > 0
+        return (1 if self.standing is Standing.OK else 0) if better else -1
+
+
+def contrasts(
+    records: Sequence[CellRecord], trivial: Trivial, evidence: Evidence, everything: bool = False
+) -> list[Contrast]:
+    """The comparisons in-domain, with ``everything`` also those on other tasks, as far as items are there for them."""
+    tasks = eval_tasks(records)
+    stands = {id(record): standing(record, trivial, tasks[record.eval_task]) for record in records}
+    found = []
+    for record, reference, against in compared(records):
+        if everything or record.train_task == record.eval_task:
+            task = tasks[record.eval_task]
+            contrast = _contrast(record, reference, against, task, evidence)
+            if contrast is not None:
+                mine, other = stands[id(record)], stands[id(against)]
+                found.append(replace(contrast, standing=mine, standing_against=other))
+    return [*_adjusted([each for each in found if each.in_domain]), *_adjusted([c for c in found if not c.in_domain])]
+
+
+def _contrast(
+    record: CellRecord, reference: str, against: CellRecord, task: EvalTask, evidence: Evidence
+) -> Contrast | None:
+    """The comparison of two cells; None where they don't share their items, or scores are unknown."""
+    tables = evidence.table(record), evidence.table(against)
+    scores = task.score(record), task.score(against)
+    if tables[0] is None or tables[1] is None or scores[0] is None or scores[1] is None:
+        return None
+    tested = difference_test(record, against, task, evidence)
+    # scores by different embedders differ for that
+    if tested is None or not (task.comparable or refusals.refusal(refusals.SCORE, record, against) is None):
+        return None
+    sign = task.goodness(1.0)
+    return Contrast(
+        key=checkpoint_key(record),
+        reference=reference,
+        task=task,
+        standing=Standing.OK,
+        standing_against=Standing.OK,
+        difference=scores[0] - scores[1],
+        interval=difference_interval(record, against, task, evidence),
+        counts=wins_ties_losses(sign * (tables[0].scores - tables[1].scores)),
+        p=tested[0],
+        test=tested[1],
+        absolute=_absolute(record, against, evidence),
+        speed=_speed(record, against),
+    )
+
+
+def _absolute(record: CellRecord, against: CellRecord, evidence: Evidence) -> Absolute | None:
+    first, second = evidence.table(record), evidence.table(against)
+    if first is None or second is None or first.differences is None or second.differences is None:
+        return None
+    both = ~(np.isnan(first.differences) | np.isnan(second.differences))
+    if not aligned(first, second) or not both.any():
+        return None
+    # halved, so that the largest differences don't overflow
+    nearer = second.differences[both] / 2 - first.differences[both] / 2
+    clusters = same_clusters(first, second)
+    whole = summed(nearer, None if clusters is None else clusters[both])
+    return Absolute(wins_ties_losses(nearer), float(wilcoxon(whole)[0]))
+
+
+def _speed(record: CellRecord, against: CellRecord) -> Speed | None:
+    """How fast it is against the reference; None where that can't be told of times per token."""
+    if refusals.refusal(refusals.LATENCY, record, against) is not None:
+        return None
+    first, second = (_after_the_first(each) for each in (record, against))
+    if first is None or second is None:
+        wholes = [whole for each in (record, against) if (whole := _whole(each)) is not None]
+        lengths = [float(tokens.mean()) for _, tokens in wholes]
+        if len(wholes) < 2 or max(lengths) > _LIKE_LENGTH * min(lengths):
+            return None
+        first, second = (seconds / tokens for seconds, tokens in wholes)
+    then = float(np.median(second))
+    percent = 100 * (float(np.median(first)) / then - 1)
+    return Speed(percent, float(mann_whitney(first, second)[0])) if np.isfinite(percent) else None
+
+
+def _after_the_first(record: CellRecord) -> Floats | None:
+    """Seconds per token after the first of each timed answer that has two; None: unknown."""
+    given = record.latency_s.get("tpot")
+    listed = given if isinstance(given, list) else []
+    known = [seconds for each in listed if (seconds := above_zero(each)) is not None]
+    return np.array(known) if len(known) > 1 and len(known) >= sum(each is not None for each in listed) else None
+
+
+def _whole(record: CellRecord) -> tuple[Floats, Floats] | None:
+    """Seconds and tokens of each timed answer; None where these don't belong together."""
+    seconds = _positive(record.latency_s.get("samples"))
+    for given in (record.latency_s.get("tokens"), record.output_tokens.get("samples")):
+        tokens = _positive(given)
+        if seconds is not None and tokens is not None and len(seconds) == len(tokens) > 1:
+            return seconds, tokens
+    return None
+
+
+def _positive(given: object) -> Floats | None:
+    listed = given if isinstance(given, list) else []
+    known = [value for each in listed if (value := above_zero(each)) is not None and 1e-9 < value < 1e9]
+    return np.array(known) if listed and len(known) == len(listed) else None
+
+
+def _adjusted(family: Sequence[Contrast]) -> list[Contrast]:
+    """The comparisons of one family with Holm's p-values: of scores, of absolute differences, of times."""
+    scores = holm([each.p for each in family])
+    absolute = holm([None if each.absolute is None else each.absolute.p for each in family])
+    speeds = holm([None if each.speed is None else each.speed.p for each in family])
+    done = []
+    for each, p, of_absolute, of_speed in zip(family, scores, absolute, speeds, strict=True):
+        parts: Mapping[str, Any] = {
+            "adjusted": p,
+            "absolute": each.absolute and replace(each.absolute, adjusted=of_absolute),
+            "speed": each.speed and replace(each.speed, adjusted=of_speed),
+        }
+        done.append(replace(each, **parts))
+    return done
