@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from pytest_ftbench.analysis.items import ItemTable, item_table
 from pytest_ftbench.analysis.metrics import EvalTask
-from pytest_ftbench.analysis.resampling import RESAMPLES, Distribution, macro_f1_of, mean_of
+from pytest_ftbench.analysis.pooling import seeds_of
+from pytest_ftbench.analysis.resampling import RESAMPLES, Distribution, macro_f1_of, mean_of, mean_of_all
 from pytest_ftbench.grid import CellRecord
 
 ROUNDING = 0.006  # records made elsewhere may have their scores to two digits
@@ -41,6 +42,9 @@ class Evidence:
         return self._distributions[key]
 
     def _of_headline(self, record: CellRecord, task: EvalTask) -> Distribution | None:
+        seeds = seeds_of(record)
+        if len(seeds) > 1:
+            return self._of_seeds(seeds, task)
         table, score = self.table(record), task.score(record)
         if table is None or table.units < 2 or score is None:
             return None
@@ -50,3 +54,13 @@ class Evidence:
             found = mean_of(table, self.resamples)
         # items of another score say nothing of this one
         return None if found is None or abs(found.value - score) > ROUNDING else found
+
+    def _of_seeds(self, seeds: Sequence[CellRecord], task: EvalTask) -> Distribution | None:
+        """How a mean over seeds varies over the items, which all of them share; None where they don't."""
+        tables = [self.table(record) for record in seeds]
+        each = [self.distribution(record, task) for record in seeds]
+        known = [found for found in each if found is not None]
+        same = all(table is not None and tables[0] is not None and table.keys == tables[0].keys for table in tables)
+        if not same or len(known) < len(each) or any(found.units != known[0].units for found in known):
+            return None
+        return mean_of_all(known)

@@ -128,7 +128,7 @@ def seeds_interval(score: float, seeds: Sequence[float], variance_of_items: floa
 def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
     """The variance of a score's mean over items, in its unit squared: from its items, else as a share of ``n``.
 
-    A mean of macro F1 over seeds has no letters left; there the mean item score stands in.
+    Where the items don't yield that very score, their mean stands in.
     """
     if (found := evidence.distribution(record, task)) is not None:
         return found.variance

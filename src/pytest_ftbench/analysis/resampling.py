@@ -8,7 +8,7 @@ bootstrap (1993), 14.3, for the jackknife's acceleration; Davison and Hinkley, B
 resampling of whole clusters.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -59,6 +59,17 @@ def mean_of(table: ItemTable, resamples: int = RESAMPLES) -> Distribution:
     """The mean score over the items, whole clusters resampled where there are any."""
     features = np.stack([table.scores, np.ones(table.n)], axis=1)
     return resampled(features, _ratio, table.clusters, resamples)
+
+
+def mean_of_all(each: Sequence[Distribution]) -> Distribution:
+    """The distribution of the mean of statistics of the same units."""
+    share = 1 / len(each)
+    return Distribution(
+        sum(one.value * share for one in each),
+        np.sum([one.replicates * share for one in each], axis=0),
+        np.sum([one.left_out * share for one in each], axis=0),
+        each[0].units,
+    )
 
 
 def macro_f1_of(table: ItemTable, resamples: int = RESAMPLES) -> Distribution:
