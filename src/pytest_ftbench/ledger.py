@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,8 +97,20 @@ class Ledger:
 
         Raises pytest's usage error where the file isn't one.
         """
+        self.stored = self._read(path)
+
+    @cached_property
+    def baseline(self) -> tuple[str, Results] | None:
+        """The results to hold this run's against, and what they are called; None where none were named.
+
+        Raises pytest's usage error where the file isn't one.
+        """
+        name = self.config.getoption("ftbench_baseline")
+        return None if name is None else (Path(name).name, self._read(Path(name)))
+
+    def _read(self, path: Path) -> Results:
         try:
-            self.stored = read_results(self.config.invocation_params.dir / path)
+            return read_results(self.config.invocation_params.dir / path)
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
 

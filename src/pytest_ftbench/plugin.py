@@ -54,6 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--ftbench-retime", action="store_true", help="time every answer anew, also where timings are stored")
     add("--ftbench-json", metavar="FILE", help="write the results to a file")
     add("--ftbench-from", metavar="FILE", help="render stored results; run nothing")
+    add("--ftbench-baseline", metavar="FILE", help="stored results to hold the ranking of the ways of tuning against")
     add(
         "--ftbench-compare-fail",
         metavar="FIELD:NUMBER[%]",
@@ -83,12 +84,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
         controller = Controller(config, config.stash.get(_BY_CHECKPOINT, False))
         config.pluginmanager.register(controller, "ftbench-controller")
-    if config.getoption("ftbench_json") is not None or config.getoption("ftbench_compare_fail"):
+    if any(config.getoption(f"ftbench_{name}") is not None for name in ("json", "compare_fail", "baseline")):
         from pytest_ftbench.ledger import ledger_of
         from pytest_ftbench.settings import check_options
 
         check_options(config)
-        ledger_of(config)  # what was asked for is told, also where no cell runs
+        # what was asked for is told, also where no cell runs; and a file that is none before any does
+        _ = ledger_of(config).baseline
 
 
 class _Listener:

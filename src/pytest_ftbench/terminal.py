@@ -25,7 +25,7 @@ def summarize(reporter: Any, ledger: Ledger) -> None:
     detail = ledger.config.option.verbose > 0
     for results in ledger.results():
         reporter.section("fine-tuning comparison")
-        for line in render(results, reporter._tw.fullwidth, reporter.hasmarkup, detail):
+        for line in render(results, reporter._tw.fullwidth, reporter.hasmarkup, detail, ledger.baseline):
             reporter.write_line(line)
     _write_comparisons(reporter, ledger)
     for file in ledger.written:

@@ -27,6 +27,7 @@ from pytest_ftbench.analysis.paired import WinsTiesLosses
 from pytest_ftbench.analysis.pairs import BASE, FULL
 from pytest_ftbench.analysis.pooling import PooledRecord, pooled, seeds_of
 from pytest_ftbench.analysis.power import Detectable
+from pytest_ftbench.analysis.ranking import Place, Ranking, Reordering, rankings, reorderings, unlike_items
 from pytest_ftbench.analysis.refusals import Reason, Refusal
 from pytest_ftbench.analysis.spread import SeedBlock, SeedScore, SeedSpread, SeedTable, seed_table
 from pytest_ftbench.analysis.table import (
@@ -75,10 +76,13 @@ __all__ = [
     "LearningCurve",
     "Limit",
     "Measure",
+    "Place",
     "PooledRecord",
     "Quartiles",
+    "Ranking",
     "Reason",
     "Refusal",
+    "Reordering",
     "SeedBlock",
     "SeedScore",
     "SeedSpread",
@@ -112,6 +116,8 @@ __all__ = [
     "parse_limit",
     "pooled",
     "rank_correlations",
+    "rankings",
+    "reorderings",
     "score_interval",
     "seed_table",
     "seeds_of",
@@ -120,4 +126,5 @@ __all__ = [
     "training_curves",
     "transfer_matrices",
     "trivial_scores",
+    "unlike_items",
 ]

@@ -66,13 +66,13 @@ class Names:
             meant = [key for key in trained if key in keys]
             if 0 < len(meant) < len(trained):
                 tasks = " and ".join(elided(clean(task_label(str(key.train_task))), _TASK_ROOM) for key in meant)
-                texts.append(f"{self._way(way)} trained on {tasks}")
+                texts.append(f"{self.way_of(way)} trained on {tasks}")
             elif meant:
-                texts.append(self._way(way))
+                texts.append(self.way_of(way))
         more = [f"and {len(texts) - _LISTED} more"] if len(texts) > _LISTED else []
         return ", ".join(texts[:_LISTED] + more)
 
-    def _way(self, way: CheckpointKey) -> str:
+    def way_of(self, way: CheckpointKey) -> str:
         """A way of tuning in a few words, such as ``QLoRA r8 nf4``; model and seed where these differ anywhere."""
         words = [self.models[way.model]] if len(self.models) > 1 else []
         words.append(self.methods[method_label(way.method)])

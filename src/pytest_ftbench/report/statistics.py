@@ -7,26 +7,36 @@ from pytest_ftbench.analysis import (
     Detectable,
     Evidence,
     FullTable,
+    PooledRecord,
     contrasts,
     detectable_differences,
+    pooled,
     rank_correlations,
+    rankings,
+    reorderings,
+    unlike_items,
 )
-from pytest_ftbench.grid import Results
+from pytest_ftbench.grid import CellRecord, Results
 from pytest_ftbench.report.correlation_table import CORRELATION_TITLE, correlation_notes, correlation_sheet
 from pytest_ftbench.report.interval_table import INTERVAL_TITLE, interval_sheet
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Paint, Sheet, Style, wrapped
 from pytest_ftbench.report.notes import explained, marks
+from pytest_ftbench.report.ranking_table import RANKING_TITLE, ranking_notes, ranking_sheet
 from pytest_ftbench.report.versus_table import VERSUS_TITLE, versus_notes, versus_sheet
 from pytest_ftbench.report.words import clean, score
+
+Baseline = tuple[str, Results]
+"""Another run's name and results."""
 
 
 class Findings:
     """The statistics of a run, computed once; with ``detail`` those of all cells, else of those in-domain."""
 
-    def __init__(self, results: Results, detail: bool) -> None:
+    def __init__(self, results: Results, detail: bool, baseline: Baseline | None = None) -> None:
         self.results = results
         self.detail = detail
+        self.baseline = baseline
         self.evidence = Evidence.of(results.cells)
         self.contrasts: list[Contrast] = contrasts(results.cells, results.trivial, self.evidence, detail)
 
@@ -40,12 +50,50 @@ class Findings:
         if self.contrasts:
             sheet = versus_sheet(self.contrasts, names, self.detail)
             yield from _part(VERSUS_TITLE, sheet, versus_notes(self.contrasts, self.detail), told, width, paint)
+        yield from self._ranking(names, told, width, paint)
         found = rank_correlations(self.results.cells, self.results.trivial)
         if shown := [each for each in found if each.in_domain or self.detail]:
             sheet = correlation_sheet(shown, names)
             yield from _part(CORRELATION_TITLE, sheet, correlation_notes(shown), told, width, paint)
         if self.detail and (intervals := interval_sheet(table, self.results.cells, self.evidence, names)):
             yield from _part(INTERVAL_TITLE, *intervals, told, width, paint)
+
+    def _ranking(self, names: Names, told: set[str], width: int, paint: Paint) -> Iterator[str]:
+        """The ranking, where seeds make it worth having or there is another run to hold it against."""
+        mine = rankings(self.results.cells, self.results.trivial, self.evidence)
+        several = any(isinstance(record, PooledRecord) for record in self.results.cells)
+        if not mine or (not several and self.baseline is None):
+            return
+        if self.baseline is None:
+            sheet = ranking_sheet([("", mine)], names)
+            yield from _part(RANKING_TITLE, sheet, ranking_notes(None, names), told, width, paint)
+            return
+        name, stored = self.baseline
+        then = pooled(stored.cells)
+        if unlike := unlike_items(self.results.cells, then):
+            yield from [
+                "",
+                *wrapped(
+                    [f"{RANKING_TITLE}: not held against {clean(name)}: {clean(unlike.difference)}."], width, paint
+                ),
+            ]
+            return
+        theirs = rankings(then, stored.trivial, Evidence.of(then))
+        runs = [(_run("this run", self.results.cells), mine), (_run(name, then), theirs)]
+        notes = ranking_notes(list(reorderings(mine, theirs)), names)
+        yield from _part(RANKING_TITLE, ranking_sheet(runs, names), notes, told, width, paint)
+
+
+def _run(name: str, records: Sequence[CellRecord]) -> str:
+    """A run's name, and the recipe that all of its trainings were of."""
+    recipes = [found for record in records if (found := record.extra.get("provenance"))]
+    said = {_recipe_name(each.get("recipe")) for each in recipes if isinstance(each, dict)} - {None}
+    return f"{name} ({said.pop()})" if len(said) == 1 else name
+
+
+def _recipe_name(recipe: object) -> str | None:
+    name = recipe.get("name") if isinstance(recipe, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _seen(found: Sequence[Detectable]) -> Iterator[str]:

@@ -31,7 +31,7 @@ from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, la
 from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint, wrapped
 from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
 from pytest_ftbench.report.seed_table import SEED_TITLE, seed_notes, seed_sheet
-from pytest_ftbench.report.statistics import Findings
+from pytest_ftbench.report.statistics import Baseline, Findings
 from pytest_ftbench.report.transfer_table import transfer_sheet
 from pytest_ftbench.report.words import clean, elided, score
 
@@ -41,17 +41,19 @@ _ERROR_ROOM = 600  # an error can carry a whole traceback: results.json keeps al
 _APART = ((Standing.INVALID, "INVALID"), (Standing.TRIVIAL, "<trivial"))
 
 
-def render(results: Results, width: int = 100, color: bool = False, detail: bool = False) -> list[str]:
+def render(
+    results: Results, width: int = 100, color: bool = False, detail: bool = False, baseline: Baseline | None = None
+) -> list[str]:
     """The report's lines, none over ``width`` characters; below 80, rows of a wide table may have to be cut.
 
     Cells of several seeds are shown as one. The table of latencies is there with ``detail``, or where any was measured
     at a fixed length. With ``detail`` there are each seed's scores and intervals of all scores too, and comparisons and
-    correlations on other tasks than the one trained on.
+    correlations on other tasks than the one trained on. The ranking is held against the ``baseline``'s.
     """
     paint = ansi if color else no_paint
     results = replace(results, cells=pooled(results.cells))
     table = full_table(results.cells, results.trivial)
-    findings = Findings(results, detail)
+    findings = Findings(results, detail, baseline)
     matrices = transfer_matrices(results.cells, results.trivial, findings.evidence)
     names = Names([row.key for row in table.rows], width)
     lines = _heading(results, table, width, paint)

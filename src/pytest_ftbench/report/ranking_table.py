@@ -1,0 +1,104 @@
+"""Rankings on a page: score, interval, place and the places left open; beside another run's, and what differs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pytest_ftbench.analysis import Place, Ranking, Reordering, task_label
+from pytest_ftbench.grid import CheckpointKey
+from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
+from pytest_ftbench.report.labels import Names
+from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
+from pytest_ftbench.report.words import ABSENT, clean, score
+
+RANKING_TITLE = "Ranking of the ways of tuning, each on the task it was tuned on"
+_LISTED = 12
+
+_COLUMNS = (
+    "95 %: the score's interval. Rank: by score; in brackets the places that are open, for no way counts as better "
+    "than another where the 95 % interval of their difference includes zero. rate: the learning rate it was trained at."
+)
+_SAME = "Both runs order every pair of ways alike, as far as their intervals go."
+_VERDICTS = {1: "{first} over {second}", -1: "{second} over {first}", 0: "neither"}
+
+Rankings = Sequence[tuple[str, Sequence[Ranking]]]
+"""Each run's heading and its rankings; the first is the run that is told."""
+
+
+def ranking_sheet(runs: Rankings, names: Names) -> Sheet:
+    """A row per way of tuning of the first run, a section per model and train task, a group of columns per run."""
+    told = runs[0][1]
+    keys = [key for ranking in told for key in ranking.places]
+    groups = []
+    for heading, found in runs:
+        by_group = {(ranking.model, ranking.train_task): ranking for ranking in found}
+        mine = [by_group.get((ranking.model, ranking.train_task)) for ranking in told]
+        places: list[tuple[Place | None, Ranking]] = [
+            (None if other is None else other.places.get(key), ranking)
+            for ranking, other in zip(told, mine, strict=True)
+            for key in ranking.places
+        ]
+        groups.append(Group(clean(heading), list(_columns(places))))
+    return Sheet(
+        labels=Group("", [names.model(keys), *names.way(keys)]),
+        groups=groups,
+        sections=[Section(_heading(ranking), len(ranking.places)) for ranking in told],
+    )
+
+
+def ranking_notes(found: Sequence[Reordering] | None, names: Names) -> Iterator[str]:
+    """What the columns are; and what two runs order otherwise (None: there is but one)."""
+    yield _COLUMNS
+    if found is None:
+        return
+    if not found:
+        yield _SAME
+    texts = [
+        f"Trained on {clean(task_label(each.ranking.train_task))}: better here {_verdict(each, each.now, names)}, "
+        f"there {_verdict(each, each.then, names)}."
+        for each in found
+    ]
+    yield from texts[:_LISTED]
+    if len(texts) > _LISTED:
+        yield f"And {len(texts) - _LISTED} more pairs."
+
+
+def _verdict(each: Reordering, order: int, names: Names) -> str:
+    ways: Mapping[str, CheckpointKey] = {"first": each.first, "second": each.second}
+    return _VERDICTS[order].format(**{word: names.way_of(key) for word, key in ways.items()})
+
+
+def _heading(ranking: Ranking) -> str:
+    return clean(f"{task_label(ranking.train_task)}: {metric_heading(ranking.task.headline)}")
+
+
+def _columns(places: Sequence[tuple[Place | None, Ranking]]) -> Iterator[Column]:
+    yield Column("score", [_score(place, ranking) for place, ranking in places])
+    yield Column("95 %", [_interval(place, ranking) for place, ranking in places])
+    if any(place is not None and place.rate is not None for place, _ in places):
+        yield Column("rate", [_rate(place) for place, _ in places])
+    yield Column("Rank", [_rank(place) for place, _ in places])
+
+
+def _score(place: Place | None, ranking: Ranking) -> Text:
+    if place is None or place.score is None:
+        return Text(ABSENT)
+    text = score(place.score, ranking.task.headline.format)
+    style = Style.STRONG if place.rank == 1 else standing_style(place.standing)
+    return Text(text, WORDS.get(place.standing, ""), style)
+
+
+def _interval(place: Place | None, ranking: Ranking) -> Text:
+    if place is None or place.interval is None:
+        return Text(ABSENT)
+    format = ranking.task.headline.format
+    return Text(f"{score(place.interval.low, format)} to {score(place.interval.high, format)}")
+
+
+def _rate(place: Place | None) -> Text:
+    return Text(ABSENT if place is None or place.rate is None else f"{place.rate:.3g}")
+
+
+def _rank(place: Place | None) -> Text:
+    if place is None or place.rank is None:
+        return Text(ABSENT)
+    open_to = "" if place.best == place.worst else f" ({place.best}-{place.worst})"
+    return Text(str(place.rank), open_to)

@@ -1,0 +1,106 @@
+"""Rankings that know how sure they are, and what another run orders otherwise."""
+
+import random
+
+import pytest
+
+from pytest_ftbench.analysis import Evidence, pooled, rankings, reorderings, unlike_items
+from pytest_ftbench.grid import Cell, CellRecord, Results
+from pytest_ftbench.report import render
+
+WAYS = {"nopeft": None, "lora": 8, "dora": 8}
+
+
+def records(seed=0, seeds=3, n=200, recipe="published", **shares):
+    """Cells of OpenMath whose answers are right in these shares; the same items throughout."""
+    chance = random.Random(seed)
+    made = []
+    for method, share in shares.items():
+        for number in range(seeds):
+            right = [float(chance.random() < share) for _ in range(n)]
+            items = [
+                {"item": str(i), "gold": "1", "parsed": "1" if r else "0", "score": r} for i, r in enumerate(right)
+            ]
+            made.append(
+                CellRecord.of(
+                    Cell("nano", method, "openmath", "openmath", WAYS[method], None, number, True),
+                    n=n,
+                    scores={"solve_rate": sum(right) / n},
+                    format_rate=1.0,
+                    empty_rate=0.0,
+                    items=items,
+                    train={"learning_rate": 1e-3},
+                    extra={"provenance": {"items": "digest", "recipe": {"name": recipe}}},
+                )
+            )
+    return made
+
+
+def ranked(cells):
+    cells = pooled(cells)
+    (ranking,) = rankings(cells, {}, Evidence.of(cells))
+    return {key.method: place for key, place in ranking.places.items()}
+
+
+def test_far_scores_have_places_of_their_own_and_near_ones_share_theirs():
+    places = ranked(records(nopeft=0.95, lora=0.5, dora=0.5))
+    assert (places["nopeft"].rank, places["nopeft"].best, places["nopeft"].worst) == (1, 1, 1)
+    assert {places[way].rank for way in ("lora", "dora")} == {2, 3}
+    assert [(places[way].best, places[way].worst) for way in ("lora", "dora")] == [(2, 3), (2, 3)]
+
+
+def test_of_one_seed_items_alone_decide():
+    places = ranked(records(seeds=1, nopeft=0.9, lora=0.2))
+    assert (places["nopeft"].worst, places["lora"].best) == (1, 2)
+
+
+def test_what_cannot_be_read_has_no_place():
+    cells = records(nopeft=0.9, lora=0.8, dora=0.7)
+    for cell in cells[:3]:
+        cell.format_rate = 0.1
+    places = ranked(cells)
+    assert places["nopeft"].rank is None
+    assert [places[way].rank for way in ("lora", "dora")] == [1, 2]
+
+
+def test_one_way_is_no_ranking():
+    cells = records(nopeft=0.9)
+    assert rankings(pooled(cells), {}, Evidence.of(cells)) == []
+
+
+def test_an_order_that_another_run_does_not_show_is_told():
+    now, then = pooled(records(nopeft=0.5, lora=0.9)), pooled(records(nopeft=0.9, lora=0.5))
+    (found,) = reorderings(rankings(now, {}, Evidence.of(now)), rankings(then, {}, Evidence.of(then)))
+    assert (found.first.method, found.second.method, found.now, found.then) == ("nopeft", "lora", -1, 1)
+
+
+def test_the_same_run_orders_nothing_otherwise():
+    cells = pooled(records(nopeft=0.5, lora=0.9))
+    mine = rankings(cells, {}, Evidence.of(cells))
+    assert list(reorderings(mine, mine)) == []
+
+
+def test_runs_on_other_items_are_not_held_against_each_other():
+    now, then = records(nopeft=0.5, lora=0.9), records(nopeft=0.5, lora=0.9)
+    assert unlike_items(now, then) is None
+    then[0].extra = {"provenance": {"items": "other"}}
+    assert "other test items" in unlike_items(now, then).difference
+    lines = "\n".join(render(Results("s", now), baseline=("old.json", Results("s", then))))
+    assert "not held against old.json" in lines
+
+
+def test_the_report_sets_two_runs_side_by_side_and_says_what_differs():
+    now, then = records(nopeft=0.9, lora=0.9, recipe="tuned"), records(nopeft=0.9, lora=0.4)
+    lines = render(Results("s", now), baseline=("old.json", Results("s", then)))
+    text = " ".join(" ".join(lines).split())
+    assert "this run (tuned) ---" in text
+    assert "old.json (published) ---" in text
+    assert "better here neither, there NoPeft over LoRA r8." in text
+    alike = " ".join(" ".join(render(Results("s", now), baseline=("old.json", Results("s", now)))).split())
+    assert "Both runs order every pair of ways alike" in alike
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_without_another_run_a_ranking_is_there_where_seeds_are(seeds):
+    text = "\n".join(render(Results("s", records(seeds=seeds, nopeft=0.9, lora=0.4))))
+    assert ("Ranking of the ways" in text) == (seeds == 3)
