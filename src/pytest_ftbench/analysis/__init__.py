@@ -11,10 +11,12 @@ from pytest_ftbench.analysis.curves import (
     learning_curves,
     training_curves,
 )
+from pytest_ftbench.analysis.flags import CHECKS, TRAINING, Check, flags, set_flags
 from pytest_ftbench.analysis.latency import Latency, LatencyBlock, LatencyRow, latencies
 from pytest_ftbench.analysis.limits import Breach, Limit, broken, parse_limit
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label
 from pytest_ftbench.analysis.refusals import Reason, Refusal
+from pytest_ftbench.analysis.study import Finding
 from pytest_ftbench.analysis.table import (
     BASE_HEADING,
     FullTable,
@@ -31,19 +33,23 @@ from pytest_ftbench.analysis.validity import UNMEASURED, Standing, best_trivial,
 
 __all__ = [
     "BASE_HEADING",
+    "CHECKS",
     "KINDS",
     "PEAKS",
+    "TRAINING",
     "UNMEASURED",
     "UNTUNED",
     "BaseScore",
     "Breach",
     "Change",
+    "Check",
     "Comparison",
     "Cost",
     "CurveGroup",
     "CurvePoint",
     "Delta",
     "EvalTask",
+    "Finding",
     "FullTable",
     "Latency",
     "LatencyBlock",
@@ -68,6 +74,7 @@ __all__ = [
     "curve_epochs",
     "eval_task",
     "eval_tasks",
+    "flags",
     "full_table",
     "in_reading_order",
     "latencies",
@@ -75,6 +82,7 @@ __all__ = [
     "learning_curves",
     "number",
     "parse_limit",
+    "set_flags",
     "standing",
     "task_label",
     "training_curves",

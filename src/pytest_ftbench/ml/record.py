@@ -15,6 +15,7 @@ _TRAIN_KEYS = (
     "mean_loss",
     "learning_rate",
     "alpha",
+    "use_rslora",
     "trainable_params",
     "total_params",
     "dtype",

@@ -11,15 +11,17 @@ from pytest_ftbench.analysis import (
     Standing,
     Trivial,
     checkpoint_costs,
+    flags,
     full_table,
     latencies,
     learning_curves,
     transfer_matrices,
     trivial_scores,
 )
-from pytest_ftbench.grid import CellRecord, Results
+from pytest_ftbench.grid import CellRecord, Results, Thresholds
 from pytest_ftbench.report.cost_table import COST_TITLE, Costs, cost_notes, cost_sheet, memory_notes
 from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
+from pytest_ftbench.report.flag_marks import FlagMarks, flag_notes
 from pytest_ftbench.report.full_table import full_sheet
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
@@ -46,11 +48,14 @@ def render(results: Results, width: int = 100, color: bool = False, detail: bool
     lines = _heading(results, table, width, paint)
     if table.rows:
         costs = checkpoint_costs(results.cells)
-        sheet, left_out = full_sheet(table, costs, names, width)
+        findings = flags(results.cells, results.trivial, Thresholds.from_json(results.provenance.get("checks")))
+        checked = FlagMarks.of(results.cells, findings)
+        sheet, left_out = full_sheet(table, costs, checked, names, width)
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
         lines += wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
         lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
+        lines += wrapped(flag_notes(results.cells, findings, checked.everywhere), width, no_paint)
         blocks = latencies(results.cells, results.trivial)
         if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
             lines += ["", *_latency_part(blocks, names, found, width, paint)]
