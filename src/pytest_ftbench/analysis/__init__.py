@@ -1,5 +1,6 @@
 """Analysis: records in, findings out. No torch, no pytest."""
 
+from pytest_ftbench.analysis.case import Finding
 from pytest_ftbench.analysis.compare import KINDS, Change, Comparison, Delta, Measure, compare
 from pytest_ftbench.analysis.cost import PEAKS, Cost, checkpoint_costs, leanest
 from pytest_ftbench.analysis.curves import (
@@ -16,7 +17,6 @@ from pytest_ftbench.analysis.latency import Latency, LatencyBlock, LatencyRow, l
 from pytest_ftbench.analysis.limits import Breach, Limit, broken, parse_limit
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label
 from pytest_ftbench.analysis.refusals import Reason, Refusal
-from pytest_ftbench.analysis.study import Finding
 from pytest_ftbench.analysis.table import (
     BASE_HEADING,
     FullTable,

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from statistics import NormalDist
 
+from pytest_ftbench.analysis.case import Case, mean
 from pytest_ftbench.analysis.metrics import number
-from pytest_ftbench.analysis.study import Case, mean
 
 SCALES: Mapping[str, tuple[float, float]] = {
     "macro_f1": (0, 1),
@@ -83,13 +83,12 @@ def _paired(
 
     That is Agresti and Min's (2005) for binary outcomes: half an item is added to each of their four cells.
     """
-    if scale is None or first.items.keys() != second.items.keys():
+    if scale is None or first.item_scores.keys() != second.item_scores.keys():
         return None
-    pairs = [(number(item.get("score")), number(second.items[name].get("score"))) for name, item in first.items.items()]
-    known = [a - b for a, b in pairs if a is not None and b is not None]
+    known = [score - second.item_scores[name] for name, score in first.item_scores.items()]
     size = scale[1] - scale[0]
     # what the items say must be what the metric says: a macro F1 is no mean of theirs
-    if len(known) < max(_FEWEST_PAIRS, len(pairs)) or abs(mean(known) - apart) > 1e-3 * size:
+    if len(known) < _FEWEST_PAIRS or abs(mean(known) - apart) > 1e-3 * size:
         return None
     total = len(known) + 2
     centre = sum(known) / total

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_ftbench.analysis import flags_outputs, flags_setup, flags_speed
+from pytest_ftbench.analysis.case import Case, Finding
 from pytest_ftbench.analysis.metrics import Trivial
-from pytest_ftbench.analysis.study import Case, Finding, Study
+from pytest_ftbench.analysis.study import Study
 from pytest_ftbench.grid import CellRecord, Thresholds
 
 TRAINING = frozenset({"V01", "V08", "V09", "V10", "V11", "V14"})

@@ -3,10 +3,12 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 
+from pytest_ftbench.analysis.case import Case, Finding, mean
 from pytest_ftbench.analysis.difference import SCALES, difference_interval
 from pytest_ftbench.analysis.metrics import number
-from pytest_ftbench.analysis.study import Case, Finding, Study, mean
+from pytest_ftbench.analysis.study import Study
 from pytest_ftbench.analysis.validity import Standing, best_trivial, trivial_scores
 
 _FEWEST = 8  # fewer say nothing of shares
@@ -24,9 +26,7 @@ def unreadable(case: Case, study: Study) -> Iterator[Finding]:
         yield Finding("V03", f"only {_percent(rate)} of the outputs could be read", 1 - rate)
         return
     base = None if case.base is None or case.base.standing is Standing.INVALID else case.base.rate("format_rate")
-    rates = (each.rate("format_rate") for each in case.block if each.standing is not Standing.INVALID)
-    best = max((each for each in rates if each is not None), default=rate)
-    for other, whose in ((base, "its base's"), (best, "the best of its block,")):
+    for other, whose in ((base, "its base's"), (case.block.format_rate, "the best of its block,")):
         if other is not None and round(abs(rate - other), 9) > limits.format_gap:
             text = f"{_percent(rate)} of the outputs could be read, against {whose} {_percent(other)}"
             yield Finding("V03", f"{text}: part of a difference is form", abs(rate - other) / 10)
@@ -60,11 +60,15 @@ def one_item(case: Case, study: Study) -> Iterator[Finding]:
 
 def unchanged(case: Case, study: Study) -> Iterator[Finding]:
     """V08: in every task that both were tested on, the tuned model answers (almost) what its base does."""
-    compared = [(each, each.base) for each in case.checkpoint if each.base is not None]
-    same = [_agreement(tuned, base) for tuned, base in compared]
-    if not same or case.base is None or not all(share >= study.thresholds.unchanged for share, _ in same):
+    if case.base is None:
         return
     share, what = _agreement(case, case.base)
+    others = ((each, each.base) for each in case.checkpoint if each.base is not None and each is not case)
+    # its own share first: most often that settles it
+    if not all(
+        each >= study.thresholds.unchanged for each in chain([share], (_agreement(*pair)[0] for pair in others))
+    ):
+        return
     yield Finding("V08", f"after training, {what} in {_percent(share)} of the items", share)
 
 
@@ -90,14 +94,14 @@ def worse_than_base(case: Case, study: Study) -> Iterator[Finding]:
     if not case.is_tuned or not case.in_domain or case.base is None:
         return
     metric = case.task.headline
-    key, label, shown = metric.key, metric.label, metric.format
+    key, shown = metric.key, metric.format
     if case.score is None and case.standing is not Standing.INVALID and case.task.comparable:
         # the studies' records lack the headline of ARC; where outputs can't be read, accuracy would tell of form alone
-        key, label = "accuracy", "accuracy"
+        key = "accuracy"
     ends = difference_interval(case, case.base, study.thresholds.confidence, key)
     before, after = (number(each.record.scores.get(key)) for each in (case.base, case))
     if ends is not None and ends[1] < 0 and case.task.comparable and before is not None and after is not None:
-        text = f"training on this very task took {label} from {before:{shown}} to {after:{shown}}"
+        text = f"training on this very task took the {key.replace('_', ' ')} from {before:{shown}} to {after:{shown}}"
         yield Finding("V15", text, -ends[1])
 
 
@@ -149,7 +153,8 @@ def _largest_share(values: list[float]) -> float:
     """The largest value's share of the sum of values that are at least 0; 0 where they are few or others."""
     if len(values) < _FEWEST or min(values) < 0 or max(values) <= 0:
         return 0.0
-    return 1 / sum(value / max(values) for value in values)
+    largest = max(values)
+    return 1 / sum(value / largest for value in values)
 
 
 def _agreement(case: Case, base: Case) -> tuple[float, str]:

@@ -1,18 +1,17 @@
 """Checks of how a study was made: seeds, items, rates, scales, dtypes, prompts, and what the training set held."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
+from pytest_ftbench.analysis.case import Case, Finding, numbers, table
 from pytest_ftbench.analysis.difference import difference_interval
 from pytest_ftbench.analysis.metrics import above_zero, number
-from pytest_ftbench.analysis.study import Case, Finding, Study, numbers, table
+from pytest_ftbench.analysis.study import Study
 from pytest_ftbench.analysis.validity import Standing
 from pytest_ftbench.grid import METHODS
 
 _TUNED = "tuned"  # the recipe whose rates were chosen on validation rows
 _LISTED = 3
-_DTYPES = {"bf16": "bfloat16", "fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16"}
 # adapters whose update isn't scaled by alpha / r, by what methods of that name are called elsewhere
 _UNSCALED = ("vera", "ia3", "oft", "vblora", "prompt", "prefix")
 _SCALED_TYPES = ("LORA", "ADALORA", "LOHA", "LOKR")
@@ -31,7 +30,8 @@ def too_few_items(case: Case, study: Study) -> Iterator[Finding]:
     if case.standing is not Standing.OK or case.score is None:
         return
     mine, shown = case.task.goodness(case.score), case.task.headline.format
-    for other, whose in ((_next_best(case), "the next best of its block"), (case.base, "its base")):
+    top, next_best = case.block.best_two
+    for other, whose in ((next_best if mine == top else None, "the next best of its block"), (case.base, "its base")):
         if other is None or other.score is None or other.standing is Standing.INVALID:
             continue
         ends = difference_interval(case, other, study.thresholds.confidence)
@@ -46,51 +46,17 @@ def too_few_items(case: Case, study: Study) -> Iterator[Finding]:
             return
 
 
-def _next_best(case: Case) -> Case | None:
-    """The best of its block that it beats, where none beats it."""
-    ranked = [each for each in case.block if each.standing is Standing.OK and each.score is not None]
-    scores = {id(each): case.task.goodness(each.score) for each in ranked if each.score is not None}
-    top = max(scores.values(), default=None)
-    if top is None or scores.get(id(case)) != top:
-        return None
-    return max((e for e in ranked if scores[id(e)] < top), key=lambda e: scores[id(e)], default=None)
-
-
 def other_dtype(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG001
     """V06: answered in another dtype than its base, or trained or answered in another than most of its block."""
-    answered = _answered_in(case)
-    before = None if case.base is None else _answered_in(case.base)
-    if answered is not None and before is not None and answered != before:
-        yield Finding("V06", f"answered in {answered}, its base in {before}", 2)
-        return
-    for verb, read in (("answered", _answered_in), ("trained", _trained_in)):
-        mine, most = read(case), _most_common(case, read)
-        if mine is not None and most is not None and mine != most:
-            yield Finding("V06", f"{verb} in {mine}, most of its block in {most}", 1)
+    base = None if case.base is None else case.base.answered_in
+    for verb, mine, other, whose in (
+        ("answered", case.answered_in, base, "its base"),
+        ("answered", case.answered_in, case.block.answered_in, "most of its block"),
+        ("trained", case.trained_in, case.block.trained_in, "most of its block"),
+    ):
+        if mine is not None and other is not None and mine != other:
+            yield Finding("V06", f"{verb} in {mine}, {whose} in {other}")
             return
-
-
-def _most_common(case: Case, read: Callable[[Case], str | None]) -> str | None:
-    known = [dtype for each in case.block if (dtype := read(each)) is not None]
-    return Counter(known).most_common(1)[0][0] if known else None
-
-
-def _answered_in(case: Case) -> str | None:
-    return _undeclared(case.record.eval_dtype, case.record.quantization)
-
-
-def _trained_in(case: Case) -> str | None:
-    # beside the weights, the dtype names an adapter's, which are small and may well be more precise
-    return _undeclared(case.train.get("base_dtype") or case.train.get("dtype"), case.train.get("quantization"))
-
-
-def _undeclared(dtype: object, quantization: object) -> str | None:
-    """A dtype as one text, without the quantization that is declared; None: unknown."""
-    if not isinstance(dtype, str):
-        return None
-    parts = {_DTYPES.get(name := part.strip().removeprefix("torch."), name) for part in dtype.split("+")}
-    parts -= {quantization if isinstance(quantization, str) else "", ""}
-    return "+".join(sorted(parts)) or None
 
 
 def rate_not_tuned(case: Case, study: Study) -> Iterator[Finding]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from pytest_ftbench.analysis.case import Case, Finding, mean
 from pytest_ftbench.analysis.metrics import above_zero, number
-from pytest_ftbench.analysis.study import Case, Finding, Study, mean
+from pytest_ftbench.analysis.study import Study
 
 _FEWEST = 8
 

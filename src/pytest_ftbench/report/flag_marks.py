@@ -1,7 +1,7 @@
 """The findings of the validity checks on a page: short codes beside the cells, and under the table what they mean.
 
-A code that a training has on all its cells stands once, beside the row's name; one that all trainings have stands in no
-row and is said under the table. V17 has no code in the table: its cells say ``<trivial``.
+A code that a training has on all its cells stands once, beside the row's name; one seed and one learning rate for all
+trainings are said under the table alone. V17 has no code in the table: its cells say ``<trivial``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from pytest_ftbench.report.words import clean, elided
 
 HEADING = "Flags"
 _IN_WORDS = "V17"
+_OF_STUDY = frozenset({"V01", "V09"})  # how a whole study is made, more often than one training of it
 _ALSO = {_IN_WORDS: " <trivial"}
 _MEANING = (
-    "Flags: the validity checks that fired, below with the most striking case of each; beside a row's name they hold for "
-    "all its cells. INVALID and <trivial leave rankings, the flags alone move none."
+    "Flags: the validity checks that fired, each explained below by its most striking case; beside a "
+    "row's name they hold for all its cells. A flag alone moves no rank."
 )
 _SAID_ROOM = 240
 _ID_ROOM = 60
-_FEWEST_ROWS = 2
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class FlagMarks:
             codes[checkpoint_key(record), record.eval_task] = {finding.code for finding in findings}
         measured = {(checkpoint_key(record), record.eval_task) for record in records if record.ok}
         tuned = {place for place in measured if place[0].train_task is not None}
-        common = TRAINING.intersection(*(codes[place] for place in tuned)) if tuned else frozenset()
-        everywhere = common if len({key for key, _ in tuned}) >= _FEWEST_ROWS else frozenset()
+        everywhere = _OF_STUDY.intersection(*(codes[place] for place in tuned)) if tuned else frozenset()
         rows: dict[CheckpointKey, set[str]] = {}
         for key, task in measured:
             rows[key] = rows.get(key, set(TRAINING)) & codes[key, task]
