@@ -63,11 +63,10 @@ def unchanged(case: Case, study: Study) -> Iterator[Finding]:
     if case.base is None:
         return
     share, what = _agreement(case, case.base)
-    others = ((each, each.base) for each in case.checkpoint if each.base is not None and each is not case)
+    pairs = ((each, each.base) for each in case.checkpoint if each.base is not None and each is not case)
     # its own share first: most often that settles it
-    if not all(
-        each >= study.thresholds.unchanged for each in chain([share], (_agreement(*pair)[0] for pair in others))
-    ):
+    shares = chain([share], (_agreement(*pair)[0] for pair in pairs))
+    if not all(each >= study.thresholds.unchanged for each in shares):
         return
     yield Finding("V08", f"after training, {what} in {_percent(share)} of the items", share)
 
