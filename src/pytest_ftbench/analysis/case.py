@@ -96,8 +96,11 @@ class Case:
     @cached_property
     def trained_in(self) -> str | None:
         """The dtype of the weights in training; None: unknown."""
-        # beside the weights, the dtype names an adapter's, which are small and may well be more precise
-        return dtype_name(self.train.get("base_dtype") or self.train.get("dtype"), self.train.get("quantization"))
+        # beside the weights, the dtype names an adapter's, which are small and may well be more precise; which of two
+        # is the weights' only the first key tells
+        weights, quantization = self.train.get("base_dtype"), self.train.get("quantization")
+        name = dtype_name(weights or self.train.get("dtype"), quantization)
+        return None if name and not weights and "+" in name else name
 
     @cached_property
     def tokens(self) -> list[float]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
-from pytest_ftbench.analysis.case import Case, Finding, mean
+from pytest_ftbench.analysis.case import Case, Finding, mean, table
 from pytest_ftbench.analysis.difference import SCALES, difference_interval
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.analysis.study import Study
@@ -76,8 +76,7 @@ def collapsed(case: Case, study: Study) -> Iterator[Finding]:
     if case.task.name == "squad":
         yield from _abstentions(case)
         return
-    golds = Counter(g for item in case.items.values() if isinstance(g := item.get("gold"), str))
-    parsed = Counter(p for item in case.items.values() if isinstance(p := item.get("parsed"), str))
+    golds, parsed = _classes(case)
     if not 1 < len(golds) <= _CLASSES or golds.total() < 2 * len(golds) or parsed.total() < _FEWEST:
         return
     name, count = parsed.most_common(1)[0]
@@ -86,6 +85,19 @@ def collapsed(case: Case, study: Study) -> Iterator[Finding]:
     if share > limit and name in golds and golds[name] / golds.total() <= limit:
         text = f"{_percent(share)} of the predictions are {name}, which {_percent(golds[name] / golds.total())} are"
         yield Finding("V13", text, share)
+
+
+def _classes(case: Case) -> tuple[Counter[str], Counter[str]]:
+    """How often each class is gold, and how often predicted: by the items, else by a confusion matrix, gold first."""
+    items = case.items.values()
+    golds = Counter(gold for item in items if isinstance(gold := item.get("gold"), str))
+    parsed = Counter(letter for item in items if isinstance(letter := item.get("parsed"), str))
+    matrix = {} if case.items else table(case.record.extra.get("confusion_matrix"))
+    for gold, predictions in matrix.items():
+        counts = {name: int(number(count) or 0) for name, count in table(predictions).items()}
+        golds[gold] += sum(counts.values())
+        parsed.update(counts)
+    return golds, +parsed
 
 
 def worse_than_base(case: Case, study: Study) -> Iterator[Finding]:

@@ -34,8 +34,10 @@ def too_few_items(case: Case, study: Study) -> Iterator[Finding]:
     for other, whose in ((next_best if mine == top else None, "the next best of its block"), (case.base, "its base")):
         if other is None or other.score is None or other.standing is Standing.INVALID:
             continue
+        if mine <= case.task.goodness(other.score):
+            continue
         ends = difference_interval(case, other, study.thresholds.confidence)
-        if mine > case.task.goodness(other.score) and ends is not None and ends[0] <= 0:
+        if ends is not None and ends[0] <= 0:
             level = f"{100 * study.thresholds.confidence:g} %"
             yield Finding(
                 "V02",
