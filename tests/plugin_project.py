@@ -31,6 +31,7 @@ latency_prompts = 3
 latency_warmup = 1
 """
 CELLS = 2 + 2 * 2 * 2
+TIMED = ("V05", "V07", "V16")
 TEST = """
 def test_cell(result):
     assert result.complete
@@ -85,5 +86,7 @@ def untimed(results):
         curve = [{**point, "seconds": None} for point in cell["curve"]]
         # how many answers were timed, and how long they were, no second measurement changes
         timed = {key: cell["latency_s"].get(key) for key in ("n", "tokens", "threads", "exclusive")}
-        cells[cell["id"]] = {**cell, "latency_s": timed, "memory_gib": None, "train": train, "curve": curve}
+        flags = [code for code in cell["flags"] if code not in TIMED]
+        rest = {"latency_s": timed, "memory_gib": None, "train": train, "curve": curve, "flags": flags}
+        cells[cell["id"]] = {**cell, **rest}
     return cells

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies_grid import json_values
 
-from pytest_ftbench.grid import Cell, HubSource, Recipe, UserError, load_suite
+from pytest_ftbench.grid import Cell, HubSource, Recipe, Thresholds, UserError, load_suite
 
 TASKS = ("arc", "openmath", "squad")
 VALID = {
@@ -26,6 +26,7 @@ VALID = {
     "tasks": {"train": ["arc", "squad"], "eval": ["arc", "openmath", "squad"]},
     "data": {"source": "embedded", "train_samples": 10, "test_samples": 5, "hub": {"squad": {"id": "rajpurkar/squad"}}},
     "evaluation": {"max_new_tokens": 32, "batch_size": 4, "reasoning": "off", "latency_prompts": 0, "epochs": [1]},
+    "checks": {"off": ["V01"], "format_rate": 0.8, "overlap": 2},
 }
 GONE = object()
 
@@ -196,6 +197,11 @@ def test_an_embedder_is_the_bag_of_words_a_hub_id_or_a_folder(load, tmp_path, em
     assert load(("evaluation.embedder", "./absent")).evaluation.embedder == str(tmp_path / "absent")
 
 
+def test_the_checks_of_a_suite_are_its_thresholds(load):
+    assert load().checks == Thresholds(off=("V01",), format_rate=0.8, overlap=2)
+    assert load(("checks", GONE)).checks == Thresholds()
+
+
 @pytest.mark.parametrize(
     ("place", "value", "near"),
     [
@@ -214,6 +220,7 @@ def test_an_embedder_is_the_bag_of_words_a_hub_id_or_a_folder(load, tmp_path, em
         ("evaluation.max_tokens", 5, "max_new_tokens"),
         ("evaluation.epoch", [1], "epochs"),
         ("evaluation.embeder", "x", "embedder"),
+        ("checks.format_rat", 0.5, "format_rate"),
     ],
 )
 def test_a_misspelt_key_is_named_with_the_key_that_was_meant(tmp_path, place, value, near):
@@ -278,6 +285,17 @@ def test_a_misspelt_key_is_named_with_the_key_that_was_meant(tmp_path, place, va
         ([("dtype", ["auto"])], "dtype: is ['auto']", "choose one of"),
         ([("evaluation.reasoning", True)], "evaluation.reasoning: is True", "give a value of type str"),
         ([("evaluation.reasoning", "maybe")], "evaluation.reasoning: is 'maybe'", "choose one of on, off, unlocked"),
+        ([("checks.off", "V01")], "checks.off: is 'V01'", "list codes of V01 to V17"),
+        ([("checks.off", ["V18"])], "checks.off: is ['V18']", "list codes of V01 to V17"),
+        ([("checks.off", ["V03", "V17"])], "checks.off: names V17, which decides rankings", "remove it"),
+        ([("checks.format_rate", 90)], "checks.format_rate: is 90", "give a fraction of 0 to 1"),
+        ([("checks.format_rate", "0.9")], "checks.format_rate: is '0.9'", "give a number"),
+        ([("checks.alpha_per_rank", -1)], "checks.alpha_per_rank: is -1", "give 0 or more"),
+        ([("checks.merge_gap", math.inf)], "checks.merge_gap: is inf", "give 0 or more"),
+        ([("checks.confidence", 1)], "checks.confidence: is 1", "give a fraction between 0 and 1"),
+        ([("checks.overlap", 0.5)], "checks.overlap: is 0.5", "give a whole number"),
+        ([("checks.overlap", True)], "checks.overlap: is True", "give a whole number"),
+        ([("checks", 3)], "checks: is 3", "write it as a table"),
         ([("evaluation.epochs", 3)], "evaluation.epochs: is 3", "ascending whole numbers above 0"),
         ([("evaluation.epochs", [0, 1])], "evaluation.epochs: is [0, 1]", "ascending whole numbers above 0"),
         ([("evaluation.epochs", [1, 1])], "evaluation.epochs: is [1, 1]", "ascending whole numbers above 0"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftbench import __version__
-from pytest_ftbench.grid import CellRecord, Results, UserError, read_results
+from pytest_ftbench.grid import CellRecord, Results, Thresholds, UserError, read_results
 from pytest_ftbench.plugin import LEDGER
 from pytest_ftbench.progress import show
 from pytest_ftbench.provenance import git_state
@@ -38,6 +38,7 @@ class SuiteRecords:
     records: dict[int, CellRecord] = field(default_factory=dict)
     trivial: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    checks: dict[str, Any] = field(default_factory=dict)
     nodeids: dict[int, str] = field(default_factory=dict)
 
     def measured(self) -> list[tuple[str, CellRecord]]:
@@ -88,6 +89,7 @@ class Ledger:
         suite.records[payload["index"]] = record if before is None else _joined(before, record)
         suite.trivial |= {record.eval_task: payload["trivial"]} if "trivial" in payload else {}
         suite.machine |= payload.get("machine", {})
+        suite.checks = payload.get("checks", {})
         # the item that measured a cell first is what it is stored under
         if before is None or (record.ok and not before.ok):
             suite.nodeids[payload["index"]] = nodeid
@@ -115,7 +117,15 @@ class Ledger:
             raise pytest.UsageError(str(error)) from None
 
     def results(self) -> list[Results]:
-        """All records, those of a suite together and in its order; or the stored ones."""
+        """All records, those of a suite together and in its order; or the stored ones. All checks are made."""
+        from pytest_ftbench.analysis import set_flags
+
+        found = self._found()
+        for results in found:
+            set_flags(results.cells, results.trivial, Thresholds.from_json(results.provenance.get("checks")))
+        return found
+
+    def _found(self) -> list[Results]:
         if self.stored is not None:
             return [self.stored]
         common = {
@@ -127,7 +137,7 @@ class Ledger:
             Results(
                 suite=suite.name,
                 cells=[suite.records[index] for index in sorted(suite.records)],
-                provenance=common | suite.machine,
+                provenance=common | suite.machine | {"checks": suite.checks},
                 trivial=suite.trivial,
             )
             for _, suite in sorted(self.suites.items())

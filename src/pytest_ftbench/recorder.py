@@ -74,7 +74,13 @@ def _entry(item: pytest.Item) -> Entry:
 def _payload(entry: Entry, record: CellRecord) -> dict[str, Any]:
     """A record, and where it belongs."""
     suite = entry.run.suite
-    return {"suite": suite.name, "place": str(suite.place), "index": entry.index, "record": record.to_json()}
+    return {
+        "suite": suite.name,
+        "place": str(suite.place),
+        "checks": suite.checks.as_dict(),
+        "index": entry.index,
+        "record": record.to_json(),
+    }
 
 
 def _outcome(

@@ -1,5 +1,6 @@
 """Analysis: records in, findings out. No torch, no pytest."""
 
+from pytest_ftbench.analysis.case import Finding
 from pytest_ftbench.analysis.compare import KINDS, Change, Comparison, Delta, Measure, compare
 from pytest_ftbench.analysis.correlations import Coefficient, Correlation, correlate, rank_correlations
 from pytest_ftbench.analysis.cost import PEAKS, Cost, checkpoint_costs, leanest
@@ -14,6 +15,7 @@ from pytest_ftbench.analysis.curves import (
 )
 from pytest_ftbench.analysis.detectable import detectable_differences
 from pytest_ftbench.analysis.evidence import Evidence
+from pytest_ftbench.analysis.flags import CHECKS, TRAINING, Check, flags, over_seeds, set_flags
 from pytest_ftbench.analysis.intervals import (
     Interval,
     Quartiles,
@@ -49,14 +51,17 @@ __all__ = [
     "ALPHA",
     "BASE",
     "BASE_HEADING",
+    "CHECKS",
     "FULL",
     "KINDS",
     "PEAKS",
+    "TRAINING",
     "UNMEASURED",
     "UNTUNED",
     "BaseScore",
     "Breach",
     "Change",
+    "Check",
     "Coefficient",
     "Comparison",
     "Contrast",
@@ -68,6 +73,7 @@ __all__ = [
     "Detectable",
     "EvalTask",
     "Evidence",
+    "Finding",
     "FullTable",
     "Interval",
     "Latency",
@@ -107,12 +113,14 @@ __all__ = [
     "difference_quartiles",
     "eval_task",
     "eval_tasks",
+    "flags",
     "full_table",
     "in_reading_order",
     "latencies",
     "leanest",
     "learning_curves",
     "number",
+    "over_seeds",
     "parse_limit",
     "pooled",
     "rank_correlations",
@@ -121,6 +129,7 @@ __all__ = [
     "score_interval",
     "seed_table",
     "seeds_of",
+    "set_flags",
     "standing",
     "task_label",
     "training_curves",

@@ -1,7 +1,7 @@
 """Several seeds of a cell as one: what tables show is the mean over trainings that differ in nothing but their seed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pytest_ftbench.analysis.metrics import number
@@ -22,15 +22,14 @@ def pooled(records: Sequence[CellRecord]) -> list[CellRecord]:
 
     Scores, rates, times and tokens are means over the seeds that were measured, samples are all of theirs together, a
     peak of memory is the largest, flags are those of any. What else they don't agree on is unknown. ``error`` names the
-    seeds that were not measured. Cells of one seed are returned as they are, but for the number of the seed where
-    others are pooled: there it tells nothing apart.
+    seeds that were not measured. Where no cell has several seeds, the records are returned as they are.
     """
     groups: dict[tuple[object, ...], list[CellRecord]] = {}
     for record in records:
         groups.setdefault(_but_for_seed(record), []).append(record)
     if all(len(group) == 1 for group in groups.values()):
         return list(records)
-    return [replace(group[0], seed=0) if len(group) == 1 else _pool(group) for group in groups.values()]
+    return [_pool(group) for group in groups.values()]
 
 
 def seeds_of(record: CellRecord) -> tuple[CellRecord, ...]:
@@ -46,16 +45,12 @@ def _but_for_seed(record: CellRecord) -> tuple[object, ...]:
 
 def _pool(group: Sequence[CellRecord]) -> CellRecord:
     measured = [record for record in group if record.ok]
-    said = [f"seed {record.seed}: {record.error}" for record in group if record.error]
-    lost = [f"seed {record.seed} {record.status}" for record in group if not record.ok and not record.error]
-    error = "; ".join([*said, *lost]) or None
-    if not measured:
-        return replace(group[0], id=_id(group), seed=0, error=error)
-    first = measured[0]
-    if len(measured) == 1:
-        return replace(first, id=_id(group), seed=0, error=error)
-    train = [record.train for record in measured if record.train is not None]
+    first = measured[0] if measured else group[0]
     shared = {part.name: getattr(first, part.name) for part in fields(CellRecord)}
+    named = {"id": _id(group), "seed": 0, "error": _error(group), "seeds": tuple(measured)}
+    if len(measured) < 2:
+        return PooledRecord(**shared | named)
+    train = [record.train for record in measured if record.train is not None]
     means: dict[str, Any] = {
         "scores": _by_key([record.scores for record in measured], _mean),
         **{key: _mean(getattr(record, key) for record in measured) for key in _RATES},
@@ -72,8 +67,17 @@ def _pool(group: Sequence[CellRecord]) -> CellRecord:
         "flags": list(dict.fromkeys(flag for record in measured for flag in record.flags if isinstance(flag, str))),
         "extra": _by_key([record.extra for record in measured], _agreed_within),
     }
-    return PooledRecord(
-        **shared | means | told | {"id": _id(group), "seed": 0, "error": error, "seeds": tuple(measured)}
+    return PooledRecord(**shared | means | told | named)
+
+
+def _error(group: Sequence[CellRecord]) -> str | None:
+    """What went wrong, and under which of several seeds."""
+    if len(group) == 1:
+        return group[0].error
+    said = [f"seed {record.seed}: {record.error}" for record in group if record.error]
+    return (
+        "; ".join([*said, *(f"seed {each.seed} {each.status}" for each in group if not each.ok and not each.error)])
+        or None
     )
 
 

@@ -50,7 +50,7 @@ def seed_table(records: Sequence[CellRecord], trivial: Trivial) -> SeedTable | N
     rows: dict[CheckpointKey, dict[str, SeedSpread]] = {}
     seeds: set[int] = set()
     for record in records:
-        if isinstance(record, PooledRecord):
+        if isinstance(record, PooledRecord) and len(record.seeds) > 1:
             spread = _spread(record, trivial, tasks[record.eval_task])
             rows.setdefault(checkpoint_key(record), {})[record.eval_task] = spread
             seeds |= spread.scores.keys()

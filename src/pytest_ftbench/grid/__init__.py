@@ -15,6 +15,7 @@ from pytest_ftbench.grid.recipe import RECIPES, Recipe
 from pytest_ftbench.grid.records import SCHEMA, CellRecord, Results, plain, read_results
 from pytest_ftbench.grid.suite import BAG_OF_WORDS, DataSpec, EvaluationSpec, HubSource, MethodSpec, ModelSpec, Suite
 from pytest_ftbench.grid.suite_file import load_suite
+from pytest_ftbench.grid.thresholds import Thresholds
 
 __all__ = [
     "ATTENTION",
@@ -36,6 +37,7 @@ __all__ = [
     "Recipe",
     "Results",
     "Suite",
+    "Thresholds",
     "UserError",
     "first_line",
     "format_cell",

@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_ftbench.grid.cell import NAME
 from pytest_ftbench.grid.errors import UserError, suggestion
+from pytest_ftbench.grid.thresholds import ALWAYS_ON, CODES, Thresholds
 
 # What must be at least 1, or at least 0, to mean anything; everything else is checked by its type alone.
 _AT_LEAST = {
@@ -102,3 +103,17 @@ class Checks:
         if isinstance(value, float) and not math.isfinite(value):
             raise self.fail(key, f"is {value!r}", "give a finite number")
         return value
+
+    def thresholds(self, table: Mapping[str, Any]) -> Thresholds:
+        """The thresholds of the validity checks; not given is the default."""
+        self.known("checks", table, [f.name for f in fields(Thresholds)])
+        off = table.get("off", [])
+        if not isinstance(off, list) or not all(code in CODES for code in off):
+            raise self.fail("checks.off", f"is {off!r}", f"list codes of {CODES[0]} to {CODES[-1]}")
+        if ALWAYS_ON in off:
+            raise self.fail("checks.off", f"names {ALWAYS_ON}, which decides rankings", "remove it from the list")
+        numbers = {name: value for name, value in table.items() if name != "off"}
+        for name, value in numbers.items():
+            if problem := Thresholds.problem(name, value):
+                raise self.fail(f"checks.{name}", *problem)
+        return Thresholds(off=tuple(off), **numbers)

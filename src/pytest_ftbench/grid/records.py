@@ -112,6 +112,9 @@ class CellRecord:
             if not isinstance(value.get(key), str):
                 raise UserError(place, f"a cell has no text under the key {key!r}", "write it as schema 1 says")
         given = {key: value[key] for key in known & value.keys()}
+        for key in ("rank", "quantization", "train_task", "seed", "status"):
+            if isinstance(given.get(key), list | dict):
+                raise UserError(place, f"{value['id']}: {key!r} is no plain value", "write it as schema 1 says")
         for key in ("scores", "latency_s", "output_tokens", "memory_gib"):
             given[key] = _of_type(given.get(key), dict, place, f"{value['id']}: {key!r}")
         if given.get("train") is not None:

@@ -10,6 +10,7 @@ from pytest_ftbench.grid.cell import Cell, model_name
 from pytest_ftbench.grid.errors import UserError
 from pytest_ftbench.grid.methods import METHODS, PROMPTS, Method
 from pytest_ftbench.grid.recipe import Recipe
+from pytest_ftbench.grid.thresholds import Thresholds
 
 REASONING = ("on", "off", "unlocked")
 ADAPTERS = ("merged", "unmerged")
@@ -122,6 +123,7 @@ class Suite:
     recipe: Recipe = field(default_factory=Recipe)
     data: DataSpec = field(default_factory=DataSpec)
     evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
+    checks: Thresholds = field(default_factory=Thresholds)
     device: str = "auto"
     dtype: str = "auto"
 

@@ -41,6 +41,10 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     adapters = "merged"                            # or "unmerged"
     quantized_adapters = "as trained"              # or "unmerged", "requantized", where weights are quantized
     epochs = []                                    # [3, 10] tests after these epochs as well: learning curves
+
+    [checks]
+    format_rate = 0.9                              # a threshold of the validity checks: more in thresholds
+    off = ["V01"]                                  # these aren't checked
 """
 
 import re
@@ -76,6 +80,7 @@ _TOP = {
     "tasks",
     "data",
     "evaluation",
+    "checks",
 }
 
 
@@ -127,6 +132,7 @@ class _Reader(MethodTable):
             recipe=self.recipe(value.get("recipe", "published")),
             data=self.data(self.table("data", value.get("data", {})), tasks),
             evaluation=self.evaluation(self.table("evaluation", value.get("evaluation", {}))),
+            checks=self.thresholds(self.table("checks", value.get("checks", {}))),
             device=self.device(value.get("device", "auto")),
             dtype=self.choice("dtype", value.get("dtype", "auto"), ("auto", "float32", "bfloat16")),
         )

@@ -16,6 +16,7 @@ _TRAIN_KEYS = (
     "mean_loss",
     "learning_rate",
     "alpha",
+    "use_rslora",
     "trainable_params",
     "total_params",
     "dtype",

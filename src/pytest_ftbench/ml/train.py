@@ -93,6 +93,7 @@ def _declared(training: Training, runtime: Runtime) -> dict[str, Any]:
     return {
         "learning_rate": training.recipe.learning_rate,
         "alpha": getattr(training.adapter, "lora_alpha", getattr(training.adapter, "alpha", None)),
+        "use_rslora": getattr(training.adapter, "use_rslora", None),
         "quantization": training.quantization,
         "rows": len(training.examples),
         "device_name": runtime.device_name,

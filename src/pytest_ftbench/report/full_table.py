@@ -5,6 +5,7 @@ from enum import IntEnum
 
 from pytest_ftbench.analysis import UNMEASURED, EvalTask, FullTable, Standing, TableCell
 from pytest_ftbench.report.cost_table import PEAK_HEADINGS, SHORT_PEAK_HEADINGS, Costs, memory_group
+from pytest_ftbench.report.flag_marks import FlagMarks
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text, in_fewest_parts
 from pytest_ftbench.report.words import ABSENT, BEST, aligned, clean, elided, rate, score
@@ -18,18 +19,27 @@ _HEADING_ROOM = 10
 class Detail(IntEnum):
     """How much is shown of each eval task."""
 
-    SPEED = 0
-    TOKENS = 1
-    ALL = 2
+    SCORE = 0
+    SPEED = 1
+    TOKENS = 2
+    ALL = 3
 
 
-def full_sheet(table: FullTable, costs: Costs, names: Names, width: int) -> tuple[Sheet, list[str]]:
+def full_sheet(table: FullTable, costs: Costs, flags: FlagMarks, names: Names, width: int) -> tuple[Sheet, list[str]]:
     """The table in the fewest parts that ``width`` allows, in all the detail that keeps it so; the columns left out."""
     memory = [memory_group(table, costs, headings) for headings in (PEAK_HEADINGS, SHORT_PEAK_HEADINGS)]
     # the most detail first, and whole words before a shortened heading
-    sheets = [(detail, _sheet(table, group, names, detail)) for detail in reversed(Detail) for group in memory]
+    sheets = [
+        (detail, _sheet(table, group, flags, names, detail))
+        for detail in reversed(Detail)
+        if detail > Detail.SCORE
+        for group in memory
+    ]
     detail, sheet = in_fewest_parts(sheets, width)
-    left_out = []
+    if not sheet.fits(width):
+        # flags are never what is left out
+        detail, sheet = Detail.SCORE, _sheet(table, memory[-1], flags, names, Detail.SCORE)
+    left_out = ["Lat s", "Fmt%"] if detail < Detail.SPEED else []
     if detail < Detail.TOKENS:
         left_out.append("Tok")
     if detail < Detail.ALL:
@@ -50,17 +60,20 @@ def metric_heading(metric: Metric) -> str:
     return f"{elided(clean(metric.label), _HEADING_ROOM)} {'↑' if metric.higher_is_better else '↓'}"
 
 
-def _sheet(table: FullTable, memory: Group | None, names: Names, detail: Detail) -> Sheet:
+def _sheet(table: FullTable, memory: Group | None, flags: FlagMarks, names: Names, detail: Detail) -> Sheet:
     keys = [row.key for row in table.rows]
-    tasks = [_group(task, [row.cells.get(task.name) for row in table.rows], detail) for task in table.tasks]
+    tasks = [
+        _group(task, [row.cells.get(task.name) for row in table.rows], flags.column(table, task.name), detail)
+        for task in table.tasks
+    ]
     return Sheet(
-        labels=Group("", [names.model(keys), *names.way(keys)]),
+        labels=Group("", [names.model(keys), *names.way(keys), *flags.label(table)]),
         groups=[memory, *tasks] if memory is not None else tasks,
         sections=[Section(clean(block.heading), len(block.rows)) for block in table.blocks],
     )
 
 
-def _group(task: EvalTask, cells: Sequence[TableCell | None], detail: Detail) -> Group:
+def _group(task: EvalTask, cells: Sequence[TableCell | None], flags: Sequence[Column], detail: Detail) -> Group:
     measured = [None if cell is None or cell.standing in UNMEASURED else cell for cell in cells]
 
     def each(read: Callable[[TableCell], float | None]) -> list[float | None]:
@@ -71,7 +84,7 @@ def _group(task: EvalTask, cells: Sequence[TableCell | None], detail: Detail) ->
         pairs = zip(measured, texts, strict=True)
         return Column(heading, [Text() if cell is None else Text(text) for cell, text in pairs])
 
-    columns = [Column(metric_heading(task.headline), [_score_text(cell, task) for cell in cells])]
+    columns = [Column(metric_heading(task.headline), [_score_text(cell, task) for cell in cells]), *flags]
     study_scores = each(lambda cell: cell.study_score)
     if task.study is not None and detail >= Detail.ALL and any(value is not None for value in study_scores):
         format = task.study.format
@@ -80,12 +93,14 @@ def _group(task: EvalTask, cells: Sequence[TableCell | None], detail: Detail) ->
         medians = each(lambda cell: cell.study_median)
         if any(value is not None for value in medians):
             columns.append(column("Median", aligned(medians, digits=2, room=6)))
-    columns.append(column("Lat s", aligned(each(lambda cell: cell.latency_s), digits=3, room=6)))
+    if detail >= Detail.SPEED:
+        columns.append(column("Lat s", aligned(each(lambda cell: cell.latency_s), digits=3, room=6)))
     if detail >= Detail.TOKENS:
         columns.append(column("Tok", aligned(each(lambda cell: cell.output_tokens), digits=2, room=5)))
     speeds = aligned(each(lambda cell: cell.ms_per_token), digits=3, room=5)
     columns.append(Column("ms/tok", [_speed_text(cell, text) for cell, text in zip(measured, speeds, strict=True)]))
-    columns.append(column("Fmt%", [rate(value) for value in each(lambda cell: cell.format_rate)]))
+    if detail >= Detail.SPEED:
+        columns.append(column("Fmt%", [rate(value) for value in each(lambda cell: cell.format_rate)]))
     return Group(clean(task.label), columns)
 
 

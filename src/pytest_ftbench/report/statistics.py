@@ -7,13 +7,13 @@ from pytest_ftbench.analysis import (
     Detectable,
     Evidence,
     FullTable,
-    PooledRecord,
     contrasts,
     detectable_differences,
     pooled,
     rank_correlations,
     rankings,
     reorderings,
+    seeds_of,
     unlike_items,
 )
 from pytest_ftbench.grid import CellRecord, Results
@@ -61,7 +61,7 @@ class Findings:
     def _ranking(self, names: Names, told: set[str], width: int, paint: Paint) -> Iterator[str]:
         """The ranking, where seeds make it worth having or there is another run to hold it against."""
         mine = rankings(self.results.cells, self.results.trivial, self.evidence)
-        several = any(isinstance(record, PooledRecord) for record in self.results.cells)
+        several = any(len(seeds_of(record)) > 1 for record in self.results.cells)
         if not mine or (not several and self.baseline is None):
             return
         if self.baseline is None:

@@ -9,22 +9,25 @@ from pytest_ftbench.analysis import (
     EvalTask,
     FullTable,
     LatencyBlock,
-    PooledRecord,
     SeedTable,
     Standing,
     Trivial,
     checkpoint_costs,
+    flags,
     full_table,
     latencies,
     learning_curves,
+    over_seeds,
     pooled,
     seed_table,
+    seeds_of,
     transfer_matrices,
     trivial_scores,
 )
-from pytest_ftbench.grid import CellRecord, Results
+from pytest_ftbench.grid import CellRecord, Results, Thresholds
 from pytest_ftbench.report.cost_table import COST_TITLE, Costs, cost_notes, cost_sheet, memory_notes
 from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
+from pytest_ftbench.report.flag_marks import FlagMarks, flag_notes
 from pytest_ftbench.report.full_table import full_sheet
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
@@ -51,7 +54,10 @@ def render(
     correlations on other tasks than the one trained on. The ranking is held against the ``baseline``'s.
     """
     paint = ansi if color else no_paint
+    checks = flags(results.cells, results.trivial, Thresholds.from_json(results.provenance.get("checks")))
+    found_by = {id(record): found for record, found in zip(results.cells, checks, strict=True)}
     results = replace(results, cells=pooled(results.cells))
+    found_in = [over_seeds([found_by[id(each)] for each in seeds_of(record)]) for record in results.cells]
     table = full_table(results.cells, results.trivial)
     findings = Findings(results, detail, baseline)
     matrices = transfer_matrices(results.cells, results.trivial, findings.evidence)
@@ -59,12 +65,14 @@ def render(
     lines = _heading(results, table, width, paint)
     if table.rows:
         costs = checkpoint_costs(results.cells)
-        sheet, left_out = full_sheet(table, costs, names, width)
+        checked = FlagMarks.of(results.cells, found_in)
+        sheet, left_out = full_sheet(table, costs, checked, names, width)
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
         lines += wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
         lines += wrapped(findings.seen(), width, no_paint)
         lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
+        lines += wrapped(flag_notes(results.cells, found_in, checked.everywhere), width, no_paint)
         blocks = latencies(results.cells, results.trivial)
         if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
             lines += ["", *_latency_part(blocks, names, found, width, paint)]
@@ -97,9 +105,7 @@ def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> li
 
 def _seeds(records: Sequence[CellRecord]) -> str:
     """Over how many seeds the tuned cells are means; empty where none is one."""
-    counts = {len(record.seeds) for record in records if isinstance(record, PooledRecord)}
-    # a cell of one seed isn't pooled; base models have but one
-    counts |= {1 for record in records if record.train_task is not None and not isinstance(record, PooledRecord)}
+    counts = {len(seeds_of(record)) for record in records if record.train_task is not None and record.ok}
     few, many = min(counts, default=1), max(counts, default=1)
     return "" if many == 1 else f", the tuned ones means over {few if few == many else f'{few} to {many}'} seeds"
 

@@ -1,0 +1,194 @@
+"""One measured cell as the checks see it, what its record really says, and the block that it is compared in.
+
+Records may have been made elsewhere: whatever is of the wrong type is unknown.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pytest_ftbench.analysis.metrics import EvalTask, above_zero, number
+from pytest_ftbench.analysis.table import timed_tokens
+from pytest_ftbench.analysis.validity import Standing
+from pytest_ftbench.grid import CellRecord
+
+_DTYPES = {"bf16": "bfloat16", "fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """That a check fired on a cell: ``said`` is the sentence with its numbers, ``size`` how striking it is of its code.
+
+    ``said`` may hold texts of the records, as foreign as these are.
+    """
+
+    code: str
+    said: str
+    size: float = 0.0
+
+
+@dataclass(eq=False)
+class Case:
+    """A measured cell beside what it is compared with; each group has the cell itself among its own.
+
+    ``block`` are the measured cells that were trained on the same task and tested on the same, ``checkpoint`` those of
+    its checkpoint, ``way`` those that differ from it in nothing but the seed.
+    """
+
+    record: CellRecord
+    task: EvalTask
+    standing: Standing
+    base: "Case | None" = None
+    block: "Block" = field(default_factory=lambda: Block())
+    checkpoint: Sequence["Case"] = ()
+    way: Sequence["Case"] = ()
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether anything was trained."""
+        return self.record.train_task is not None
+
+    @property
+    def in_domain(self) -> bool:
+        """Whether it is tested on the task that it was trained on."""
+        return self.record.train_task == self.record.eval_task
+
+    @property
+    def train(self) -> Mapping[str, Any]:
+        """What is known of its training."""
+        return self.record.train or {}
+
+    @cached_property
+    def provenance(self) -> Mapping[str, Any]:
+        """What is known of where it came from."""
+        return table(self.record.extra.get("provenance"))
+
+    @cached_property
+    def score(self) -> float | None:
+        """The headline score; None: unknown, or not on one scale with others."""
+        return self.task.score(self.record) if self.task.comparable else None
+
+    @cached_property
+    def items(self) -> dict[str, Mapping[str, Any]]:
+        """Its items by their names, where it has them."""
+        listed = [item for item in self.record.items if isinstance(item, dict)]
+        return {item["item"]: item for item in listed if isinstance(item.get("item"), str)}
+
+    @cached_property
+    def n(self) -> int | None:
+        """On how many test items its scores stand; None: unknown."""
+        known = above_zero(self.record.n) or len(self.record.items) or len(self.tokens)
+        return int(known) or None
+
+    @cached_property
+    def item_scores(self) -> dict[str, float]:
+        """The scores of its items by their names; empty where any isn't known."""
+        known = {name: score for name, item in self.items.items() if (score := number(item.get("score"))) is not None}
+        return known if len(known) == len(self.items) else {}
+
+    @cached_property
+    def answered_in(self) -> str | None:
+        """The dtype of the weights that answered; None: unknown."""
+        return dtype_name(self.record.eval_dtype, self.record.quantization)
+
+    @cached_property
+    def trained_in(self) -> str | None:
+        """The dtype of the weights in training; None: unknown."""
+        # beside the weights, the dtype names an adapter's, which are small and may well be more precise; which of two
+        # is the weights' only the first key tells
+        weights, quantization = self.train.get("base_dtype"), self.train.get("quantization")
+        name = dtype_name(weights or self.train.get("dtype"), quantization)
+        return None if name and not weights and "+" in name else name
+
+    @cached_property
+    def tokens(self) -> list[float]:
+        """The output tokens of each answer; empty where any isn't known."""
+        return numbers(self.record.output_tokens.get("samples"))
+
+    @cached_property
+    def latency_s(self) -> list[float]:
+        """The seconds of each timed answer; empty where any isn't known."""
+        return numbers(self.record.latency_s.get("samples"))
+
+    @cached_property
+    def timed_tokens(self) -> list[float]:
+        """The output tokens of each timed answer; empty where these aren't known."""
+        known = numbers(self.record.latency_s.get("tokens")) or self.tokens
+        return known if len(known) == len(self.latency_s) else []
+
+    @cached_property
+    def mean_tokens(self) -> float | None:
+        """The mean tokens of the answers that its latency is the mean of; None: unknown."""
+        timed = timed_tokens(self.record)
+        return number(self.record.output_tokens.get("mean")) if timed is None else timed
+
+    def rate(self, name: str) -> float | None:
+        """A rate of the record as a fraction; what is none is unknown."""
+        value = number(getattr(self.record, name))
+        return value if value is not None and 0 <= value <= 1 else None
+
+
+@dataclass(eq=False)
+class Block:
+    """The measured cells that were trained on one task (None: untuned) and tested on one."""
+
+    cases: list[Case] = field(default_factory=list)
+
+    @cached_property
+    def format_rate(self) -> float | None:
+        """The best format rate of those that can be read; None: unknown."""
+        rates = (case.rate("format_rate") for case in self.cases if case.standing is not Standing.INVALID)
+        return max((rate for rate in rates if rate is not None), default=None)
+
+    @cached_property
+    def best_two(self) -> tuple[float | None, Case | None]:
+        """How good its best ranked cells are, and the best of those that are not as good."""
+        ranked = [case for case in self.cases if case.standing is Standing.OK]
+        good = [(case.task.goodness(case.score), case) for case in ranked if case.score is not None]
+        top = max((value for value, _ in good), default=None)
+        rest = [pair for pair in good if pair[0] != top]
+        return top, max(rest, key=lambda pair: pair[0])[1] if rest else None
+
+    @cached_property
+    def answered_in(self) -> str | None:
+        """The dtype that most of its cells answered in; None: unknown."""
+        return _most_common([case.answered_in for case in self.cases])
+
+    @cached_property
+    def trained_in(self) -> str | None:
+        """The dtype that most of its cells were trained in; None: unknown."""
+        return _most_common([case.trained_in for case in self.cases])
+
+
+def table(value: object) -> Mapping[str, Any]:
+    """The value if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def numbers(value: object) -> list[float]:
+    """The numbers of a JSON array; none where it is no array of finite numbers."""
+    known = [number(each) for each in value] if isinstance(value, list) else []
+    whole = [each for each in known if each is not None]
+    return whole if len(whole) == len(known) else []
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean of some numbers, none of which need be small; 0 of none."""
+    # divided first: the sum of what a file holds may be beyond every float
+    return sum(value / len(values) for value in values)
+
+
+def dtype_name(dtype: object, quantization: object) -> str | None:
+    """A dtype as one text, without the quantization that is declared; None: unknown."""
+    if not isinstance(dtype, str):
+        return None
+    parts = {_DTYPES.get(name := part.strip().removeprefix("torch."), name) for part in dtype.split("+")}
+    parts -= {quantization if isinstance(quantization, str) else "", ""}
+    return "+".join(sorted(parts)) or None
+
+
+def _most_common(texts: Sequence[str | None]) -> str | None:
+    known = Counter(text for text in texts if text is not None)
+    return known.most_common(1)[0][0] if known else None

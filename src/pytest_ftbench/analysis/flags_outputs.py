@@ -1,0 +1,199 @@
+"""Checks of what was answered: form, length, classes, single items, and whether a score says anything."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
+
+from pytest_ftbench.analysis.case import Case, Finding, mean, table
+from pytest_ftbench.analysis.difference import SCALES, difference_interval
+from pytest_ftbench.analysis.metrics import number
+from pytest_ftbench.analysis.study import Study
+from pytest_ftbench.analysis.validity import Standing, best_trivial, trivial_scores
+
+_FEWEST = 8  # fewer say nothing of shares
+_CLOSE = 0.02  # of a score's scale: four items of 200
+_COMMON = 0.8
+_CLASSES = 8  # more different golds are no classes
+
+
+def unreadable(case: Case, study: Study) -> Iterator[Finding]:
+    """V03: a low format rate, or one far from what the cell is compared with; of two in a block, the lower is told."""
+    rate, limits = case.rate("format_rate"), study.thresholds
+    if rate is None:
+        return
+    if rate < limits.format_rate:
+        yield Finding("V03", f"only {_percent(rate)} of the outputs could be read", 1 - rate)
+        return
+    base = None if case.base is None or case.base.standing is Standing.INVALID else case.base.rate("format_rate")
+    for other, whose in ((base, "its base's"), (case.block.format_rate, "the best of its block,")):
+        if other is not None and round(abs(rate - other), 9) > limits.format_gap:
+            text = f"{_percent(rate)} of the outputs could be read, against {whose} {_percent(other)}"
+            yield Finding("V03", f"{text}: part of a difference is form", abs(rate - other) / 10)
+            return
+
+
+def empty_or_cut(case: Case, study: Study) -> Iterator[Finding]:
+    """V04: too many empty outputs, or outputs that ended at the limit of tokens."""
+    empty, cut = case.rate("empty_rate"), case.rate("truncated_rate")
+    said = []
+    if empty is not None and round(empty, 9) > study.thresholds.empty_rate:
+        said.append(f"{_percent(empty)} of the outputs are empty")
+    if cut is not None and round(cut, 9) > study.thresholds.truncated_rate:
+        said.append(f"{_percent(cut)} were cut off at the token limit")
+    if said:
+        yield Finding("V04", " and ".join(said), max(empty or 0, cut or 0))
+
+
+def one_item(case: Case, study: Study) -> Iterator[Finding]:
+    """V05: one item makes too much of a mean that has no upper end: a difference, a latency, a number of tokens."""
+    shares = {
+        "the mean absolute difference": _difference_share(case),
+        "the mean latency": _largest_share(case.latency_s),
+        "the mean number of tokens": _largest_share(case.tokens),
+    }
+    over = {name: share for name, share in shares.items() if share > study.thresholds.item_share}
+    if over:
+        said = " and ".join(f"{_percent(share)} of {name}" for name, share in over.items())
+        yield Finding("V05", f"one item makes {said}", max(over.values()))
+
+
+def unchanged(case: Case, study: Study) -> Iterator[Finding]:
+    """V08: in every task that both were tested on, the tuned model answers (almost) what its base does."""
+    if case.base is None:
+        return
+    share, what = _agreement(case, case.base)
+    pairs = ((each, each.base) for each in case.checkpoint if each.base is not None and each is not case)
+    # its own share first: most often that settles it
+    shares = chain([share], (_agreement(*pair)[0] for pair in pairs))
+    if not all(each >= study.thresholds.unchanged for each in shares):
+        return
+    yield Finding("V08", f"after training, {what} in {_percent(share)} of the items", share)
+
+
+def collapsed(case: Case, study: Study) -> Iterator[Finding]:
+    """V13: nearly all predictions are of one class that the golds are not; SQuAD is never or always abstained from."""
+    if case.task.name == "squad":
+        yield from _abstentions(case)
+        return
+    golds, parsed = _classes(case)
+    if not 1 < len(golds) <= _CLASSES or golds.total() < 2 * len(golds) or parsed.total() < _FEWEST:
+        return
+    name, count = parsed.most_common(1)[0]
+    share = count / parsed.total()
+    limit = study.thresholds.class_share
+    if share > limit and name in golds and golds[name] / golds.total() <= limit:
+        text = f"{_percent(share)} of the predictions are {name}, which {_percent(golds[name] / golds.total())} are"
+        yield Finding("V13", text, share)
+
+
+def _classes(case: Case) -> tuple[Counter[str], Counter[str]]:
+    """How often each class is gold, and how often predicted: by the items, else by a confusion matrix, gold first."""
+    items = case.items.values()
+    golds = Counter(gold for item in items if isinstance(gold := item.get("gold"), str))
+    parsed = Counter(letter for item in items if isinstance(letter := item.get("parsed"), str))
+    matrix = {} if case.items else table(case.record.extra.get("confusion_matrix"))
+    for gold, predictions in matrix.items():
+        counts = {name: int(number(count) or 0) for name, count in table(predictions).items()}
+        golds[gold] += sum(counts.values())
+        parsed.update(counts)
+    return golds, +parsed
+
+
+def worse_than_base(case: Case, study: Study) -> Iterator[Finding]:
+    """V15: on the task that it was trained on, it scores lower than untuned, by more than chance."""
+    if not case.is_tuned or not case.in_domain or case.base is None:
+        return
+    metric = case.task.headline
+    key, shown = metric.key, metric.format
+    if case.score is None and case.standing is not Standing.INVALID and case.task.comparable:
+        # the studies' records lack the headline of ARC; where outputs can't be read, accuracy would tell of form alone
+        key = "accuracy"
+    ends = difference_interval(case, case.base, study.thresholds.confidence, key)
+    before, after = (number(each.record.scores.get(key)) for each in (case.base, case))
+    if ends is not None and ends[1] < 0 and case.task.comparable and before is not None and after is not None:
+        text = f"training on this very task took the {key.replace('_', ' ')} from {before:{shown}} to {after:{shown}}"
+        yield Finding("V15", text, -ends[1])
+
+
+def trivial(case: Case, study: Study) -> Iterator[Finding]:
+    """V17: no better than an answerer that reads nothing."""
+    if case.standing is not Standing.TRIVIAL:
+        return
+    bar, score, shown = best_trivial(study.trivial, case.task), case.score, case.task.headline.format
+    names = [name for name, value in trivial_scores(study.trivial, case.task).items() if value == bar]
+    if bar is not None and score is not None:
+        text = f"{score:{shown}}, where {names[0].replace('_', ' ')} scores {bar:{shown}}"
+        yield Finding("V17", text, abs(bar - score) / (abs(bar) or 1))
+
+
+def _abstentions(case: Case) -> Iterator[Finding]:
+    none, f1, em = (number(case.record.scores.get(key)) for key in ("no_ans_accuracy", "has_ans_f1", "has_ans_em"))
+    answered = f1 if f1 is not None else em
+    if none == 0:
+        yield Finding("V13", "it never abstains: none of the unanswerable questions is left unanswered", 1)
+    elif none == 100 and not answered:
+        yield Finding("V13", "it always abstains: no answerable question is answered", 2)
+
+
+def _difference_share(case: Case) -> float:
+    """The largest difference's share of their sum; without items, the least that the mean and the median allow."""
+    if case.task.name != "openmath":
+        return 0.0
+    off = [abs(_as_number(item.get("parsed")) - _as_number(item.get("gold"))) for item in case.items.values()]
+    known = [each for each in off if math.isfinite(each)]
+    if known:
+        return _largest_share(known)
+    scores = case.record.scores
+    middle, centre, n = (number(scores.get(key)) for key in ("abs_diff_mean", "abs_diff_median", "abs_diff_n"))
+    if not middle or middle < 0 or n is None or n < _FEWEST or centre is None or centre < 0:
+        return 0.0
+    # what the lower half leaves to the sum is the upper half's, and its largest makes at least an equal part of it
+    upper = int(n // 2)
+    return min(1.0, max(0.0, (n * middle - (n - upper) * centre) / upper / (n * middle)))
+
+
+def _as_number(value: object) -> float:
+    try:
+        return float(value) if isinstance(value, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def _largest_share(values: list[float]) -> float:
+    """The largest value's share of the sum of values that are at least 0; 0 where they are few or others."""
+    if len(values) < _FEWEST or min(values) < 0 or max(values) <= 0:
+        return 0.0
+    largest = max(values)
+    return 1 / sum(value / largest for value in values)
+
+
+def _agreement(case: Case, base: Case) -> tuple[float, str]:
+    """The share of items that are answered as the base answers them, and how that is known."""
+    if case.items and case.items.keys() == base.items.keys():
+        texts = [(item.get("output"), base.items[name].get("output")) for name, item in case.items.items()]
+        if all(isinstance(text, str) for pair in texts for text in pair):
+            return mean([float(a == b) for a, b in texts]), "the output is the base's"
+    apart = [abs(a - b) / size for a, b, size in _scores(case, base)]
+    if not apart or max(apart) > _CLOSE:
+        return 0.0, ""
+    common = Counter(base.tokens).most_common(1)
+    # where nearly all answers are of one length, equal lengths say nothing
+    if len(case.tokens) == len(base.tokens) >= _FEWEST and common[0][1] <= _COMMON * len(base.tokens):
+        same = [float(a == b) for a, b in zip(case.tokens, base.tokens, strict=True)]
+        return mean(same), "the output is as long as the base's and the scores are close to its"
+    tokens = (case.mean_tokens, base.mean_tokens)
+    exact = len(apart) > 1 and not any(apart) and None not in tokens and tokens[0] == tokens[1]
+    return (1.0, "all scores and the mean length are those of the base") if exact else (0.0, "")
+
+
+def _scores(case: Case, base: Case) -> Iterator[tuple[float, float, float]]:
+    """The scores that both have, and between which ends they may lie."""
+    for key, (low, high) in SCALES.items():
+        mine, its = (number(each.record.scores.get(key)) for each in (case, base))
+        if mine is not None and its is not None:
+            yield mine, its, high - low
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

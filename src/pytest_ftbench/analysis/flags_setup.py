@@ -1,0 +1,164 @@
+"""Checks of how a study was made: seeds, items, rates, scales, dtypes, prompts, and what the training set held."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from pytest_ftbench.analysis.case import Case, Finding, numbers, table
+from pytest_ftbench.analysis.difference import difference_interval
+from pytest_ftbench.analysis.metrics import above_zero, number
+from pytest_ftbench.analysis.study import Study
+from pytest_ftbench.analysis.validity import Standing
+from pytest_ftbench.grid import METHODS
+
+_TUNED = "tuned"  # the recipe whose rates were chosen on validation rows
+_LISTED = 3
+# adapters whose update isn't scaled by alpha / r, by what methods of that name are called elsewhere
+_UNSCALED = ("vera", "ia3", "oft", "vblora", "prompt", "prefix")
+_SCALED_TYPES = ("LORA", "ADALORA", "LOHA", "LOKR")
+
+
+def single_seed(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG001 (every check is asked alike)
+    """V01: trained with one seed alone, so that nobody knows what another would have given."""
+    seeds = {repr(each.record.seed) for each in case.way}
+    if case.is_tuned and len(seeds) < 2:
+        yield Finding("V01", "trained with one seed: what another would have given is unknown")
+
+
+def too_few_items(case: Case, study: Study) -> Iterator[Finding]:
+    """V02: it is best of its block, or better than its base, by no more than chance gives on so many items."""
+    if case.standing is not Standing.OK or case.score is None:
+        return
+    mine, shown = case.task.goodness(case.score), case.task.headline.format
+    top, next_best = case.block.best_two
+    for other, whose in ((next_best if mine == top else None, "the next best of its block"), (case.base, "its base")):
+        if other is None or other.score is None or other.standing is Standing.INVALID:
+            continue
+        if mine <= case.task.goodness(other.score):
+            continue
+        ends = difference_interval(case, other, study.thresholds.confidence)
+        if ends is not None and ends[0] <= 0:
+            level = f"{100 * study.thresholds.confidence:g} %"
+            yield Finding(
+                "V02",
+                f"{case.score:{shown}} is above {other.score:{shown}} of {whose} on {case.n} items, where the {level} "
+                f"interval of the difference is {ends[0]:+{shown}} to {ends[1]:+{shown}}",
+                abs(mine - case.task.goodness(other.score)),
+            )
+            return
+
+
+def other_dtype(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG001
+    """V06: answered in another dtype than its base, or trained or answered in another than most of its block."""
+    base = None if case.base is None else case.base.answered_in
+    for verb, mine, other, whose in (
+        ("answered", case.answered_in, base, "its base"),
+        ("answered", case.answered_in, case.block.answered_in, "most of its block"),
+        ("trained", case.trained_in, case.block.trained_in, "most of its block"),
+    ):
+        if mine is not None and other is not None and mine != other:
+            yield Finding("V06", f"{verb} in {mine}, {whose} in {other}")
+            return
+
+
+def rate_not_tuned(case: Case, study: Study) -> Iterator[Finding]:
+    """V09: every method got one learning rate, or the best one of a sweep lay at its edge."""
+    if not case.is_tuned:
+        return
+    sweep, recipe = case.provenance.get("sweep"), table(case.provenance.get("recipe")).get("name")
+    if isinstance(sweep, dict) and sweep:
+        yield from _edge(case, numbers(sweep.get("rates")), number(sweep.get("chosen")), sweep.get("at_edge"))
+    elif isinstance(recipe, str) and recipe:
+        if recipe != _TUNED:
+            yield Finding("V09", f"the learning rate{_rate(case)} is the {recipe} recipe's, not tuned for the method")
+    elif _are_alike(case, study):
+        yield Finding("V09", f"all methods were trained with one learning rate{_rate(case)}, tuned for none")
+
+
+def _edge(case: Case, rates: list[float], chosen: float | None, at_edge: object) -> Iterator[Finding]:
+    if len(rates) == 1:
+        yield Finding("V09", f"the only learning rate tried is {rates[0]:g}", 1)
+    elif at_edge is True or (at_edge is not False and rates and chosen in (min(rates), max(rates))):
+        chosen = above_zero(case.train.get("learning_rate")) if chosen is None else chosen
+        best = "the best learning rate" if chosen is None else f"the best learning rate, {chosen:g},"
+        ends = f" of {min(rates):g} to {max(rates):g}" if rates else ""
+        yield Finding("V09", f"{best} lies at the edge{ends}: a better one may lie beyond", 2)
+
+
+def _rate(case: Case) -> str:
+    rate = above_zero(case.train.get("learning_rate"))
+    return "" if rate is None else f" {rate:g}"
+
+
+def _are_alike(case: Case, study: Study) -> bool:
+    """Whether all that was tuned, in at least two ways, was trained with the one learning rate."""
+    return (
+        len(study.rates) == 1 and len(study.tuned_ways) > 1 and above_zero(case.train.get("learning_rate")) is not None
+    )
+
+
+def weak_scale(case: Case, study: Study) -> Iterator[Finding]:
+    """V10: alpha / r is so small that the adapter hardly counts, and rsLoRA's alpha / sqrt(r) isn't used."""
+    alpha, rank = number(case.train.get("alpha")), above_zero(case.record.rank)
+    if alpha is None or rank is None or not case.is_tuned or not _scales(case) or _is_rank_stabilized(case):
+        return
+    if round(alpha / rank, 12) < study.thresholds.alpha_per_rank:
+        text = f"alpha {alpha:g} over rank {rank:g} scales the adapter by {alpha / rank:.3g}"
+        yield Finding("V10", f"{text}; rsLoRA would by {alpha / rank**0.5:.3g}", -alpha / rank)
+
+
+def _scales(case: Case) -> bool:
+    """Whether the adapter's update is scaled by alpha / r; of a method from elsewhere its name decides."""
+    name = case.record.method.lower()
+    if name in METHODS:
+        return METHODS[name].peft_type in _SCALED_TYPES
+    return not any(word in name for word in _UNSCALED)
+
+
+def _is_rank_stabilized(case: Case) -> bool:
+    told = (case.train.get("use_rslora"), case.provenance.get("use_rslora"), case.record.extra.get("use_rslora"))
+    return any(value is True for value in told) or "rslora" in case.record.method.lower()
+
+
+def other_prompts(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG001
+    """V11: trained on other prompts than it was tested with, or on targets that are empty or have no end token."""
+    if not case.is_tuned:
+        return
+    trained, tested = case.train.get("template"), case.provenance.get("template")
+    counts = {
+        "training prompts are not what evaluation makes of the same rows": case.provenance.get("prompts_differ"),
+        "training targets are empty": case.train.get("targets_empty"),
+        "training targets lack the end token": case.train.get("targets_without_end"),
+    }
+    said = [f"{count:g} {what}" for what, value in counts.items() if (count := above_zero(value)) is not None]
+    if isinstance(trained, str) and isinstance(tested, str) and trained and tested and trained != tested:
+        said.append("the chat template in training is not the one in evaluation")
+    if said:
+        yield Finding("V11", "; ".join(said), len(said))
+
+
+def overlap(case: Case, study: Study) -> Iterator[Finding]:
+    """V12: test items are in the training set, word for word or nearly so."""
+    found = table(case.provenance.get("overlap"))
+    exact, near = (above_zero(found.get(key)) or 0 for key in ("exact", "near"))
+    if exact + near <= study.thresholds.overlap:
+        return
+    items = found.get("items")
+    names = [item for item in items if isinstance(item, str)] if isinstance(items, list) else []
+    listed = f": {', '.join(islice(names, _LISTED))}{', …' if len(names) > _LISTED else ''}" if names else ""
+    of = f" of {case.n}" if case.n else ""
+    text = f"{exact + near:g}{of} test items are in the training set, {exact:g} exactly and {near:g} nearly"
+    yield Finding("V12", text + listed, exact + near)
+
+
+def merge_differs(case: Case, study: Study) -> Iterator[Finding]:
+    """V14: merging changed what the adapter computes: the logits, or which of them is the largest."""
+    merge = table(case.provenance.get("merge"))
+    gap, spread, flips = (number(merge.get(key)) for key in ("max_logit_gap", "logit_std", "argmax_flips"))
+    relative = number(abs(gap) / spread) if gap is not None and spread is not None and spread > 1e-12 else None
+    said = []
+    if relative is not None and relative > study.thresholds.merge_gap:
+        said.append(f"merged logits are up to {relative:.2g} standard deviations from the unmerged")
+    if flips is not None and flips > study.thresholds.merge_flips:
+        said.append(f"{100 * flips:.3g} % of the most likely tokens differ once merged")
+    if said:
+        yield Finding("V14", "; ".join(said), max(relative or 0, flips or 0))
