@@ -395,7 +395,16 @@ def test_trivial_answerers_score_on_the_suites_test_rows(first):
     task = get_task("squad")
     rows = bench.rows.test(task)
     expected = task.score([r"\boxed{unanswerable}"] * TEST_ROWS, rows)["scores"]
-    assert bench.trivial("squad") == {"always_abstain": expected}
+    silent = task.score([""] * TEST_ROWS, rows)["scores"]
+    assert bench.trivial("squad") == {"always_abstain": expected, "empty_output": silent}
+
+
+def test_the_median_answer_is_that_of_the_tasks_own_training_rows(first):
+    bench, _ = first
+    task = get_task("openmath")
+    answers = sorted(row["answer"] for row in bench.rows.train(task))
+    outputs = [rf"\boxed{{{answers[(len(answers) - 1) // 2]:g}}}"] * TEST_ROWS
+    assert bench.trivial("openmath")["train_median"] == task.score(outputs, bench.rows.test(task))["scores"]
 
 
 IMPORTED = """

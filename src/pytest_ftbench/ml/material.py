@@ -125,9 +125,10 @@ class Materials:
         }
 
     def trivial(self, task: Task) -> dict[str, Any]:
-        """Of the trivial answerers' scores: the rendered test rows, what scores them, and the machine."""
+        """Of the trivial answerers' scores: the rendered rows, what scores them, and the machine."""
+        taught = self.train_rows(task.name) if self.rows.any_train(task) else None
         rows, embedder = self.test_rows(task.name), self.embedder.material(task)
-        return {"rows": rows, "embedder": embedder, "code": _RECORD_CODE, **self._machine()}
+        return {"rows": rows, "taught": taught, "embedder": embedder, "code": _RECORD_CODE, **self._machine()}
 
     def train_rows(self, task_name: str) -> str:
         """A digest of a task's training rows as they are rendered."""

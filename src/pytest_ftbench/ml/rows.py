@@ -35,6 +35,10 @@ class RowSource:
             rows = [row for row in rows if not in_test_share(task, row)]
         return self._some(task, rows, "train", self.data.train_samples)
 
+    def any_train(self, task: Task) -> list[Row]:
+        """The rows to train on, or none where there are none: for what may do without."""
+        return self.train(task) if self._split(task, "train") else []
+
     def test(self, task: Task) -> list[Row]:
         """The rows to test on, in file order; ``test_samples`` of them, chosen by hash, where there are more."""
         rows = self._split(task, "test")

@@ -128,7 +128,7 @@ class Workbench:
     def _trivial_scores(self, task: Task) -> dict[str, dict[str, float | None]]:
         rows = self.rows.test(task)
         with self.machine.shared():
-            outputs = task.trivial(rows)
+            outputs = task.trivial(rows, self.rows.any_train(task))
             return {name: task.score(outputs[name], rows)["scores"] for name in outputs}
 
     def close(self) -> None:

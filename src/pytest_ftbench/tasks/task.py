@@ -94,8 +94,12 @@ class Task(ABC):
         """Score raw model outputs against the examples, pairwise."""
 
     @abstractmethod
-    def trivial(self, examples: Sequence[Row]) -> dict[str, list[str]]:
-        """The outputs of answerers that read nothing, by their name."""
+    def trivial(self, examples: Sequence[Row], train_rows: Sequence[Row] = ()) -> dict[str, list[str]]:
+        """The outputs of answerers that read no question, by their name; what they know is said by each.
+
+        ``train_rows`` are the task's own training rows (none: whoever learns from them isn't there). ``empty_output``
+        is in every task: it says nothing at all, which is a format failure and no abstention.
+        """
 
     @abstractmethod
     def from_hub(self, row: Row) -> Row | None:
