@@ -157,5 +157,9 @@ class SquadTask(Task):
         """The passage: its questions stay on one side of a split."""
         return str(row["context"])
 
+    def parts(self, row: Row) -> tuple[str, ...]:
+        """The passage, and the question: two about one passage are two."""
+        return str(row["context"]), str(row["question"])
+
 
 TASK = SquadTask()

@@ -120,6 +120,10 @@ class Task(ABC):
         """What must not straddle train and test: rows of one group stay on one side."""
         return str(row["question"])
 
+    def parts(self, row: Row) -> tuple[str, ...]:
+        """The texts that all have to be alike in two rows that are the same; what is asked about comes first."""
+        return (self.question(row),)
+
     def sample_key(self, row: Row) -> str:
         """What decides by hash which rows are taken where only some are: rows of one key are taken alike."""
         return json.dumps(self.messages(row))
