@@ -37,6 +37,7 @@ class SuiteRecords:
     records: dict[int, CellRecord] = field(default_factory=dict)
     trivial: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    hygiene: list[str] = field(default_factory=list)
     nodeids: dict[int, str] = field(default_factory=dict)
 
     def measured(self) -> list[tuple[str, CellRecord]]:
@@ -86,6 +87,7 @@ class Ledger:
         before = suite.records.get(payload["index"])
         suite.records[payload["index"]] = record if before is None else _joined(before, record)
         suite.trivial |= {record.eval_task: payload["trivial"]} if "trivial" in payload else {}
+        suite.hygiene += [text for text in payload.get("hygiene", []) if text not in suite.hygiene]
         suite.machine |= payload.get("machine", {})
         # the item that measured a cell first is what it is stored under
         if before is None or (record.ok and not before.ok):
@@ -114,7 +116,7 @@ class Ledger:
             Results(
                 suite=suite.name,
                 cells=[suite.records[index] for index in sorted(suite.records)],
-                provenance=common | suite.machine,
+                provenance=common | suite.machine | {"hygiene": suite.hygiene},
                 trivial=suite.trivial,
             )
             for _, suite in sorted(self.suites.items())

@@ -27,11 +27,12 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
     return source_digest(*(_HERE / f"{name}.py" for name in names), *also)
 
 
-_TRAINING_CODE = _code(*_SHARED, "memory", "train", also=[Path(recipe.__file__)])
-_ANSWER_CODE = _code(*_SHARED, "generate")
-_TIMING_CODE = _code("latency", "memory")
+_TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", also=[Path(recipe.__file__)])
+_ANSWER_CODE = _code(*_SHARED, "generate", "probe")
+_TIMING_CODE = _code("company", "latency", "memory")
 _RECORD_CODE = _code(
     "embedder",
+    "hygiene",
     "record",
     also=(*Path(tasks.__file__).parent.glob("*.py"), Path(records.__file__), Path(latency.__file__)),
 )

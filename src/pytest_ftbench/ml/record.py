@@ -26,9 +26,12 @@ _TRAIN_KEYS = (
     "threads",
     "rows",
     "rows_left_out",
+    "targets_empty",
+    "targets_without_end",
+    "template",
     "losses",
 )
-_COMPANY = ("workers", "threads", "exclusive")
+_COMPANY = ("workers", "threads", "exclusive", "cores_of_others", "gpu_shared", "gpu_throttled")
 _QUALITY = ("scores", "format_rate", "empty_rate", "truncated_rate")
 
 
@@ -56,7 +59,7 @@ def assemble(
         train=None if train is None else {key: train.get(key) for key in _TRAIN_KEYS},
         eval_dtype=answered["dtype"],
         items=items,
-        extra={"provenance": provenance | {"template": answered["template"]}},
+        extra={"provenance": provenance | {key: answered[key] for key in ("template", "merge")}},
     )
 
 
