@@ -38,14 +38,11 @@ def seen(runtime, work):
         return beside()
 
 
-def test_a_busy_neighbour_is_seen_and_own_work_is_not(runtime):
-    before = seen(runtime, lambda: None)["cores_of_others"]
+def test_a_busy_neighbour_is_seen(runtime):
     with neighbour():
-        idle = seen(runtime, lambda: time.sleep(0.05))
-    # whatever else this machine does now, it did a moment ago too
-    assert idle["cores_of_others"] > 0.6
-    assert before < idle["cores_of_others"] + 1
-    assert idle["gpu_shared"] is idle["gpu_throttled"] is None
+        said = seen(runtime, lambda: time.sleep(0.05))
+    assert said["cores_of_others"] > 0.6
+    assert said["gpu_shared"] is said["gpu_throttled"] is None
 
 
 def stat(*cores):

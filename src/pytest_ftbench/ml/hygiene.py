@@ -8,6 +8,7 @@ Each finding is an entry of the store (kind ``hygiene``), found by what it is ma
 files' digests, the tokenizer's. So a second collection reads no rows and imports no tokenizer.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,9 +171,11 @@ class Hygiene:
 
     def _training(self, base: BaseModel, task: Task, max_length: int) -> Finding:
         rows = self.rows.train(task)
-        with quiet_libraries():
-            renderer = Renderer(load_tokenizer(base.folder), self.suite.evaluation.reasoning)
-            found = examined(renderer, task, rows, max_length)
+        with warnings.catch_warnings():
+            # by importing the libraries: nobody who collects tests need hear of it
+            warnings.simplefilter("ignore", DeprecationWarning)
+            with quiet_libraries():
+                found = self._examined(base, task, max_length)
         said = [
             f"{self.rows.where(task, 'train', some)}: {len(some)} of {len(rows)} training rows of {task.name} {what}."
             for some, what in (
@@ -188,10 +191,16 @@ class Hygiene:
             "said": said,
         }
 
+    def _examined(self, base: BaseModel, task: Task, max_length: int) -> Examined:
+        renderer = Renderer(load_tokenizer(base.folder), self.suite.evaluation.reasoning)
+        return examined(renderer, task, self.rows.train(task), max_length)
+
     def _fault(self, base: BaseModel, task: Task, max_length: int, found: Examined) -> list[str] | None:
         """Why nothing can be learned from the rows: place, problem, fix."""
         for problem, fix, bad in found.faults:
-            return [f"{self.rows.where(task, 'train', bad)} with the chat template of {base.name}", problem, fix]
+            folder = "" if self.suite.data.source in ("embedded", "hub") else f"{self.suite.data.source}/"
+            place = f"{folder}{self.rows.where(task, 'train', bad)} with the chat template of {base.name}"
+            return [place, problem, fix]
         if found.shortest > max_length:
             place = f"recipe.max_length: {max_length}"
             return [place, f"every row of {task.name} is longer", f"give at least {found.shortest}"]

@@ -92,7 +92,7 @@ class RowSource:
         named = [str(row["id"]) if row.get("id") is not None else f"row {numbers[id(row)]}" for row in some[:_NAMED]]
         more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
         file = None if self.data.source in ("embedded", "hub") else _file(Path(self.data.source), task, kept)
-        return f"{file or f'{self.data.source} {task.name} {kept}'}: {', '.join(named)}{more}"
+        return f"{file.name if file else f'{self.data.source} {task.name} {kept}'}: {', '.join(named)}{more}"
 
     def _some(self, task: Task, rows: list[Row], split: str, limit: int | None) -> list[Row]:
         if not rows:
