@@ -89,6 +89,7 @@ def nvml(processes, reasons):
 @pytest.mark.parametrize(
     ("processes", "reasons", "expected"),
     [
+        ([[1, 2, 3], [1, 2, 3]], [0, 0], (True, False)),
         ([[1], [1]], [0x0, 0x1], (False, False)),  # idle is no throttling
         ([[1], [1, 2]], [0x2, 0x40], (True, True)),
         ([[1, 2], [1]], [0x4, 0x0], (True, True)),
@@ -101,6 +102,14 @@ def test_a_gpu_is_shared_or_held_down_if_it_was_before_or_after(runtime, monkeyp
     with company(replace(runtime, device="cuda")) as beside:
         said = beside()
     assert said == {"cores_of_others": None, "gpu_shared": expected[0], "gpu_throttled": expected[1]}
+
+
+def test_other_workers_of_the_run_may_be_those_that_hold_the_gpu(runtime, monkeypatch):
+    monkeypatch.setattr(watching, "nvml_device", lambda: "device")
+    for processes, expected in (([1, 2], None), ([1, 2, 3], True), ([1], False)):
+        monkeypatch.setitem(sys.modules, "pynvml", nvml([processes] * 2, [0, 0]))
+        with company(replace(runtime, device="cuda", workers=2)) as beside:
+            assert beside()["gpu_shared"] is expected
 
 
 def test_a_driver_that_may_not_be_asked_leaves_it_unknown(runtime, monkeypatch):

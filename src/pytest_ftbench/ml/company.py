@@ -27,12 +27,13 @@ def company(runtime: Runtime) -> Iterator[Callable[[], Company]]:
     """Watch who computes beside this process during the block; the yielded call, at its end, says what was seen.
 
     ``cores_of_others`` is on a CPU the mean number of cores, of those this process may use, that others kept busy; in a
-    container these may be of another container. ``gpu_shared`` is whether another process computes on the GPU, and
-    ``gpu_throttled`` whether its clocks are held down, by heat or power, before or after.
+    container these may be of another container. ``gpu_shared`` is whether another process than the run's own holds the
+    GPU, None where those that do may be other workers of this run, which hold still meanwhile. ``gpu_throttled`` is
+    whether its clocks are held down, by heat or power. Both are looked at before and after.
     """
     if runtime.device == "cuda":
-        before = _device_state()
-        yield lambda: _device_company(before, _device_state())
+        before = _device_state(runtime.workers)
+        yield lambda: _device_company(before, _device_state(runtime.workers))
         return
     busy, own, begun = _busy_seconds(), _own_seconds(), time.perf_counter()
 
@@ -61,8 +62,8 @@ def _own_seconds() -> float:
     return time.process_time()
 
 
-def _device_state() -> tuple[bool | None, bool | None]:
-    """Whether several processes compute on the device, and whether its clocks are held down."""
+def _device_state(workers: int) -> tuple[bool | None, bool | None]:
+    """Whether others than this run's workers hold the device, and whether its clocks are held down."""
     try:
         import pynvml
     except ImportError:
@@ -72,8 +73,8 @@ def _device_state() -> tuple[bool | None, bool | None]:
     with contextlib.suppress(pynvml.NVMLError, AttributeError):
         device = nvml_device()
         # this process is one of them, by whatever id a container lets it be known
-        if processes := pynvml.nvmlDeviceGetComputeRunningProcesses(device):
-            shared = len(processes) > 1
+        holders = len(pynvml.nvmlDeviceGetComputeRunningProcesses(device))
+        shared = True if holders > workers else False if holders == 1 else None
         # the newer of its names first
         reasons: Any = getattr(pynvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
         reasons = reasons or pynvml.nvmlDeviceGetCurrentClocksThrottleReasons
