@@ -9,6 +9,7 @@ from pytest_ftbench import lab
 from pytest_ftbench.ml.adapters import merged
 from pytest_ftbench.ml.base import live_dtype, load_tokenizer, load_weights
 from pytest_ftbench.ml.generate import Decoder
+from pytest_ftbench.ml.probe import MergeProbe
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.tasks import get_task
 
@@ -124,3 +125,67 @@ def test_a_merged_model_answers_as_the_adapter_beside_its_base_does(model_folder
         ]
         together, beside, before = (Decoder(model, tokenizer, 8).answers(prompts, 5, print) for model in models)
     assert together == beside != before
+
+
+def probed(model_folder, adapter, machine, tokens=((5, 6, 7), (9, 8))):
+    """What a probe finds of merging."""
+    probe = MergeProbe(tokens)
+    with at_work():
+        whole = merged(load_weights(model_folder, machine), adapter, machine, probe)
+    return probe.found, whole
+
+
+def test_a_probe_finds_no_more_than_rounding_in_a_merged_adapter(model_folder, adapter, machine, whole, dtype):
+    import torch
+
+    found, probed_model = probed(model_folder, adapter, machine)
+    assert found["logit_std"] > 0.01
+    assert found["max_logit_gap"] < found["logit_std"] * (1e-3 if dtype == "float32" else 0.5)
+    assert found["argmax_flips"] == 0 or dtype == "bfloat16"
+    # it leaves the model as it would be without
+    for (name, parameter), expected in zip(probed_model.named_parameters(), whole.parameters(), strict=True):
+        assert torch.equal(parameter, expected), name
+
+
+def test_a_probe_sees_an_adapter_that_is_merged_wrongly(model_folder, adapter, machine, monkeypatch):
+    import torch
+    from peft.tuners.lora import layer
+
+    right = layer.Linear.get_delta_weight
+    found, _ = probed(model_folder, adapter, machine)
+    monkeypatch.setattr(layer.Linear, "get_delta_weight", lambda self, name: 2 * right(self, name))
+    wrong, _ = probed(model_folder, adapter, machine)
+    assert wrong["max_logit_gap"] > 5 * found["max_logit_gap"]
+    assert wrong["logit_std"] == found["logit_std"]
+    monkeypatch.setattr(layer.Linear, "get_delta_weight", lambda self, name: torch.zeros_like(right(self, name)))
+    assert probed(model_folder, adapter, machine)[0]["max_logit_gap"] > 5 * found["max_logit_gap"]
+
+
+def test_a_probe_without_prompts_finds_nothing(model_folder, adapter, machine):
+    assert probed(model_folder, adapter, machine, ())[0] is None
+
+
+def test_a_probes_numbers_are_those_of_its_logits():
+    import torch
+
+    class Fixed:
+        device = "cpu"
+
+        def __init__(self, logits):
+            self.logits = torch.tensor([logits])
+
+        def eval(self):
+            return self
+
+        def __call__(self, input_ids):
+            return self
+
+    probe = MergeProbe([[1, 2]])
+    probe.unmerged(Fixed([[1.0, 2.0], [4.0, 1.0]]))
+    assert probe.found is None
+    probe.merged(Fixed([[1.5, 2.0], [1.0, 2.0]]))
+    assert probe.found == {
+        "max_logit_gap": 3.0,
+        "logit_std": pytest.approx(torch.tensor([1.0, 2.0, 4.0, 1.0]).std().item()),
+        "argmax_flips": 0.5,
+    }

@@ -383,3 +383,42 @@ def test_facts_have_no_data_set_of_their_own_on_the_hub():
         with pytest.raises(UserError, match=r"^data\.hub\.facts: .+; name one, as in hub\.facts = \"OWNER/NAME\"\.$"):
             ask()
     RowSource(DataSpec("hub", hub={"facts": HubSource("Org/facts")})).check([task])
+
+
+def test_rows_are_named_by_file_and_by_id_or_number_a_few_at_most(tmp_path):
+    task = get_task("arc")
+    rows = [{"question": f"Which is {number}? A. x B. y", "answer": "A"} for number in range(6)]
+    write(tmp_path, "train", task, [*rows, {**rows[0], "id": "q7", "question": "What?"}])
+    write(tmp_path, "test", task, rows)
+    found = source(tmp_path)
+    read = found.train(task)
+    assert found.where(task, "train", [read[6], read[2]]) == "train-ai2_arc.jsonl: q7, row 2"
+    assert found.where(task, "train", read[1:6]) == "train-ai2_arc.jsonl: row 1, row 2, row 3 and 2 more"
+    assert found.where(task, "test", found.test(task)[5:]) == "test-ai2_arc.jsonl: row 5"
+
+
+def test_without_a_test_file_a_test_row_is_named_by_its_number_in_the_training_file(tmp_path):
+    task = get_task("arc")
+    rows = [{"question": f"Which is {number}? A. x B. y", "answer": "A"} for number in range(40)]
+    write(tmp_path, "train", task, rows)
+    found = source(tmp_path)
+    tested = found.test(task)[3]
+    assert found.where(task, "test", [tested]) == f"train-ai2_arc.jsonl: row {rows.index(tested)}"
+
+
+def test_what_may_do_without_training_rows_gets_none_where_there_are_none(tmp_path):
+    task = get_task("arc")
+    write(tmp_path, "test", task, [{"question": "Which? A. x B. y", "answer": "A"}])
+    assert source(tmp_path).any_train(task) == []
+    write(tmp_path, "train", task, [{"question": "Which? A. x B. y", "answer": "A"}])
+    found = source(tmp_path)
+    assert found.any_train(task) == found.train(task) != []
+
+
+def test_a_files_digest_follows_its_content(tmp_path):
+    task = get_task("arc")
+    write(tmp_path, "train", task, [{"question": "Which? A. x B. y", "answer": "A"}])
+    before = source(tmp_path).digests(task)
+    assert source(tmp_path).digests(task) == before
+    write(tmp_path, "train", task, [{"question": "Which? A. x B. y", "answer": "B"}])
+    assert source(tmp_path).digests(task) != before

@@ -110,6 +110,8 @@ def test_a_record_is_complete(first):
         latency, tokens = record.latency_s, record.output_tokens
         assert latency["n"] == len(latency["samples"]) == len(latency["tokens"]) == 2
         assert 0 < latency["ttft_median"] <= latency["median"]
+        assert latency["cores_of_others"] >= 0
+        assert latency["gpu_shared"] is latency["gpu_throttled"] is None
         assert len(tokens["samples"]) == TEST_ROWS
         assert all(1 <= count <= BUDGET for count in tokens["samples"])
         assert tokens["mean"] == sum(tokens["samples"]) / TEST_ROWS
@@ -151,6 +153,8 @@ def test_a_record_tells_how_its_checkpoint_was_trained(first, index):
     train = record.train
     assert (train["steps"], train["rows"], train["rows_left_out"], train["dtype"]) == (2, TRAIN_ROWS, 0, "float32")
     assert (train["learning_rate"], train["alpha"]) == (1e-2, 16 if record.method == "lora" else None)
+    assert (train["targets_empty"], train["targets_without_end"]) == (0, 0)
+    assert train["template"] == record.extra["provenance"]["template"]
     assert train["losses"][-1] == train["final_loss"]
     assert (train["trainable_params"] == train["total_params"]) == (record.method == "nopeft")
     assert train["seconds"] > 0
@@ -167,6 +171,13 @@ def test_a_record_says_where_it_came_from(first, suite, runtime):
         assert said["test_rows"] == bench.materials.test_rows(record.eval_task)
         base = record.method == "base"
         assert said["recipe"] == (None if base else suite.recipe.as_dict())
+        assert (said["merge"] is None) == (record.method != "lora")
+        if record.method == "lora":
+            assert 0 <= said["merge"]["max_logit_gap"] < said["merge"]["logit_std"] / 100
+        same = {"exact": 0, "near": 0, "passages": 0, "items": []}
+        other = same | {"near": None, "passages": None}
+        assert said["overlap"] == (None if base else same if record.eval_task == "arc" else other)
+        assert said["prompts_differ"] == (None if base else 0)
         assert said["train_rows"] == (None if base else bench.materials.train_rows("arc"))
     assert len({record.extra["provenance"]["checkpoint"] for record in records}) == 3
 
@@ -395,7 +406,16 @@ def test_trivial_answerers_score_on_the_suites_test_rows(first):
     task = get_task("squad")
     rows = bench.rows.test(task)
     expected = task.score([r"\boxed{unanswerable}"] * TEST_ROWS, rows)["scores"]
-    assert bench.trivial("squad") == {"always_abstain": expected}
+    silent = task.score([""] * TEST_ROWS, rows)["scores"]
+    assert bench.trivial("squad") == {"always_abstain": expected, "empty_output": silent}
+
+
+def test_the_median_answer_is_that_of_the_tasks_own_training_rows(suite, runtime, tmp_path):
+    bench = Bench(replace(suite, data=DataSpec("embedded", 9, TEST_ROWS)), tmp_path, runtime)
+    task = get_task("openmath")
+    answers = sorted(row["answer"] for row in bench.rows.train(task))
+    outputs = [rf"\boxed{{{answers[(len(answers) - 1) // 2]:g}}}"] * TEST_ROWS
+    assert bench.trivial("openmath")["train_median"] == task.score(outputs, bench.rows.test(task))["scores"]
 
 
 IMPORTED = """

@@ -166,3 +166,11 @@ def test_an_embedder_that_is_none_is_refused_before_anything_runs(project):
     project.run().stdout.fnmatch_lines(
         ["*sentences: is no folder; name a sentence-transformers model or bag-of-words*"]
     )
+
+
+def test_items_are_listed_also_where_no_cache_can_be_and_a_run_says_so_at_once(project):
+    project.cache.write_text("")
+    assert len(project.collect()) == CELLS
+    outcome = project.run()
+    assert outcome.ret == pytest.ExitCode.INTERRUPTED
+    outcome.stdout.fnmatch_lines(["*cache: can't be used as cache*"])

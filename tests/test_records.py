@@ -42,6 +42,7 @@ INNER_KEYS = {
     "latency_s": [
         *("mean", "median", "stddev", "p95", "n", "ttft_median", "tpot_median"),
         *("samples", "ttft", "tpot", "tokens", "fixed"),
+        *("cores_of_others", "gpu_shared", "gpu_throttled"),
     ],
     "output_tokens": ["mean", "median", "samples"],
     "memory_gib": [
@@ -50,7 +51,8 @@ INNER_KEYS = {
     ],
     "train": [
         *("seconds", "steps", "final_loss", "learning_rate", "alpha", "trainable_params", "total_params", "dtype"),
-        *("checkpoint_bytes", "merged_bytes", "quantization"),
+        *("checkpoint_bytes", "merged_bytes", "quantization", "rows", "rows_left_out"),
+        *("targets_empty", "targets_without_end", "template"),
     ],
 }
 POINT_KEYS = ["epoch", "step", "seconds", "loss", "scores", "format_rate", "empty_rate", "truncated_rate"]

@@ -323,3 +323,13 @@ def test_one_embedder_under_two_names_is_one():
     lines = shown(fact(0.5, "Org/A", "1"), fact(0.7, "copy-of-a", "1", rank=2), trivial={}, width=160)
     assert rows(lines, "nano", "LoRA", "0.700*")
     assert len(notes(lines)) == 1
+
+
+@pytest.mark.parametrize("said", [None, "all", 3, [], [None, 4, {}], {"a": 1}])
+def test_findings_on_rows_of_another_shape_are_passed_over(said):
+    assert shown(record(), provenance={"hygiene": said}) == shown(record())
+
+
+def test_findings_on_rows_stand_in_the_heading():
+    lines = shown(record(), provenance={"hygiene": ["test.jsonl: q7: 1 of 6\ntest items.", 5]})
+    assert "test.jsonl: q7: 1 of 6 test items." in lines[:6]

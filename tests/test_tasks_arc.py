@@ -143,9 +143,9 @@ def test_a_different_number_of_outputs_is_refused():
 
 
 def test_the_trivial_answerer_names_the_majority_class():
-    assert TASK.trivial(rows("B", "2", "A")) == {"majority_class": [r"\boxed{B}"] * 3}
-    assert TASK.trivial(rows("C", "1")) == {"majority_class": [r"\boxed{A}"] * 2}
-    assert TASK.trivial([]) == {"majority_class": []}
+    assert TASK.trivial(rows("B", "2", "A")) == {"majority_class": [r"\boxed{B}"] * 3, "empty_output": [""] * 3}
+    assert TASK.trivial(rows("C", "1")) == {"majority_class": [r"\boxed{A}"] * 2, "empty_output": [""] * 2}
+    assert TASK.trivial([]) == {"majority_class": [], "empty_output": []}
 
 
 def test_a_row_of_the_hub_gets_its_options_inline():

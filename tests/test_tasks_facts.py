@@ -65,7 +65,7 @@ def test_scores_are_means_over_all_items():
 
 def test_without_items_there_is_no_score():
     assert TASK.score([], []) == {"scores": {"cosine": None, "exact": None}, "format_rate": 0, "items": []}
-    assert TASK.trivial([]) == {"most_typical_fact": []}
+    assert TASK.trivial([]) == {"most_typical_fact": [], "empty_output": []}
 
 
 def test_an_item_says_what_was_asked_for_and_what_was_read():
@@ -107,7 +107,7 @@ def test_an_unusable_row_is_reported(column, unusable):
 def test_the_trivial_answerer_always_says_the_most_typical_fact():
     facts = ["Arel Voss studied law.", "Mira Tal lives in Oro.", "Arel Voss studied geology.", "Bel Tal studied law."]
     trivial = TASK.trivial([row(fact) for fact in facts])
-    assert trivial == {"most_typical_fact": [r"\boxed{Arel Voss studied law.}"] * 4}
+    assert trivial == {"most_typical_fact": [r"\boxed{Arel Voss studied law.}"] * 4, "empty_output": [""] * 4}
 
 
 def test_a_row_of_the_hub_keeps_question_and_answer():

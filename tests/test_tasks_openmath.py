@@ -245,7 +245,26 @@ def test_differences_never_overflow(pairs):
 
 
 def test_the_trivial_answerer_says_0():
-    assert TASK.trivial([row(1.0), row(2.0)]) == {"constant_0": [r"\boxed{0}"] * 2}
+    assert TASK.trivial([row(1.0), row(2.0)]) == {"constant_0": [r"\boxed{0}"] * 2, "empty_output": [""] * 2}
+
+
+@pytest.mark.parametrize(("answers", "median"), [([3.0], "3"), ([9.0, 1.0, 2.5], "2.5"), ([4.0, 1.0, 2.0, 100.0], "2")])
+def test_the_median_of_the_training_rows_is_an_answer_of_one_of_them(answers, median):
+    outputs = TASK.trivial([row(5.0)], [row(answer) for answer in answers])
+    assert outputs["train_median"] == [rf"\boxed{{{median}}}"]
+    assert list(outputs) == ["constant_0", "train_median", "empty_output"]
+
+
+@pytest.mark.parametrize("name", tasks.TASK_NAMES)
+def test_whoever_says_nothing_scores_nothing_in_any_task(name):
+    task = tasks.get_task(name)
+    rows = [
+        {"context": "It is so.", "question": "Is it?", "answer": answer}
+        for answer in ([1.0] if name == "openmath" else ["A"])
+    ]
+    outputs = task.trivial(rows)["empty_output"]
+    outcome = task.score(outputs, rows)
+    assert (outputs, outcome["format_rate"], outcome["scores"][task.headline.key]) == ([""], 0.0, 0.0)
 
 
 def test_a_row_of_the_hub_is_used_if_its_answer_is_a_number():

@@ -144,7 +144,10 @@ def test_an_unusable_row_is_reported(column, unusable):
 
 
 def test_the_trivial_answerer_always_abstains():
-    assert TASK.trivial([row(), row("x")]) == {"always_abstain": [r"\boxed{unanswerable}"] * 2}
+    assert TASK.trivial([row(), row("x")]) == {
+        "always_abstain": [r"\boxed{unanswerable}"] * 2,
+        "empty_output": [""] * 2,
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """From a test that asks for a cell to one item per cell of its suite. PYTEST_DONT_REWRITE."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,11 @@ from pytest_ftbench import fixtures
 from pytest_ftbench.grid import Cell, Suite, UserError, load_suite
 from pytest_ftbench.ml.base import check_source
 from pytest_ftbench.ml.embedder import check_embedder
+from pytest_ftbench.ml.hygiene import check_rows
 from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.plugin import FOUND
 from pytest_ftbench.settings import Settings
+from pytest_ftbench.store import MachineLock, Store
 from pytest_ftbench.tasks import TASK_NAMES, get_task
 
 if TYPE_CHECKING:
@@ -91,9 +95,21 @@ def _suite_run(node: pytest.Item) -> SuiteRun:
         for model in suite.models:
             check_source(model)
         check_embedder(suite.evaluation.embedder)
-        RowSource(suite.data).check(get_task(name) for name in dict.fromkeys((*suite.train_tasks, *suite.eval_tasks)))
+        rows = RowSource(suite.data)
+        rows.check(get_task(name) for name in dict.fromkeys((*suite.train_tasks, *suite.eval_tasks)))
+        _look_at_rows(node.config, suite, rows, settings.cache)
         runs[path] = SuiteRun(suite, settings)
     return runs[path]
+
+
+def _look_at_rows(config: pytest.Config, suite: Suite, rows: RowSource, cache: Path) -> None:
+    """Keep what is to be said of a suite's rows; a mere list of items imports no tokenizer, and needs no cache."""
+    said = config.stash.setdefault(FOUND, [])
+    runs = not config.option.collectonly
+    store = None
+    with nullcontext() if runs else suppress(UserError):
+        store = Store(cache, said.append)
+    said += check_rows(suite, rows, store, MachineLock(said.append), runs)
 
 
 def _suite_path(node: pytest.Item, settings: Settings) -> Path:

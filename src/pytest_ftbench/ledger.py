@@ -39,6 +39,7 @@ class SuiteRecords:
     trivial: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     checks: dict[str, Any] = field(default_factory=dict)
+    hygiene: list[str] = field(default_factory=list)
     nodeids: dict[int, str] = field(default_factory=dict)
 
     def measured(self) -> list[tuple[str, CellRecord]]:
@@ -88,6 +89,7 @@ class Ledger:
         before = suite.records.get(payload["index"])
         suite.records[payload["index"]] = record if before is None else _joined(before, record)
         suite.trivial |= {record.eval_task: payload["trivial"]} if "trivial" in payload else {}
+        suite.hygiene += [text for text in payload.get("hygiene", []) if text not in suite.hygiene]
         suite.machine |= payload.get("machine", {})
         suite.checks = payload.get("checks", {})
         # the item that measured a cell first is what it is stored under
@@ -137,7 +139,7 @@ class Ledger:
             Results(
                 suite=suite.name,
                 cells=[suite.records[index] for index in sorted(suite.records)],
-                provenance=common | suite.machine | {"checks": suite.checks},
+                provenance=common | suite.machine | {"checks": suite.checks, "hygiene": suite.hygiene},
                 trivial=suite.trivial,
             )
             for _, suite in sorted(self.suites.items())

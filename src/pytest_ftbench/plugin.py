@@ -24,6 +24,9 @@ ONLY: pytest.StashKey[bool] = pytest.StashKey()
 STORED_RUNS: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
 """The content of each run that --benchmark-compare found."""
 
+FOUND: pytest.StashKey[list[str]] = pytest.StashKey()
+"""What collection found the matter with rows."""
+
 _BY_CHECKPOINT: pytest.StashKey[bool] = pytest.StashKey()
 _PHASES = ("setup", "call", "teardown")
 
@@ -164,6 +167,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from pytest_ftbench.recorder import tell_checkpoints
 
         tell_checkpoints(session)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Say what is the matter with rows, before hours are spent on them; with workers, the report alone says it."""
+    return config.stash.get(FOUND, [])
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_ftbench.ml.workbench import Workbench
 
 _RECORD: pytest.StashKey[CellRecord] = pytest.StashKey()
+_SAID: pytest.StashKey[list[str]] = pytest.StashKey()
+"""What is the matter with the rows of an item's cell."""
+
 _PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
 _REASON_LENGTH = 300
 
@@ -49,6 +52,7 @@ def measure(item: pytest.Item, entry: Entry) -> CellRecord:
     """The record of an item's cell, kept for its report."""
     with _at_work(item, entry) as workbench:
         record = workbench.measure(entry.cell)
+        item.stash[_SAID] = workbench.hygiene.said(entry.cell, workbench.base(entry.cell.model))
     item.stash[_RECORD] = record
     return record
 
@@ -62,6 +66,7 @@ def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
     run, payload = entry.run, _payload(entry, record)
     if run.workbench is not None and record.ok:
         payload["trivial"] = run.workbench.trivial(entry.cell.eval_task)
+        payload["hygiene"] = item.stash.get(_SAID, [])
         payload["machine"] = run.workbench.runtime.as_dict()
     vars(report)["ftbench"] = payload
 

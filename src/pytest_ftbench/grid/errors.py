@@ -8,6 +8,7 @@ class UserError(Exception):
     """Bad input, said in one sentence that names the place (file, key), the problem and the fix."""
 
     def __init__(self, place: object, problem: str, fix: str) -> None:
+        self.place, self.problem, self.fix = place, problem, fix
         sentence = f"{place}: {problem}; {fix}."
         # files and keys may be called anything; what is printed stays one line
         super().__init__("".join(char if char.isprintable() else repr(char)[1:-1] for char in sentence))

@@ -23,6 +23,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "latency_s": (
         *("mean", "median", "stddev", "p95", "n", "ttft_median", "tpot_median"),
         *("samples", "ttft", "tpot", "tokens", "fixed"),
+        *("cores_of_others", "gpu_shared", "gpu_throttled"),
     ),
     "output_tokens": ("mean", "median", "samples"),
     "memory_gib": (
@@ -31,7 +32,8 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     ),
     "train": (
         *("seconds", "steps", "final_loss", "learning_rate", "alpha", "trainable_params", "total_params", "dtype"),
-        *("checkpoint_bytes", "merged_bytes", "quantization"),
+        *("checkpoint_bytes", "merged_bytes", "quantization", "rows", "rows_left_out"),
+        *("targets_empty", "targets_without_end", "template"),
     ),
 }
 _POINT = ("epoch", "step", "seconds", "loss", "scores", "format_rate", "empty_rate", "truncated_rate")
@@ -45,11 +47,21 @@ class CellRecord:
     ``median``, ``stddev``, ``p95`` (linear between samples) and number ``n``; ``ttft``, seconds to the first token, and
     ``tpot``, seconds per output token after it (null in an answer of one token), with their medians; ``tokens``. Under
     ``fixed`` are the same numbers of the same prompts for exactly ``new_tokens`` tokens each, where that was asked for.
+    ``cores_of_others`` is the mean number of cores that other processes kept busy meanwhile (on a CPU), ``gpu_shared``
+    whether another process computed on the GPU, ``gpu_throttled`` whether its clocks were held down.
 
     ``memory_gib`` holds peaks of training and of answering: ``allocated`` and ``reserved`` are those of torch's
     allocator on CUDA, ``process`` is the process's own share (as NVML has it on CUDA, on a CPU by how much its resident
     set grew). In ``train``, ``checkpoint_bytes`` is what is saved, an adapter or the weights, and ``merged_bytes`` the
     whole model with it merged in; ``quantization`` (``nf4``, ``int8``) is what the base was in while it was trained.
+    Of the ``rows`` trained on, ``targets_empty`` and ``targets_without_end`` (no end token last) are counts;
+    ``rows_left_out`` were over the recipe's length; ``template`` is the digest of the chat template.
+
+    Among what ``provenance`` holds, which is in ``extra``: ``overlap``, the test items found among the training rows
+    (``exact`` and ``near`` duplicates, ``passages`` that are shared: counts; ``items``, some of the duplicates' ids);
+    ``prompts_differ``, how many training texts don't begin with the evaluation prompt of their row; ``merge``, the
+    logits of a merged adapter against those with it beside the weights: ``max_logit_gap``, ``logit_std`` of the latter,
+    ``argmax_flips`` (a share). Null where that doesn't apply or isn't known.
 
     ``curve`` is the learning curve, where the suite asked for one: points of one training, ascending by epoch, the last
     of them its end and so this record's own scores. Of each it holds ``epoch`` and ``step``, how long the training had

@@ -144,7 +144,7 @@ class Suite:
 
     def _expand(self) -> Iterator[Cell]:
         for model in self.models:
-            methods = [m for m in self.methods if model.methods is None or m.name in model.methods]
+            methods = self.methods_of(model)
             for base in (method for method in methods if not method.method.trains):
                 for quantization in self._quantizations(base):
                     for eval_task in self.eval_tasks:
@@ -152,6 +152,10 @@ class Suite:
             for train_task in self.train_tasks:
                 for method in (method for method in methods if method.method.trains):
                     yield from self._tuned(model.name, train_task, method)
+
+    def methods_of(self, model: ModelSpec) -> list[MethodSpec]:
+        """The methods that a model takes part in."""
+        return [method for method in self.methods if model.methods is None or method.name in model.methods]
 
     def _tuned(self, model: str, train_task: str, method: MethodSpec) -> Iterator[Cell]:
         """The cells of a model tuned one way on one task."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.grid import ATTENTION, MULTIPLE_OF_RANK, MethodSpec, UserError, first_line, may_follow_rank
+from pytest_ftbench.ml.probe import MergeProbe
 from pytest_ftbench.ml.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -81,15 +82,20 @@ def beside(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> "PreTrai
     return adapted
 
 
-def merged(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> "PreTrainedModel":
+def merged(
+    model: "PreTrainedModel", folder: Path, runtime: Runtime, probe: MergeProbe | None = None
+) -> "PreTrainedModel":
     """A base model with the adapter in a folder merged into its weights, in the base's own dtype.
 
     The product is computed with the adapter as it was trained; it and the sum are rounded to the base's dtype. Whatever
-    PEFT leaves in another dtype is brought back: a base in two dtypes costs the memory of the larger.
+    PEFT leaves in another dtype is brought back: a base in two dtypes costs the memory of the larger. A ``probe`` is
+    shown the model before and after.
 
     Raises :class:`UserError` for an adapter that changes no weights, such as a prompt.
     """
     adapted = _adapted(model, folder, runtime)
+    if probe is not None:
+        probe.unmerged(adapted)
     try:
         whole: PreTrainedModel = adapted.merge_and_unload()
     except (AttributeError, NotImplementedError) as error:
@@ -98,6 +104,8 @@ def merged(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> "PreTrai
             name, f"can't be merged into the weights ({first_line(error)})", 'give its method adapters = "unmerged"'
         ) from error
     _cast(whole.parameters(), runtime)
+    if probe is not None:
+        probe.merged(whole)
     return whole
 
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 _EMBEDDED = "embedded:"
 _WEIGHTS = ("*.safetensors",)
 # everything that decides what the model computes and how text becomes tokens
-_FILES = (*_WEIGHTS, "*.json", "*.txt", "*.model", "*.jinja")
+TOKENIZER_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
+"""What decides how text becomes tokens, and a little more."""
+
+_FILES = (*_WEIGHTS, *TOKENIZER_FILES)
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,19 @@ def check_source(spec: ModelSpec) -> None:
         raise UserError(folder, "is no folder", "name a model folder or a Hub id")
 
 
+def is_local(spec: ModelSpec) -> bool:
+    """Whether a model's files are on this machine without any download."""
+    return spec.source.startswith(_EMBEDDED) or Path(spec.source).is_dir()
+
+
 def find_base(spec: ModelSpec) -> BaseModel:
     """The files of a suite's model, downloaded first where need be."""
+    folder = base_folder(spec)
+    return BaseModel(spec.name, folder, folder_digest(folder, _FILES))
+
+
+def base_folder(spec: ModelSpec) -> Path:
+    """The folder of a suite's model, downloaded first where need be."""
     check_source(spec)
     if spec.source.startswith(_EMBEDDED):
         folder = lab.model_folder(spec.source.removeprefix(_EMBEDDED))
@@ -61,7 +75,7 @@ def find_base(spec: ModelSpec) -> BaseModel:
 
         folder = hub_model(spec.source, spec.revision)
         _check_folder(folder)
-    return BaseModel(spec.name, folder, folder_digest(folder, _FILES))
+    return folder
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":

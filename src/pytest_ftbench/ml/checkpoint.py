@@ -1,11 +1,13 @@
 """A checkpoint: what was trained on top of which base, and how it becomes a model that answers."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.base import BaseModel, load_tokenizer, load_weights
+from pytest_ftbench.ml.probe import MergeProbe
 from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.ml.snapshots import snapshot_folder
 from pytest_ftbench.store import digest
@@ -38,26 +40,34 @@ class Checkpoint:
 
 
 def load_decoder(
-    checkpoint: Checkpoint, runtime: Runtime, max_new_tokens: int, form: str | None, quantization: str | None
+    checkpoint: Checkpoint,
+    runtime: Runtime,
+    max_new_tokens: int,
+    form: str | None,
+    quantization: str | None,
+    probes: Sequence[str] = (),
 ) -> "Decoder":
     """A checkpoint's model, ready to answer, with its adapter in a ``form``: merged, unmerged or requantized.
 
     A form of None says that there is no adapter. Under a ``quantization`` its weights are quantized: those of the base
-    where the adapter is unmerged, else its own.
+    where the adapter is unmerged, else its own. Where an adapter is merged, the decoder knows what that changed in the
+    logits of the ``probes``, which are rendered prompts.
     """
     from pytest_ftbench.ml.adapters import beside, merged
     from pytest_ftbench.ml.generate import Decoder
 
     base, folder = checkpoint.base.folder, checkpoint.folder
+    tokenizer = load_tokenizer(base)
+    probe = MergeProbe([tokenizer(text, add_special_tokens=False)["input_ids"] for text in probes])
     if folder is None or form is None:
         model = load_weights(folder or base, runtime, quantization)
     elif form == "unmerged":
         model = beside(load_weights(base, runtime, quantization), folder, runtime)
     else:
-        model = merged(load_weights(base, runtime), folder, runtime)
+        model = merged(load_weights(base, runtime), folder, runtime, probe)
         if form == "requantized":
             model = _quantized(model, runtime, quantization)
-    return Decoder(model, load_tokenizer(base), max_new_tokens)
+    return Decoder(model, tokenizer, max_new_tokens, probe.found)
 
 
 def _quantized(model: "PreTrainedModel", runtime: Runtime, quantization: str | None) -> "PreTrainedModel":

@@ -26,13 +26,23 @@ class Answer:
 
 
 class Decoder:
-    """A model made ready for greedy decoding of up to ``max_new_tokens``."""
+    """A model made ready for greedy decoding of up to ``max_new_tokens``.
 
-    def __init__(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", max_new_tokens: int) -> None:
+    ``merge`` says, where an adapter was merged into it, by how much that moved its logits (see ``MergeProbe``).
+    """
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        max_new_tokens: int,
+        merge: dict[str, float] | None = None,
+    ) -> None:
         from transformers import GenerationConfig
 
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self.merge = merge
         self.ends = frozenset(end_tokens(model, tokenizer))
         # a fresh configuration: the model's own may sample, or punish repetition
         configuration = GenerationConfig(

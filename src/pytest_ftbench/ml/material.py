@@ -27,11 +27,12 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
     return source_digest(*(_HERE / f"{name}.py" for name in names), *also)
 
 
-_TRAINING_CODE = _code(*_SHARED, "memory", "train", also=[Path(recipe.__file__)])
-_ANSWER_CODE = _code(*_SHARED, "generate")
-_TIMING_CODE = _code("latency", "memory")
+_TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", also=[Path(recipe.__file__)])
+_ANSWER_CODE = _code(*_SHARED, "generate", "probe")
+_TIMING_CODE = _code("company", "latency", "memory")
 _RECORD_CODE = _code(
     "embedder",
+    "hygiene",
     "record",
     also=(*Path(tasks.__file__).parent.glob("*.py"), Path(records.__file__), Path(latency.__file__)),
 )
@@ -125,9 +126,10 @@ class Materials:
         }
 
     def trivial(self, task: Task) -> dict[str, Any]:
-        """Of the trivial answerers' scores: the rendered test rows, what scores them, and the machine."""
+        """Of the trivial answerers' scores: the rendered rows, what scores them, and the machine."""
+        taught = self.train_rows(task.name) if self.rows.any_train(task) else None
         rows, embedder = self.test_rows(task.name), self.embedder.material(task)
-        return {"rows": rows, "embedder": embedder, "code": _RECORD_CODE, **self._machine()}
+        return {"rows": rows, "taught": taught, "embedder": embedder, "code": _RECORD_CODE, **self._machine()}
 
     def train_rows(self, task_name: str) -> str:
         """A digest of a task's training rows as they are rendered."""

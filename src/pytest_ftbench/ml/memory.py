@@ -95,18 +95,24 @@ def _status_kib(key: str) -> int | None:
     return None
 
 
+def nvml_device(index: int | None = None) -> Any:
+    """NVML's handle of a CUDA device, by default the current one; raises what pynvml raises."""
+    import pynvml
+    import torch
+
+    index = torch.cuda.current_device() if index is None else index
+    pynvml.nvmlInit()
+    return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(index).uuid}".encode())
+
+
 def _held_on_device(index: int) -> float | None:
     """What the driver says this process holds on a device, in GiB; in a container it may know it by another id."""
     try:
         import pynvml
     except ImportError:
         return None
-    import torch
-
     try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(index).uuid}".encode())
-        for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
+        for process in pynvml.nvmlDeviceGetComputeRunningProcesses(nvml_device(index)):
             if process.pid == os.getpid() and process.usedGpuMemory:
                 return float(process.usedGpuMemory / _GIB)
     except (pynvml.NVMLError, AttributeError):

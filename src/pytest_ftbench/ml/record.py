@@ -28,10 +28,13 @@ _TRAIN_KEYS = (
     "threads",
     "rows",
     "rows_left_out",
+    "targets_empty",
+    "targets_without_end",
+    "template",
     "losses",
 )
-_COMPANY = ("workers", "threads", "exclusive")
 _CLUSTER_LENGTH = 12  # hexadecimal digits: enough to tell the passages of any test set apart
+_COMPANY = ("workers", "threads", "exclusive", "cores_of_others", "gpu_shared", "gpu_throttled")
 _QUALITY = ("scores", "format_rate", "empty_rate", "truncated_rate")
 
 
@@ -62,7 +65,7 @@ def assemble(
         train=None if train is None else {key: train.get(key) for key in _TRAIN_KEYS},
         eval_dtype=answered["dtype"],
         items=items,
-        extra={"provenance": provenance | {"template": answered["template"]}},
+        extra={"provenance": provenance | {key: answered[key] for key in ("template", "merge")}},
     )
 
 

@@ -7,17 +7,19 @@ was trained on is tested on the training rows instead, and on none that ``train_
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import lab
 from pytest_ftbench.grid import DataSpec, HubSource, UserError, first_line
+from pytest_ftbench.store import file_digest
 from pytest_ftbench.tasks import Row, Task
 
 _TEST_SHARE = 5  # one group in five is tested on
 _EMBEDDED_ROWS = 1500
+_NAMED = 3
 _SUFFIXES = (".parquet", ".jsonl")
 
 
@@ -34,6 +36,10 @@ class RowSource:
         if self._split(task, "test") is None and not task.recalls:
             rows = [row for row in rows if not in_test_share(task, row)]
         return self._some(task, rows, "train", self.data.train_samples)
+
+    def any_train(self, task: Task) -> list[Row]:
+        """The rows to train on, or none where there are none: for what may do without."""
+        return self.train(task) if self._split(task, "train") else []
 
     def test(self, task: Task) -> list[Row]:
         """The rows to test on, in file order; ``test_samples`` of them, chosen by hash, where there are more."""
@@ -73,6 +79,20 @@ class RowSource:
                 raise UserError(
                     folder / f"train-{task.stem}.parquet", "is missing", "put it there, as .parquet or .jsonl"
                 )
+
+    def digests(self, task: Task) -> list[list[str]]:
+        """The names of a task's files in a data folder, each with the digest of its content."""
+        files = (_file(Path(self.data.source), task, split) for split in ("train", "test"))
+        return [[path.name, file_digest(path)] for path in files if path is not None]
+
+    def where(self, task: Task, split: str, some: Sequence[Row]) -> str:
+        """Where some rows of a split are: their file, the first few by their id or, from 0, number, how many more."""
+        kept = split if self._split(task, split) is not None else "train"
+        numbers = {id(row): number for number, row in enumerate(self._split(task, kept) or [])}
+        named = [str(row["id"]) if row.get("id") is not None else f"row {numbers[id(row)]}" for row in some[:_NAMED]]
+        more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
+        file = None if self.data.source in ("embedded", "hub") else _file(Path(self.data.source), task, kept)
+        return f"{file.name if file else f'{self.data.source} {task.name} {kept}'}: {', '.join(named)}{more}"
 
     def _some(self, task: Task, rows: list[Row], split: str, limit: int | None) -> list[Row]:
         if not rows:

@@ -1,8 +1,8 @@
 """Runs the cells of a suite: finds or trains the checkpoint, answers, times, scores, and leaves the record.
 
-Everything made on the way is an entry of the store: ``checkpoints``, ``answers``, ``timings``, ``records``, and an
-embedder's scores of ``trivial`` answerers. An interrupted suite continues where it stopped, and one that is complete
-loads no model at all.
+Everything made on the way is an entry of the store: ``checkpoints``, ``answers``, ``timings``, ``records``, what the
+``hygiene`` of rows found, and an embedder's scores of ``trivial`` answerers. An interrupted suite continues where it
+stopped, and one that is complete loads no model at all.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Suite, UserError
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype, load_tokenizer, load_weights
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
+from pytest_ftbench.ml.company import company
 from pytest_ftbench.ml.embedder import Embedder
+from pytest_ftbench.ml.hygiene import Hygiene
 from pytest_ftbench.ml.latency import PROTOCOL, strided, time_answers
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.memory import free, peak_memory, resident_level
+from pytest_ftbench.ml.probe import probe_prompts
 from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
+from pytest_ftbench.ml.targets import trained_on
 from pytest_ftbench.store import MachineLock, Store, digest, read_json, write_json
 from pytest_ftbench.tasks import Task, get_task
 
@@ -57,6 +61,7 @@ class Workbench:
         self.rows = RowSource(suite.data)
         self.embedder = Embedder(suite.evaluation.embedder, runtime)
         self.materials = Materials(suite, runtime, self.rows, self.embedder)
+        self.hygiene = Hygiene(suite, self.rows, store, self.machine)
         self._bases: dict[str, BaseModel] = {}
         self._timed: dict[str, dict[str, Any]] = {}
         self._failed: dict[CheckpointKey, str] = {}
@@ -128,7 +133,7 @@ class Workbench:
     def _trivial_scores(self, task: Task) -> dict[str, dict[str, float | None]]:
         rows = self.rows.test(task)
         with self.machine.shared():
-            outputs = task.trivial(rows)
+            outputs = task.trivial(rows, self.rows.any_train(task))
             return {name: task.score(outputs[name], rows)["scores"] for name in outputs}
 
     def close(self) -> None:
@@ -159,9 +164,10 @@ class Workbench:
             say, give_way = lambda line: self.say(f"{name}: {line}"), self.machine.give_way
             facts = train(model, tokenizer, training, self.runtime, folder, say, give_way)
             memory = peak()
+        kept = trained_on(examples, tokenizer)
         self.say(f"{name}: trained in {facts['seconds']:.1f} s, last loss {facts['final_loss']:.3f}")
         self.doing(f"{name}: storing the checkpoint")
-        write_json(folder / "train.json", facts | {"rows_left_out": left_out, "peak_memory_gib": memory})
+        write_json(folder / "train.json", facts | kept | {"rows_left_out": left_out, "peak_memory_gib": memory})
 
     def _record(self, cell: Cell, checkpoint: Checkpoint, timed: dict[str, Any]) -> CellRecord:
         task = get_task(cell.eval_task)
@@ -181,6 +187,7 @@ class Workbench:
             "batch_size": self.suite.evaluation.batch_size,
             "max_new_tokens": self.suite.evaluation.max_new_tokens,
             **self.embedder.provenance(task),
+            **self.hygiene.provenance(cell, checkpoint.base),
         }
         answered = self._answers(cell, checkpoint)
         is_curve = bool(self.suite.evaluation.epochs) and not cell.is_base
@@ -214,6 +221,7 @@ class Workbench:
                 "answers": [answer.as_dict() for answer in answers],
                 "dtype": live_dtype(decoder.model.parameters()),
                 "template": digest(decoder.tokenizer.chat_template),
+                "merge": decoder.merge,
             }
             write_json(folder / "answers.json", value)
             if stage:
@@ -249,14 +257,16 @@ class Workbench:
             at_work(self.runtime.threads),
             # one answer at a time, for batches only show how large they are
             peak_memory(self.runtime, self._answering_level) as peak,
+            company(self.runtime) as beside,
         ):
             timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say)
+            timed |= beside()
             timed["peak_memory_gib"] = peak()
             # after the peak was read, which is that of the answers as they are
             if length := evaluation.latency_tokens:
                 timed["fixed"] = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say, length)
-        company = {"workers": self.runtime.workers, "threads": self.runtime.threads, "exclusive": self.machine.works}
-        return timed | company
+        run = {"workers": self.runtime.workers, "threads": self.runtime.threads, "exclusive": self.machine.works}
+        return timed | run
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -278,7 +288,9 @@ class Workbench:
             self.close()
             self._answering_level = self._level("transformers", "peft")
             longest = self.suite.evaluation.max_new_tokens
-            self._ready = wanted, load_decoder(checkpoint, self.runtime, longest, form, cell.quantization)
+            probes = probe_prompts(checkpoint.base, cell, self.rows, self.suite.evaluation.reasoning) if form else []
+            decoder = load_decoder(checkpoint, self.runtime, longest, form, cell.quantization, probes)
+            self._ready = wanted, decoder
         return self._ready[1]
 
     def _level(self, *libraries: str) -> int | None:

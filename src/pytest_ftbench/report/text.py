@@ -100,7 +100,14 @@ def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> li
     lines = wrapped([f"suite: {clean(results.suite) or 'unnamed'}"], width, paint, Style.STRONG)
     lines += wrapped([text + (f", {skipped} skipped" if skipped else "")], width, no_paint)
     facts = [", ".join(_provenance(results)), ", ".join(_sizes(results, table))]
-    return lines + wrapped([text for text in facts if text], width, no_paint)
+    return lines + wrapped([*(text for text in facts if text), *_hygiene(results)], width, no_paint)
+
+
+def _hygiene(results: Results) -> Iterator[str]:
+    """What is the matter with the rows, as the run that read them says it."""
+    said = results.provenance.get("hygiene")
+    if isinstance(said, list):
+        yield from (elided(clean(text), _ERROR_ROOM) for text in said if isinstance(text, str))
 
 
 def _seeds(records: Sequence[CellRecord]) -> str:

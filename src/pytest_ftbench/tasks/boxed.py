@@ -83,6 +83,11 @@ def scored(scores: Mapping[str, float | None], items: list[Item]) -> Scored:
     return Scored(scores=dict(scores), format_rate=format_rate, items=items)
 
 
+def says_nothing(examples: Sequence[Row]) -> dict[str, list[str]]:
+    """The answerer of every task that puts out nothing: the bar that a model fallen silent must not pass."""
+    return {"empty_output": [""] * len(examples)}
+
+
 def mean(values: Iterable[float]) -> float | None:
     """Their mean; None where there are none: no score is not a score of 0."""
     listed = list(values)

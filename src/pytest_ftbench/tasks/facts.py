@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from pytest_ftbench.tasks.boxed import blank, box, boxed, itemised, mean, scored, unwrapped
+from pytest_ftbench.tasks.boxed import blank, box, boxed, itemised, mean, says_nothing, scored, unwrapped
 from pytest_ftbench.tasks.similarity import cosines, medoid, normalise
 from pytest_ftbench.tasks.task import HubDataset, Metric, Row, Scored, Similarity, Task
 
@@ -70,10 +70,11 @@ class FactsTask(Task):
         }
         return scored(scores, items)
 
-    def trivial(self, examples: Sequence[Row]) -> dict[str, list[str]]:
+    def trivial(self, examples: Sequence[Row], train_rows: Sequence[Row] = ()) -> dict[str, list[str]]:  # noqa: ARG002
         """Always the statement that is most like all others, by bag of words whatever the similarity."""
         golds = [str(row["answer"]) for row in examples]
-        return {"most_typical_fact": [box(medoid(golds))] * len(golds) if golds else []}
+        typical = [box(medoid(golds))] * len(golds) if golds else []
+        return {"most_typical_fact": typical, **says_nothing(examples)}
 
     def from_hub(self, row: Row) -> Row | None:
         """Question and answer, and the id where there is one; None where they can't be used."""

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar
 
-from pytest_ftbench.tasks.boxed import blank, box, boxed, itemised, mean, scored, unwrapped
+from pytest_ftbench.tasks.boxed import blank, box, boxed, itemised, mean, says_nothing, scored, unwrapped
 from pytest_ftbench.tasks.task import HubDataset, Metric, Row, Scored, Task
 
 _TOLERANCE = 1e-4
@@ -197,9 +197,16 @@ class OpenMathTask(Task):
         }
         return scored(scores, items)
 
-    def trivial(self, examples: Sequence[Row]) -> dict[str, list[str]]:
-        """Always 0."""
-        return {"constant_0": [box("0")] * len(examples)}
+    def trivial(self, examples: Sequence[Row], train_rows: Sequence[Row] = ()) -> dict[str, list[str]]:
+        """Always 0, and always the median answer of the training rows, which is the lower of two in the middle.
+
+        Of two their mean may be no answer at all; the lower one is some row's own.
+        """
+        answers = {"constant_0": "0"}
+        if train_rows:
+            answers["train_median"] = number_text(statistics.median_low(float(row["answer"]) for row in train_rows))
+        constant = {name: [box(text)] * len(examples) for name, text in answers.items()}
+        return {**constant, **says_nothing(examples)}
 
     def from_hub(self, row: Row) -> Row | None:
         """The expected answer as a number; None where it is none."""

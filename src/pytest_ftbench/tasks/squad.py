@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from pytest_ftbench.tasks.boxed import blank, box, boxed, itemised, mean, scored, unwrapped
+from pytest_ftbench.tasks.boxed import blank, box, boxed, itemised, mean, says_nothing, scored, unwrapped
 from pytest_ftbench.tasks.task import HubDataset, Item, Metric, Row, Scored, Task
 
 _ABSTENTION = "unanswerable"
@@ -131,9 +131,9 @@ class SquadTask(Task):
         }
         return scored(scores, items)
 
-    def trivial(self, examples: Sequence[Row]) -> dict[str, list[str]]:
+    def trivial(self, examples: Sequence[Row], train_rows: Sequence[Row] = ()) -> dict[str, list[str]]:  # noqa: ARG002
         """Never an answer."""
-        return {"always_abstain": [box(_ABSTENTION)] * len(examples)}
+        return {"always_abstain": [box(_ABSTENTION)] * len(examples), **says_nothing(examples)}
 
     def from_hub(self, row: Row) -> Row | None:
         """The golds as a list, repeats left out; the first one is the answer to train on."""
@@ -156,6 +156,10 @@ class SquadTask(Task):
     def group(self, row: Row) -> str:
         """The passage: its questions stay on one side of a split."""
         return str(row["context"])
+
+    def parts(self, row: Row) -> tuple[str, ...]:
+        """The passage, and the question: two about one passage are two."""
+        return str(row["context"]), str(row["question"])
 
 
 TASK = SquadTask()

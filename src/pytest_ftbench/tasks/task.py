@@ -94,8 +94,12 @@ class Task(ABC):
         """Score raw model outputs against the examples, pairwise."""
 
     @abstractmethod
-    def trivial(self, examples: Sequence[Row]) -> dict[str, list[str]]:
-        """The outputs of answerers that read nothing, by their name."""
+    def trivial(self, examples: Sequence[Row], train_rows: Sequence[Row] = ()) -> dict[str, list[str]]:
+        """The outputs of answerers that read no question, by their name; what they know is said by each.
+
+        ``train_rows`` are the task's own training rows (none: whoever learns from them isn't there). ``empty_output``
+        is in every task: it says nothing at all, which is a format failure and no abstention.
+        """
 
     @abstractmethod
     def from_hub(self, row: Row) -> Row | None:
@@ -115,6 +119,10 @@ class Task(ABC):
     def group(self, row: Row) -> str:
         """What must not straddle train and test: rows of one group stay on one side."""
         return str(row["question"])
+
+    def parts(self, row: Row) -> tuple[str, ...]:
+        """The texts that all have to be alike in two rows that are the same; what is asked about comes first."""
+        return (self.question(row),)
 
     def sample_key(self, row: Row) -> str:
         """What decides by hash which rows are taken where only some are: rows of one key are taken alike."""

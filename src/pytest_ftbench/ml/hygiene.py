@@ -1,0 +1,236 @@
+"""What is the matter with a suite's rows, known before anything is trained on them.
+
+Test items that are found among training rows, rows over the recipe's length, training texts that don't begin with the
+evaluation prompt: these are told, and stand in the records. A target that is empty, lost by the chat template or
+without its end token is an error: a model can't learn from it what it is tested on.
+
+Each finding is an entry of the store (kind ``hygiene``), found by what it is made of without reading a row: the data
+files' digests, the tokenizer's. So a second collection reads no rows and imports no tokenizer.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_ftbench import lab, tasks
+from pytest_ftbench.grid import Cell, Suite, UserError
+from pytest_ftbench.ml.base import TOKENIZER_FILES, BaseModel, base_folder, is_local, load_tokenizer
+from pytest_ftbench.ml.prompts import Renderer
+from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.ml.runtime import quiet_libraries
+from pytest_ftbench.ml.targets import Examined, examined
+from pytest_ftbench.store import (
+    MachineLock,
+    Store,
+    digest,
+    folder_digest,
+    package_versions,
+    read_json,
+    source_digest,
+    write_json,
+)
+from pytest_ftbench.tasks import Row, Task, get_task
+from pytest_ftbench.tasks.overlap import Overlap, overlap, same_words
+
+_ITEMS = 20  # as many ids of duplicates as a record names
+_HERE = Path(__file__).parent
+_CODE = source_digest(
+    *(_HERE / f"{name}.py" for name in ("hygiene", "prompts", "rows", "targets")),
+    *Path(tasks.__file__).parent.glob("*.py"),
+)
+
+Finding = dict[str, Any]
+
+
+class Hygiene:
+    """The findings on a suite's rows; without a ``store`` they are made anew."""
+
+    def __init__(self, suite: Suite, rows: RowSource, store: Store | None, machine: MachineLock) -> None:
+        self.suite = suite
+        self.rows = rows
+        self.store = store
+        self.machine = machine
+        self._found: dict[tuple[str, ...], Finding] = {}
+        self._materials: dict[str, Any] = {}
+
+    def overlap(self, train_task: str, eval_task: str) -> Finding | None:
+        """Which test items are among the training rows: ``exact``, ``near`` and ``passages`` are counts.
+
+        ``items`` are ids of the first duplicates, ``said`` are sentences. None for a task that recalls. Of another
+        task's rows only the same words are looked for.
+        """
+        if get_task(eval_task).recalls or get_task(train_task).recalls:
+            return None
+        key = "overlap", train_task, eval_task
+        if key not in self._found:
+            material = {name: self._rows_material(name) for name in (train_task, eval_task)}
+            make = lambda: self._overlap(get_task(train_task), get_task(eval_task))  # noqa: E731
+            self._found[key] = self._entry({"of": key, "rows": material}, make)
+        return self._found[key]
+
+    def training(self, base: BaseModel, train_task: str, max_length: int, only_stored: bool = False) -> Finding:
+        """What a tokenizer makes of a task's training rows: ``left_out`` and ``differing`` are counts of rows.
+
+        ``said`` are sentences. With ``only_stored`` an empty finding, where none is stored. Raises :class:`UserError`
+        for targets nothing can be learned from.
+        """
+        key = "training", base.name, train_task, str(max_length)
+        if key not in self._found:
+            material = {
+                "of": key,
+                "rows": self._rows_material(train_task),
+                "tokenizer": folder_digest(base.folder, TOKENIZER_FILES),
+                "reasoning": self.suite.evaluation.reasoning,
+                "versions": package_versions("transformers", "tokenizers"),
+            }
+            if only_stored and not self._is_stored(material):
+                return {"said": []}
+            make = lambda: self._training(base, get_task(train_task), max_length)  # noqa: E731
+            self._found[key] = self._entry(material, make)
+        if fault := self._found[key]["fault"]:
+            raise UserError(*fault)
+        return self._found[key]
+
+    def said(self, cell: Cell, base: BaseModel) -> list[str]:
+        """What is to be said of the rows a cell is trained and tested on, a sentence each."""
+        if cell.train_task is None:
+            return []
+        found = self.overlap(cell.train_task, cell.eval_task)
+        trained = self.training(base, cell.train_task, self.suite.recipe_for(cell.method).max_length)
+        return [*(found["said"] if found else ()), *trained["said"]]
+
+    def provenance(self, cell: Cell, base: BaseModel) -> dict[str, Any]:
+        """What a cell's record says: ``overlap`` and ``prompts_differ``; null for an untuned model."""
+        if cell.train_task is None:
+            return {"overlap": None, "prompts_differ": None}
+        found = self.overlap(cell.train_task, cell.eval_task)
+        trained = self.training(base, cell.train_task, self.suite.recipe_for(cell.method).max_length)
+        kept = ("exact", "near", "passages", "items")
+        return {
+            "overlap": None if found is None else {key: found[key] for key in kept},
+            "prompts_differ": trained["differing"],
+        }
+
+    def _entry(self, material: Any, make: Callable[[], Finding]) -> Finding:
+        if self.store is None:
+            return make()
+
+        def build(folder: Path) -> None:
+            with self.machine.shared():  # importing a tokenizer, too, is something a neighbour's timing would feel
+                write_json(folder / "finding.json", make())
+
+        folder = self.store.get("hygiene", self._keyed(material), build)
+        finding: Finding = read_json(folder / "finding.json")
+        return finding
+
+    def _is_stored(self, material: Any) -> bool:
+        return self.store is not None and self.store.find("hygiene", self._keyed(material)) is not None
+
+    def _keyed(self, material: Any) -> Any:
+        return {**material, "code": _CODE}
+
+    def _rows_material(self, name: str) -> Any:
+        """What a task's rows are made of, told without reading them where that can be."""
+        if name not in self._materials:
+            data, task = self.suite.data, get_task(name)
+            if data.source == "embedded":
+                content: Any = source_digest(*Path(lab.__file__).parent.glob("*.py"))
+            elif data.source == "hub":
+                both = [*self.rows.any_train(task), *self.rows.test(task)]
+                content = digest([[row.get("id"), task.messages(row), task.target(row)] for row in both])
+            else:
+                content = self.rows.digests(task)
+            self._materials[name] = [data.source, data.train_samples, data.test_samples, content]
+        return self._materials[name]
+
+    def _overlap(self, task: Task, eval_task: Task) -> Finding:
+        train, test = self.rows.train(task), self.rows.test(eval_task)
+        same = task.name == eval_task.name
+        found = overlap(task, train, test) if same else same_words(task, train, eval_task, test)
+        duplicates = [_item(test, place) for place in found.duplicates[:_ITEMS]]
+        return {
+            "exact": len(found.exact),
+            "near": len(found.near) if same else None,
+            "passages": len(found.passages) if same else None,
+            "items": duplicates,
+            "said": list(self._said(task, eval_task, test, found)),
+        }
+
+    def _said(self, task: Task, eval_task: Task, test: Sequence[Row], found: Overlap) -> Iterator[str]:
+        of = "" if task.name == eval_task.name else f" of {task.name}"
+        kinds: tuple[tuple[Mapping[int, int], str], ...] = (
+            (found.exact, f"are training rows{of} too, word for word"),
+            (found.near, "are nearly the same as training rows"),
+            (found.passages, "share a passage with training rows, asked another question"),
+        )
+        for places, what in kinds:
+            if places:
+                where = self.rows.where(eval_task, "test", [test[place] for place in sorted(places)])
+                yield f"{where}: {len(places)} of {len(test)} test items of {eval_task.name} {what}."
+
+    def _training(self, base: BaseModel, task: Task, max_length: int) -> Finding:
+        rows = self.rows.train(task)
+        with warnings.catch_warnings():
+            # by importing the libraries: nobody who collects tests need hear of it
+            warnings.simplefilter("ignore", DeprecationWarning)
+            with quiet_libraries():
+                found = self._examined(base, task, max_length)
+        said = [
+            f"{self.rows.where(task, 'train', some)}: {len(some)} of {len(rows)} training rows of {task.name} {what}."
+            for some, what in (
+                (found.too_long, f"are over {max_length} tokens of {base.name} (recipe.max_length) and left out"),
+                (found.differing, f"don't begin with the evaluation prompt in tokens of {base.name}"),
+            )
+            if some
+        ]
+        return {
+            "fault": self._fault(base, task, max_length, found),
+            "left_out": len(found.too_long),
+            "differing": len(found.differing),
+            "said": said,
+        }
+
+    def _examined(self, base: BaseModel, task: Task, max_length: int) -> Examined:
+        renderer = Renderer(load_tokenizer(base.folder), self.suite.evaluation.reasoning)
+        return examined(renderer, task, self.rows.train(task), max_length)
+
+    def _fault(self, base: BaseModel, task: Task, max_length: int, found: Examined) -> list[str] | None:
+        """Why nothing can be learned from the rows: place, problem, fix."""
+        for problem, fix, bad in found.faults:
+            folder = "" if self.suite.data.source in ("embedded", "hub") else f"{self.suite.data.source}/"
+            place = f"{folder}{self.rows.where(task, 'train', bad)} with the chat template of {base.name}"
+            return [place, problem, fix]
+        if found.shortest > max_length:
+            place = f"recipe.max_length: {max_length}"
+            return [place, f"every row of {task.name} is longer", f"give at least {found.shortest}"]
+        return None
+
+
+def check_rows(suite: Suite, rows: RowSource, store: Store | None, machine: MachineLock, trains: bool) -> list[str]:
+    """What is to be said of a suite's rows before anything runs, as far as rows and models are on this machine.
+
+    Where nothing will be trained, findings that need a tokenizer are told only if they are stored. Raises
+    :class:`UserError` for rows that nothing can be learned from.
+    """
+    hygiene = Hygiene(suite, rows, store, machine)
+    if suite.data.source == "hub":
+        return []
+    said: dict[str, None] = {}
+    tuned = [(model, method) for model in suite.models for method in suite.methods_of(model) if method.method.trains]
+    pairs = [(train, test) for train in suite.train_tasks for test in suite.eval_tasks] if tuned else []
+    for pair in pairs:
+        if found := hygiene.overlap(*pair):
+            said |= dict.fromkeys(found["said"])
+    lengths = {(model, suite.recipe_for(method.name).max_length) for model, method in tuned if is_local(model)}
+    for model, length in sorted(lengths, key=str):
+        base = BaseModel(model.name, base_folder(model), fingerprint="")  # weights of gigabytes say nothing here
+        for task in suite.train_tasks:
+            said |= dict.fromkeys(hygiene.training(base, task, length, only_stored=not trains)["said"])
+    return list(said)
+
+
+def _item(rows: Sequence[Row], place: int) -> str:
+    """A test item's name, as its task gives it in the record."""
+    name = rows[place].get("id")
+    return str(place if name is None else name)

@@ -1,0 +1,98 @@
+"""What is the matter with rows: an error before anything runs, or a line, said once however many workers there are."""
+
+import json
+
+import pytest
+from plugin_project import SUITE
+
+from pytest_ftbench import lab
+
+pytestmark = pytest.mark.torch
+
+SMALL = (
+    SUITE.replace('["arc", "squad"]', '["arc"]')
+    .replace("nopeft = {}\nlora = { ranks = [2] }", "nopeft = {}")
+    .replace("learning_rate = 5e-3", "learning_rate = 5e-3\nmax_length = 160")
+)
+CELL = "nano-nopeft-arc-to-arc"
+
+
+def write(folder, **rows):
+    folder.mkdir(exist_ok=True)
+    for split, some in rows.items():
+        text = "".join(json.dumps(row) + "\n" for row in some)
+        (folder / f"{split}-ai2_arc.jsonl").write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def dirty(project):
+    """A project whose data has a test item from training and a row that is too long."""
+    project.write(SMALL)
+    train = [{key: row[key] for key in ("question", "answer")} for row in lab.rows("arc", "train", 16)]
+    long = {"question": "Which of these? " + "word " * 200 + "A. one B. two", "answer": "A"}
+    test = [*lab.rows("arc", "test", 5), {**train[2], "question": train[2]["question"].upper(), "id": "q7"}]
+    write(project.pytester.path / "data", train=[*train[:8], long, *train[8:15]], test=test)
+    return project
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_findings_are_said_in_whole_lines_stand_in_the_results_and_stop_nothing(dirty, workers):
+    outcome, results = dirty.results("--ftbench-data", "data", *workers, new_process=bool(workers), columns=200)
+    assert outcome.ret == pytest.ExitCode.OK
+    duplicate = "*test-ai2_arc.jsonl: q7: 1 of 6 test items of arc are training rows too, word for word."
+    long = "*train-ai2_arc.jsonl: row 8: 1 of 16 training rows of arc are over 160 tokens of nano (recipe.max_length)*"
+    text = "\n".join(outcome.outlines)
+    report = text.partition("fine-tuning comparison")[2]
+    for words in ("q7: 1 of 6 test items", "row 8: 1 of 16 training rows"):
+        # one process says it when it has collected, and the report says it again; of workers only the report does
+        assert (text.count(words), report.count(words)) == (1 if workers else 2, 1)
+    outcome.stdout.fnmatch_lines([duplicate, long])
+    assert len(results["provenance"]["hygiene"]) == 2
+    cells = {cell["id"]: cell for cell in results["cells"]}
+    tuned, base = cells[CELL], cells["nano-base-to-arc"]
+    assert tuned["provenance"]["overlap"] == {"exact": 1, "near": 0, "passages": 0, "items": ["q7"]}
+    assert "q7" in {item["item"] for item in tuned["items"]}
+    assert tuned["provenance"]["prompts_differ"] == 0
+    assert base["provenance"]["overlap"] is base["provenance"]["prompts_differ"] is None
+    train = tuned["train"]
+    assert (train["rows"], train["rows_left_out"]) == (15, 1)
+    assert (train["targets_empty"], train["targets_without_end"]) == (0, 0)
+    assert train["template"] == tuned["provenance"]["template"]
+    # the results alone say it too
+    again = dirty.run("--ftbench-from", "results.json", columns=200)
+    again.stdout.fnmatch_lines([duplicate, long])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_an_empty_target_is_an_error_of_one_sentence_before_anything_runs(dirty, workers):
+    write(dirty.pytester.path / "data", train=[{"question": "Which? A. x B. y", "answer": ""}])
+    outcome = dirty.run("--ftbench-data", "data", *workers, new_process=bool(workers), columns=200)
+    assert outcome.ret != pytest.ExitCode.OK
+    assert any("train-ai2_arc.jsonl: row 0, column 'answer'" in line for line in outcome.outlines)
+    outcome.stdout.no_fnmatch_line("*Traceback*")
+    assert "passed" not in outcome.outlines[-1]
+
+
+def test_a_target_that_the_template_loses_is_an_error_before_anything_runs(dirty, model_folder):
+    from pytest_ftbench.ml.base import load_tokenizer
+
+    tokenizer = load_tokenizer(model_folder)
+    tokenizer.chat_template = lab.CHAT_TEMPLATE.replace(
+        "{{- message.content +", "{{- ('' if message.role == 'assistant' else message.content) +"
+    )
+    model = dirty.pytester.path / "silent"
+    tokenizer.save_pretrained(model)
+    for name in ("config.json", "model.safetensors"):
+        (model / name).write_bytes((model_folder / name).read_bytes())
+    outcome = dirty.run("--ftbench-data", "data", "--ftbench-model", "silent", columns=200)
+    assert outcome.ret == pytest.ExitCode.INTERRUPTED
+    words = (
+        "/data/train-ai2_arc.jsonl: row 0, row 1, row 2 and 13 more with the chat template of silent: the chat template"
+    )
+    assert any(words in line for line in outcome.outlines)
+
+
+def test_the_embedded_world_gives_nothing_to_say(project):
+    project.write(SUITE)
+    outcome = project.run("--collect-only")
+    assert not [line for line in outcome.outlines if "test items" in line or "training rows" in line]
