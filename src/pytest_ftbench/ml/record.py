@@ -26,6 +26,7 @@ _TRAIN_KEYS = (
     "threads",
     "rows",
     "rows_left_out",
+    "tokens",
     "losses",
 )
 _COMPANY = ("workers", "threads", "exclusive")

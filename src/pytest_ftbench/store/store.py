@@ -70,6 +70,21 @@ class Store:
             # another process may have built it while this one waited
             return self._find_locked(self.root / kind / digest(material)) or self._build(kind, material, build)
 
+    def offer(self, kind: str, material: Any, build: Callable[[Path], None]) -> Path | None:
+        """As ``get``, but None at once where another process is at it: one may do something else meanwhile."""
+        if found := self.find(kind, material):
+            return found
+        key = digest(material)
+        lock = FileLock(self._lock_path(f"{kind}-{key}"))
+        try:
+            lock.acquire(timeout=0)
+        except TimeoutError:
+            return None
+        try:
+            return self._find_locked(self.root / kind / key) or self._build(kind, material, build)
+        finally:
+            lock.release()
+
     def _find_locked(self, folder: Path) -> Path | None:
         if not folder.exists():
             return None
