@@ -15,6 +15,7 @@ from pytest_ftbench.analysis.latency import Latency, LatencyBlock, LatencyRow, l
 from pytest_ftbench.analysis.limits import Breach, Limit, broken, parse_limit
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label
 from pytest_ftbench.analysis.refusals import Reason, Refusal
+from pytest_ftbench.analysis.sweeps import RateSweep, RateTrial, rate_sweeps, swept_rates
 from pytest_ftbench.analysis.table import (
     BASE_HEADING,
     FullTable,
@@ -51,6 +52,8 @@ __all__ = [
     "LearningCurve",
     "Limit",
     "Measure",
+    "RateSweep",
+    "RateTrial",
     "Reason",
     "Refusal",
     "Standing",
@@ -75,7 +78,9 @@ __all__ = [
     "learning_curves",
     "number",
     "parse_limit",
+    "rate_sweeps",
     "standing",
+    "swept_rates",
     "task_label",
     "training_curves",
     "transfer_matrices",

@@ -49,8 +49,8 @@ class Sweep:
 class SweepSpec:
     """How rates are chosen, equal for every method.
 
-    ``extensions`` is how many rates a best one at the edge may add. ``validation_samples`` rows judge them, of trainings
-    with ``seed`` (None: one that the suite doesn't have).
+    ``extensions`` is how many rates a best one at the edge may add. ``validation_samples`` rows judge them, of
+    trainings with ``seed`` (None: one that the suite doesn't have).
     """
 
     trials: int = 5

@@ -16,7 +16,7 @@ from pytest_ftbench.grid import CheckpointKey, Recipe, Suite, Sweep, Trial, User
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.prompts import Example, Renderer
-from pytest_ftbench.ml.train import Diverged
+from pytest_ftbench.ml.train import DivergedError
 from pytest_ftbench.store import Store, read_json, write_json
 from pytest_ftbench.tasks import Metric, Row, Task, get_task
 
@@ -46,7 +46,7 @@ class Sweeps:
         self._failed: dict[CheckpointKey, str] = {}
 
     def recipe(self, key: CheckpointKey, base: BaseModel) -> Recipe:
-        """The recipe that a checkpoint is trained with: the suite's for its method, at the rate that its sweep chose."""
+        """The recipe that a checkpoint is trained with: its method's, at the rate that its sweep chose."""
         recipe = self.suite.recipe_for(key.method)
         sweep = self.of(key, base)
         return recipe if sweep is None else replace(recipe, learning_rate=sweep.chosen)
@@ -62,7 +62,9 @@ class Sweeps:
         quantization = self.suite.quantizations_of(key.method)[0]
         way = key._replace(quantization=quantization, seed=self.suite.selection_seed)
         if way in self._failed:
-            raise UserError(way_name(way), f"its sweep failed before ({self._failed[way]})", "see the cell it failed in")
+            raise UserError(
+                way_name(way), f"its sweep failed before ({self._failed[way]})", "see the cell it failed in"
+            )
         if way not in self._made:
             try:
                 self._made[way] = self._make(way, base)
@@ -106,7 +108,9 @@ class Sweeps:
         sweep = spec.search(recipe.learning_rate, run, metric.higher_is_better)
         if sweep is None:
             raise UserError(
-                way_name(way), f"its training diverges at every rate tried ({_listed(tried)})", "lower the learning rate"
+                way_name(way),
+                f"its training diverges at every rate tried ({_listed(tried)})",
+                "lower the learning rate",
             )
         return sweep
 
@@ -134,7 +138,7 @@ class Sweeps:
         weights.mkdir()
         try:
             trial = Trial(recipe.learning_rate, **self.attempt(way, recipe, weights, place))
-        except Diverged as error:
+        except DivergedError as error:
             trial = Trial(recipe.learning_rate, None, None, time.perf_counter() - began, failed=str(error))
         shutil.rmtree(weights)
         write_json(folder / "trial.json", asdict(trial))

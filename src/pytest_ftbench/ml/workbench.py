@@ -1,8 +1,8 @@
 """Runs the cells of a suite: finds or trains the checkpoint, answers, times, scores, and leaves the record.
 
-Everything made on the way is an entry of the store: ``trials`` of learning rates, ``checkpoints``, ``answers``, ``timings``, ``records``, and an
-embedder's scores of ``trivial`` answerers. An interrupted suite continues where it stopped, and one that is complete
-loads no model at all.
+Everything made on the way is an entry of the store: ``trials`` of learning rates, ``checkpoints``, ``answers``,
+``timings``, ``records``, and an embedder's scores of ``trivial`` answerers. An interrupted suite continues where it
+stopped, and one that is complete loads no model at all.
 """
 
 from collections.abc import Callable, Iterator

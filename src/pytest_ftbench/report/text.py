@@ -8,12 +8,14 @@ from pytest_ftbench.analysis import (
     EvalTask,
     FullTable,
     LatencyBlock,
+    RateSweep,
     Standing,
     Trivial,
     checkpoint_costs,
     full_table,
     latencies,
     learning_curves,
+    rate_sweeps,
     transfer_matrices,
     trivial_scores,
 )
@@ -25,6 +27,7 @@ from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
 from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint, wrapped
 from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
+from pytest_ftbench.report.sweep_table import SWEEP_TITLE, sweep_notes, sweep_sheet
 from pytest_ftbench.report.transfer_table import transfer_sheet
 from pytest_ftbench.report.words import clean, elided, score
 
@@ -56,6 +59,8 @@ def render(results: Results, width: int = 100, color: bool = False, detail: bool
             lines += ["", *_latency_part(blocks, names, found, width, paint)]
         if training := cost_sheet(table, costs, names):
             lines += ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
+        if sweeps := rate_sweeps(results.cells):
+            lines += ["", *_sweep_part(sweeps, names, width, paint)]
         if matrices:
             lines += ["", *_transfer_part(transfer_sheet(matrices, names), found, width, paint)]
         if curves := learning_curves(results.cells, results.trivial):
@@ -140,6 +145,13 @@ def _cost_part(sheet: Sheet, columns: Iterable[str], told: set[str], width: int,
     told |= marks(sheet)
     lines = [*wrapped([COST_TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
     return [*lines, "", *wrapped(notes, width, paint)]
+
+
+def _sweep_part(sweeps: Sequence[RateSweep], names: Names, width: int, paint: Paint) -> list[str]:
+    """Which learning rates were tried, and what the table means."""
+    sheet = sweep_sheet(sweeps, names)
+    lines = [*wrapped([SWEEP_TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
+    return [*lines, "", *wrapped(sweep_notes(sweeps, sheet), width, paint)]
 
 
 def _transfer_part(sheet: Sheet, told: set[str], width: int, paint: Paint) -> list[str]:

@@ -62,7 +62,7 @@ class Store:
         with self._lock(kind, folder.name):
             return self._find_locked(folder)
 
-    def get(self, kind: str, material: Any, build: Callable[[Path], None]) -> Path:
+    def get(self, kind: str, material: Any, build: Callable[[Path], object]) -> Path:
         """The folder of the entry, which ``build`` fills first if need be; the same for every process that asks."""
         if found := self.find(kind, material):
             return found
@@ -70,7 +70,7 @@ class Store:
             # another process may have built it while this one waited
             return self._find_locked(self.root / kind / digest(material)) or self._build(kind, material, build)
 
-    def offer(self, kind: str, material: Any, build: Callable[[Path], None]) -> Path | None:
+    def offer(self, kind: str, material: Any, build: Callable[[Path], object]) -> Path | None:
         """As ``get``, but None at once where another process is at it: one may do something else meanwhile."""
         if found := self.find(kind, material):
             return found
@@ -94,7 +94,7 @@ class Store:
         self._verified.add(folder)
         return folder
 
-    def _build(self, kind: str, material: Any, build: Callable[[Path], None]) -> Path:
+    def _build(self, kind: str, material: Any, build: Callable[[Path], object]) -> Path:
         final = self.root / kind / digest(material)
         with self._workplace(f"{kind}-{final.name}") as folder:
             build(folder)
