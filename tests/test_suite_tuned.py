@@ -102,7 +102,7 @@ def test_a_mistake_is_one_sentence_with_file_key_and_fix(tmp_path, changes, plac
 def test_a_seed_that_an_option_brings_in_must_not_be_the_sweeps(load):
     suite = load(("recipe", "tuned"), ("sweep", {"seed": 2}))
     settings(seeds=2).apply(suite)
-    with pytest.raises(UserError, match="sweep.seed: is 2, a seed that is tested with"):
+    with pytest.raises(UserError, match=r"sweep\.seed: is 2, a seed that is tested with"):
         settings(seeds=3).apply(suite)
     # of a suite that isn't tuned nobody asks
     settings(seeds=3, recipe="published").apply(suite)

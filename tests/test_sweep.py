@@ -1,6 +1,7 @@
 """A sweep's choices against made-up trainings: it finds the best, goes on at an edge, and treats all ways alike."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -53,7 +54,7 @@ def test_the_rates_planned_lie_around_the_centre_a_factor_apart(spec, centre):
     assert len(set(rates)) == spec.trials
     assert rates == sorted(rates)
     # to three digits
-    for low, high in zip(rates, rates[1:], strict=False):
+    for low, high in pairwise(rates):
         assert high / low == pytest.approx(spec.factor, rel=1.1e-2)
     assert math.sqrt(rates[0] * rates[-1]) == pytest.approx(centre, rel=1e-2)
 
