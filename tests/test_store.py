@@ -456,3 +456,31 @@ def test_the_digest_of_source_files_does_not_depend_on_their_order(tmp_path):
 
 def test_versions_are_those_installed_and_none_for_a_package_that_isnt():
     assert package_versions("pytest", "no-such-package") == {"pytest": pytest.__version__, "no-such-package": None}
+
+
+def test_what_is_offered_is_built_at_once_or_left_to_who_is_at_it(store, build):
+    folder = store.offer("trials", MATERIAL, build)
+    assert folder is not None
+    assert store.offer("trials", MATERIAL, build) == store.get("trials", MATERIAL, build) == folder
+    assert build.count == 1
+    other, seen = {"model": "nano", "rank": 9}, []
+
+    def at_it(folder):
+        # as another process would, that comes by meanwhile
+        seen.append(Store(store.root).offer("trials", other, build))
+        build(folder)
+
+    assert store.offer("trials", other, at_it) == store.find("trials", other)
+    assert seen == [None]
+    assert build.count == 2
+
+
+def test_an_offer_whose_building_fails_leaves_nothing_and_can_be_made_again(store, build):
+    def fail(folder):
+        (folder / "part").write_text("x", encoding="utf-8")
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 (whatever it is)
+        store.offer("trials", MATERIAL, fail)
+    assert store.find("trials", MATERIAL) is None
+    assert store.offer("trials", MATERIAL, build) is not None

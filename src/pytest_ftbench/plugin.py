@@ -50,6 +50,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--ftbench-data", metavar="FOLDER|hub", help="where the rows are: a folder of parquet or JSON Lines files")
     add("--ftbench-samples", metavar="N", type=int, help="test items per task")
     add("--ftbench-seeds", metavar="N", type=int, help="train with N seeds, 0 to N-1")
+    add(
+        "--ftbench-recipe",
+        choices=("published", "tuned"),
+        help="published: the suite's recipe as it is; tuned: the same, each way's learning rate chosen by a sweep",
+    )
     add("--ftbench-reasoning", choices=("on", "off", "unlocked"), help="the chat template's thinking switch")
     add("--ftbench-device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
     add("--ftbench-dtype", choices=("auto", "float32", "bfloat16"), help="of weights, in training and evaluation")

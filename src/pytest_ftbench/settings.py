@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ftbench.grid import Suite, UserError
+from pytest_ftbench.grid import TUNED, Suite, UserError
 
 if TYPE_CHECKING:
     from pytest_ftbench.analysis import Limit
@@ -28,6 +28,7 @@ class Settings:
     cache: Path
     json: Path | None
     retime: bool
+    recipe: str | None = None
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> "Settings":
@@ -45,6 +46,7 @@ class Settings:
             dtype=option("ftbench_dtype"),
             cache=cache_folder(config),
             json=json_path(config),
+            recipe=option("ftbench_recipe"),
             retime=option("ftbench_retime") or stores_benchmarks(config),
         )
 
@@ -59,14 +61,18 @@ class Settings:
             data = replace(data, test_samples=self.samples)
         if self.reasoning is not None:
             evaluation = replace(evaluation, reasoning=self.reasoning)
-        return replace(
+        suite = replace(
             suite,
             data=data,
             evaluation=evaluation,
             seeds=suite.seeds if self.seeds is None else tuple(range(self.seeds)),
             device=self.device or suite.device,
             dtype=self.dtype or suite.dtype,
+            # nothing else of its recipe changes: published is what the suite itself says, at its own rates
+            tuned=suite.tuned if self.recipe is None else self.recipe == TUNED,
         )
+        suite.check_sweep()
+        return suite
 
 
 def check_options(config: pytest.Config) -> None:

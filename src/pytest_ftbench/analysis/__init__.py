@@ -32,6 +32,7 @@ from pytest_ftbench.analysis.power import Detectable
 from pytest_ftbench.analysis.ranking import Place, Ranking, Reordering, rankings, reorderings, unlike_items
 from pytest_ftbench.analysis.refusals import Reason, Refusal
 from pytest_ftbench.analysis.spread import SeedBlock, SeedScore, SeedSpread, SeedTable, seed_table
+from pytest_ftbench.analysis.sweeps import RateSweep, RateTrial, rate_sweeps, swept_rates
 from pytest_ftbench.analysis.table import (
     BASE_HEADING,
     FullTable,
@@ -86,6 +87,8 @@ __all__ = [
     "PooledRecord",
     "Quartiles",
     "Ranking",
+    "RateSweep",
+    "RateTrial",
     "Reason",
     "Refusal",
     "Reordering",
@@ -125,12 +128,14 @@ __all__ = [
     "pooled",
     "rank_correlations",
     "rankings",
+    "rate_sweeps",
     "reorderings",
     "score_interval",
     "seed_table",
     "seeds_of",
     "set_flags",
     "standing",
+    "swept_rates",
     "task_label",
     "training_curves",
     "transfer_matrices",

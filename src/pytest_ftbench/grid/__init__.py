@@ -11,10 +11,11 @@ from pytest_ftbench.grid.methods import (
     may_follow_rank,
     method_label,
 )
-from pytest_ftbench.grid.recipe import RECIPES, Recipe
+from pytest_ftbench.grid.recipe import RECIPES, TUNED, Recipe
 from pytest_ftbench.grid.records import SCHEMA, CellRecord, Results, plain, read_results
 from pytest_ftbench.grid.suite import BAG_OF_WORDS, DataSpec, EvaluationSpec, HubSource, MethodSpec, ModelSpec, Suite
 from pytest_ftbench.grid.suite_file import load_suite
+from pytest_ftbench.grid.sweep import Sweep, SweepSpec, Trial
 from pytest_ftbench.grid.thresholds import Thresholds
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "PROMPTS",
     "RECIPES",
     "SCHEMA",
+    "TUNED",
     "Cell",
     "CellRecord",
     "CheckpointKey",
@@ -37,7 +39,10 @@ __all__ = [
     "Recipe",
     "Results",
     "Suite",
+    "Sweep",
+    "SweepSpec",
     "Thresholds",
+    "Trial",
     "UserError",
     "first_line",
     "format_cell",

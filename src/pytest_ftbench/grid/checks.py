@@ -35,6 +35,11 @@ _AT_LEAST = {
     "vera_dropout": 0,
     "init_r": 1,
     "deltaT": 1,
+    "trials": 2,
+    "factor": 1.1,
+    "extensions": 0,
+    "validation_samples": 1,
+    "seed": 0,
 }
 
 

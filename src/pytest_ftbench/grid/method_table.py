@@ -16,17 +16,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_ftbench.grid.cell import NAME, QUANTIZATIONS
-from pytest_ftbench.grid.checks import Checks
 from pytest_ftbench.grid.errors import suggestion
 from pytest_ftbench.grid.methods import METHODS, MULTIPLE_OF_RANK, Method, may_follow_rank
-from pytest_ftbench.grid.recipe import Recipe
+from pytest_ftbench.grid.recipe_table import RecipeTable
 from pytest_ftbench.grid.suite import ADAPTERS, UNQUANTIZED, MethodSpec
 
 _OF_ANY = ("quantizations", "recipe")
 _OF_ADAPTERS = ("ranks", "adapters", "train_quantization")
 
 
-class MethodTable(Checks):
+class MethodTable(RecipeTable):
     """Turns the parsed table of a method into its specification, knowing the file for its messages."""
 
     def method(self, name: str, value: Any) -> MethodSpec:
@@ -44,8 +43,7 @@ class MethodTable(Checks):
             self.known(key, options, method.defaults, also=mine)
         for option, given in options.items():
             self._option(f"{key}.{option}", given, method)
-        recipe = self.table(f"{key}.recipe", table.get("recipe", {}))
-        self.fields_of(f"{key}.recipe", Recipe, recipe)
+        recipe = self.method_recipe(f"{key}.recipe", table.get("recipe", {}))
         quantization = table.get("train_quantization")
         if quantization is not None:
             self.choice(f"{key}.train_quantization", quantization, QUANTIZATIONS)

@@ -20,6 +20,15 @@ def may_follow_rank(option: str) -> bool:
     return option.endswith("alpha") or option == "init_r"
 
 
+# The rates that a sweep begins around, in multiples of full fine-tuning's. LoRA and its kin: about 10 (Schulman and
+# Thinking Machines Lab 2025, "LoRA Without Regret"). VeRA: ten times LoRA's (Kopiczko et al. 2024, tables of
+# hyperparameters). IA³: 3e-3, a hundred and more times what full fine-tuning takes (Liu et al. 2022, section 3.3).
+# Prompts: 0.3 in Lester et al. 2021 (arXiv:2104.08691), with Adafactor; a thousand is a guess that stays below it.
+_ADAPTER_RATE = 10.0
+_PROMPT_RATE = 1000.0
+_RATES = {"VERA": 100.0, "IA3": 100.0}
+
+
 @dataclass(frozen=True)
 class Method:
     """What the grid and the trainer need to know of a method.
@@ -38,6 +47,13 @@ class Method:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     quantization: str | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rate_factor(self) -> float:
+        """By how much its best learning rate is expected to be above full fine-tuning's."""
+        if self.peft_type is None:
+            return 1.0
+        return _PROMPT_RATE if self.peft_type in PROMPTS else _RATES.get(self.peft_type, _ADAPTER_RATE)
 
 
 # Alpha, dropout and targets of the studies (shared recipe of "When to Tune, When to Scale", section 2), which name one

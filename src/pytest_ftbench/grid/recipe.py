@@ -39,3 +39,6 @@ class Recipe:
 
 
 RECIPES = {"published": Recipe()}
+
+TUNED = "tuned"
+"""The recipe whose learning rates are chosen: each way's by a sweep of its own. All else of it is as in another."""

@@ -9,7 +9,8 @@ from typing import Any
 from pytest_ftbench.grid.cell import Cell, model_name
 from pytest_ftbench.grid.errors import UserError
 from pytest_ftbench.grid.methods import METHODS, PROMPTS, Method
-from pytest_ftbench.grid.recipe import Recipe
+from pytest_ftbench.grid.recipe import TUNED, Recipe
+from pytest_ftbench.grid.sweep import SweepSpec
 from pytest_ftbench.grid.thresholds import Thresholds
 
 REASONING = ("on", "off", "unlocked")
@@ -110,7 +111,11 @@ class EvaluationSpec:
 
 @dataclass(frozen=True)
 class Suite:
-    """A whole comparison. ``place`` is the file it came from, for messages and relative paths."""
+    """A whole comparison. ``place`` is the file it came from, for messages and relative paths.
+
+    Where it is ``tuned``, ``sweep`` says how the learning rate of each way is chosen, around one that follows from the
+    recipe's.
+    """
 
     name: str
     place: Path
@@ -121,6 +126,8 @@ class Suite:
     seeds: tuple[int, ...] = (0,)
     quantizations: tuple[str | None, ...] = (None,)
     recipe: Recipe = field(default_factory=Recipe)
+    tuned: bool = False
+    sweep: SweepSpec = field(default_factory=SweepSpec)
     data: DataSpec = field(default_factory=DataSpec)
     evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
     checks: Thresholds = field(default_factory=Thresholds)
@@ -167,6 +174,10 @@ class Suite:
     def _quantizations(self, method: MethodSpec) -> tuple[str | None, ...]:
         return self.quantizations if method.quantizations is None else method.quantizations
 
+    def quantizations_of(self, method: str) -> tuple[str | None, ...]:
+        """What models tuned by a method are quantized to while they answer."""
+        return self._quantizations(self.method(method))
+
     @property
     def quantizes(self) -> bool:
         """Whether any of its weights are quantized, in training or in answering."""
@@ -199,8 +210,32 @@ class Suite:
         return "unmerged" if spec.trained_on == quantization else "requantized"
 
     def recipe_for(self, method: str) -> Recipe:
-        """The training recipe of one method: the suite's, with the method's own changes."""
-        return replace(self.recipe, **self.method(method).recipe)
+        """The training recipe of one method: the suite's, with the method's own changes.
+
+        Of a tuned one, the rate is the sweep's centre: the method's own where it has one, else the suite's, which is
+        full fine-tuning's, times what the method is known to need.
+        """
+        spec = self.method(method)
+        recipe = replace(self.recipe, **spec.recipe)
+        if not self.tuned:
+            return recipe
+        factor = 1.0 if "learning_rate" in spec.recipe else spec.method.rate_factor
+        return replace(recipe, name=TUNED, learning_rate=recipe.learning_rate * factor)
+
+    @property
+    def selection_seed(self) -> int:
+        """The seed of the trainings that only choose a learning rate."""
+        return self.sweep.seed_beside(self.seeds, self.place)
+
+    def check_sweep(self) -> None:
+        """Check that learning rates can be chosen, where they are to be.
+
+        Raises :class:`UserError` where the seed to choose with is tested with, or a rate is none.
+        """
+        if self.tuned:
+            self.sweep.seed_beside(self.seeds, self.place)
+            for spec in (spec for spec in self.methods if spec.method.trains):
+                self.sweep.check(self.recipe_for(spec.name).learning_rate, f"{self.place}: methods.{spec.name}")
 
     def snapshot_epochs(self, method: str) -> tuple[int, ...]:
         """The epochs whose weights are kept on the way to a method's last one, which is the checkpoint itself."""

@@ -8,7 +8,7 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     quantizations = ["none"]                       # nf4, int8: the same models with quantized weights
     device = "auto"                                # cpu, cuda, cuda:1
     dtype = "auto"                                 # bfloat16 on CUDA, float32 on CPU
-    recipe = "published"                           # or a table: [recipe] with TrainingArguments' names
+    recipe = "published"                           # "tuned", or a table: recipe_table, for [sweep] as well
 
     [models]
     small = "Qwen/Qwen3-0.6B"
@@ -50,13 +50,11 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
 import re
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_ftbench.grid.errors import UserError, suggestion
 from pytest_ftbench.grid.method_table import MethodTable
-from pytest_ftbench.grid.recipe import RECIPES, Recipe
 from pytest_ftbench.grid.suite import (
     ADAPTERS,
     QUANTIZED_ADAPTERS,
@@ -75,6 +73,7 @@ _TOP = {
     "device",
     "dtype",
     "recipe",
+    "sweep",
     "models",
     "methods",
     "tasks",
@@ -103,6 +102,7 @@ def load_suite(path: Path, tasks: Collection[str]) -> Suite:
     suite = reader.suite(value, tasks)
     suite.cells()
     reader.trained(suite)
+    suite.check_sweep()
     return suite
 
 
@@ -116,6 +116,7 @@ class _Reader(MethodTable):
                 raise self.fail(f"[{key}]", "is missing", f"add a table [{key}]")
         task_table = self.table("tasks", value["tasks"])
         self.known("tasks", task_table, {"train", "eval"})
+        recipe, tuned = self.recipe(value.get("recipe", "published"))
         methods = tuple(self.method(name, spec) for name, spec in self.table("methods", value["methods"]).items())
         return Suite(
             name=self.typed("name", value.get("name", self.path.stem), str),
@@ -129,7 +130,9 @@ class _Reader(MethodTable):
             eval_tasks=self.task_names("tasks.eval", task_table.get("eval", []), tasks),
             seeds=self.seeds(value.get("seeds", [0])),
             quantizations=self.quantizations("quantizations", value.get("quantizations")) or (None,),
-            recipe=self.recipe(value.get("recipe", "published")),
+            recipe=recipe,
+            tuned=tuned,
+            sweep=self.sweep(self.table("sweep", value.get("sweep", {}))),
             data=self.data(self.table("data", value.get("data", {})), tasks),
             evaluation=self.evaluation(self.table("evaluation", value.get("evaluation", {}))),
             checks=self.thresholds(self.table("checks", value.get("checks", {}))),
@@ -163,13 +166,6 @@ class _Reader(MethodTable):
         if not isinstance(value, list) or not value or not all(type(seed) is int and seed >= 0 for seed in value):
             raise self.fail("seeds", f"is {value!r}", "give a list of whole numbers, as in [0, 1, 2]")
         return tuple(value)
-
-    def recipe(self, value: Any) -> Recipe:
-        if isinstance(value, str):
-            return RECIPES[self.choice("recipe", value, tuple(RECIPES))]
-        table = self.table("recipe", value)
-        self.fields_of("recipe", Recipe, table)
-        return replace(Recipe(name=self.path.stem), **table)
 
     def device(self, value: Any) -> str:
         if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):

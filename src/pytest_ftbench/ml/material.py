@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import tasks
-from pytest_ftbench.grid import Cell, CheckpointKey, Suite, latency, recipe, records
+from pytest_ftbench.grid import Cell, CheckpointKey, Recipe, Suite, latency, recipe, records
 from pytest_ftbench.ml.adapters import adapter_fields
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.embedder import Embedder
@@ -30,6 +30,8 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
 _TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", also=[Path(recipe.__file__)])
 _ANSWER_CODE = _code(*_SHARED, "generate", "probe")
 _TIMING_CODE = _code("company", "latency", "memory")
+# of a trial: how it is judged; of all that trains and answers, its checkpoint's and answers' keys tell
+_TRIAL_CODE = _code("sweep")
 _RECORD_CODE = _code(
     "embedder",
     "hygiene",
@@ -55,12 +57,16 @@ class Materials:
         self.embedder = embedder
         self._digests: dict[tuple[str, str], str] = {}
 
-    def checkpoint(self, key: CheckpointKey, base: BaseModel) -> dict[str, Any]:
-        """Of a checkpoint: base weights, tokenizer, rendered rows, recipe, method, seed, precision, versions, code."""
+    def checkpoint(self, key: CheckpointKey, base: BaseModel, recipe: Recipe | None = None) -> dict[str, Any]:
+        """Of a checkpoint: base weights, tokenizer, rendered rows, recipe, method, seed, precision, versions, code.
+
+        The recipe is the one it is trained with (None: the suite's, which must not be tuned then).
+        """
         if key.train_task is None:
             return {"base": base.fingerprint}
         method = self.suite.method(key.method)
-        fields = self.suite.recipe_for(key.method).as_dict()
+        assert recipe is not None or not self.suite.tuned
+        fields = (recipe or self.suite.recipe_for(key.method)).as_dict()
         snapshots = self.suite.snapshot_epochs(key.method)
         return {
             "base": base.fingerprint,
@@ -79,17 +85,33 @@ class Materials:
             **self._machine(),
         }
 
+    def trial(self, key: CheckpointKey, base: BaseModel, recipe: Recipe) -> dict[str, Any]:
+        """Of a trial of a learning rate: its checkpoint, which has no snapshots, and how that is judged."""
+        assert key.train_task is not None
+        checkpoint = self.checkpoint(key, base, recipe)
+        checkpoint.pop("snapshots", None)
+        rows, task = self._rows_digest(key.train_task, "validation"), get_task(key.train_task)
+        return {
+            **self._answering(key.method, key.quantization, digest(checkpoint), rows),
+            "rate": recipe.learning_rate,
+            "embedder": self.embedder.material(task),
+            "judging": [_TRIAL_CODE, _RECORD_CODE],
+        }
+
     def answers(self, cell: Cell, checkpoint: str) -> dict[str, Any]:
         """Of a cell's answers: the checkpoint, the rendered test rows, how they are decoded."""
+        return self._answering(cell.method, cell.quantization, checkpoint, self.test_rows(cell.eval_task))
+
+    def _answering(self, method: str, quantization: str | None, checkpoint: str, rows: str) -> dict[str, Any]:
         evaluation = self.suite.evaluation
         return {
             "checkpoint": checkpoint,
-            "rows": self.test_rows(cell.eval_task),
+            "rows": rows,
             "reasoning": evaluation.reasoning,
             "max_new_tokens": evaluation.max_new_tokens,
             "batch_size": evaluation.batch_size,
-            "adapter": self.suite.adapter_form(cell.method, cell.quantization),
-            **_quantized(cell.quantization),
+            "adapter": self.suite.adapter_form(method, quantization),
+            **_quantized(quantization),
             "code": _ANSWER_CODE,
             **self._machine(),
         }
@@ -108,8 +130,11 @@ class Materials:
             "code": _TIMING_CODE,
         }
 
-    def record(self, cell: Cell, checkpoint: str) -> dict[str, Any]:
-        """Of a record: the timings', what names its cell and its items, its curve, the code and embedder that score."""
+    def record(self, cell: Cell, checkpoint: str, sweep: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Of a record: the timings', what names its cell and its items, its curve, the code and embedder that score.
+
+        Where its learning rate was chosen, the record tells of that ``sweep``, and so does its key.
+        """
         task = get_task(cell.eval_task)
         names = [row.get("id") for row in self.rows.test(task)]
         timings = digest(self.timings(cell, checkpoint))
@@ -121,6 +146,7 @@ class Materials:
             "curve": [] if cell.is_base else list(self.suite.evaluation.epochs),
             "items": digest(names),
             "timings": timings,
+            **({} if sweep is None else {"sweep": digest(sweep)}),
             "embedder": self.embedder.material(task),
             "code": _RECORD_CODE,
         }
@@ -152,9 +178,9 @@ class Materials:
     def _rows_digest(self, task_name: str, split: str) -> str:
         if (task_name, split) not in self._digests:
             task = get_task(task_name)
-            rows = self.rows.train(task) if split == "train" else self.rows.test(task)
+            read = {"train": self.rows.train, "validation": self.rows.validation, "test": self.rows.test}[split]
             # every gold answer counts, not only the one trained on
-            material = [[task.messages(row), task.target(row), row.get("answers")] for row in rows]
+            material = [[task.messages(row), task.target(row), row.get("answers")] for row in read(task)]
             self._digests[task_name, split] = digest(material)
         return self._digests[task_name, split]
 

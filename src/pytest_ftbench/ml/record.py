@@ -31,6 +31,7 @@ _TRAIN_KEYS = (
     "targets_empty",
     "targets_without_end",
     "template",
+    "tokens",
     "losses",
 )
 _CLUSTER_LENGTH = 12  # hexadecimal digits: enough to tell the passages of any test set apart

@@ -3,6 +3,11 @@
 Without a test file the test rows are a fixed split of the training file: a row's group (its passage, its question)
 decides by hash, so the split stays the same when rows are added, and no group straddles it. A task that asks for what
 was trained on is tested on the training rows instead, and on none that ``train_samples`` left out.
+
+Where learning rates are chosen, a part of the rows judges them: the source's validation split or, without one, a fixed
+tenth of the groups of the training file, which is left out of every training then. Rows that are tested on are never
+among them, but where a task asks for what was trained on and has no validation split of other wordings: there the
+training rows are both.
 """
 
 import hashlib
@@ -18,6 +23,7 @@ from pytest_ftbench.store import file_digest
 from pytest_ftbench.tasks import Row, Task
 
 _TEST_SHARE = 5  # one group in five is tested on
+_VALIDATION_SHARE = 10  # and one in ten of the others judges learning rates
 _EMBEDDED_ROWS = 1500
 _NAMED = 3
 _SUFFIXES = (".parquet", ".jsonl")
@@ -25,9 +31,13 @@ _SUFFIXES = (".parquet", ".jsonl")
 
 @dataclass
 class RowSource:
-    """The rows of a suite, read once per task and split."""
+    """The rows of a suite, read once per task and split.
+
+    ``validation_samples`` rows per task are to be had to choose learning rates by (None: none are chosen).
+    """
 
     data: DataSpec
+    validation_samples: int | None = None
     _read: dict[tuple[str, str], list[Row] | None] = field(default_factory=dict)
 
     def train(self, task: Task) -> list[Row]:
@@ -35,11 +45,34 @@ class RowSource:
         rows = self._split(task, "train") or []
         if self._split(task, "test") is None and not task.recalls:
             rows = [row for row in rows if not in_test_share(task, row)]
+        if self._holds_out(task):
+            rows = [row for row in rows if not in_validation_share(task, row)]
         return self._some(task, rows, "train", self.data.train_samples)
 
     def any_train(self, task: Task) -> list[Row]:
         """The rows to train on, or none where there are none: for what may do without."""
         return self.train(task) if self._split(task, "train") else []
+
+    def validation(self, task: Task) -> list[Row]:
+        """The rows to choose a learning rate by, in file order, none of them tested on."""
+        if self._holds_out(task):
+            rows = [row for row in self._split(task, "train") or [] if in_validation_share(task, row)]
+        else:
+            rows = self._split(task, "validation") or []
+            if task.recalls:
+                rows = self._taught(task, rows) or self.train(task)
+        if not task.recalls:
+            tested = {task.group(row) for row in self.test(task)}
+            rows = [row for row in rows if task.group(row) not in tested]
+            if self._split(task, "test") is None:
+                rows = [row for row in rows if not in_test_share(task, row)]
+        return self._some(task, rows, "validation", self.validation_samples)
+
+    def _holds_out(self, task: Task) -> bool:
+        """Whether a part of the training rows is kept to choose learning rates by."""
+        if self.validation_samples is None or task.recalls:
+            return False
+        return self._split(task, "validation") is None
 
     def test(self, task: Task) -> list[Row]:
         """The rows to test on, in file order; ``test_samples`` of them, chosen by hash, where there are more."""
@@ -129,18 +162,27 @@ class RowSource:
     def _embedded(self, task: Task, split: str) -> list[Row]:
         """As many rows of the embedded world as are asked for; facts of both splits, so that they are the same ones."""
         asked = {"train": self.data.train_samples, "test": self.data.test_samples}
+        if split == "validation":
+            asked[split] = self.validation_samples
         wanted = [count for count in (asked.values() if task.recalls else (asked[split],)) if count is not None]
         count = max([_EMBEDDED_ROWS, *wanted]) if task.recalls or not wanted else wanted[0]
         try:
             return list(lab.rows(task.name, split, count))
         except ValueError as error:
             key = max(asked, key=lambda name: asked[name] or 0) if task.recalls else split
-            raise UserError(f"data.{key}_samples", f"asks for too many ({error})", "give a lower number") from None
+            place = f"sweep.{key}_samples" if key == "validation" else f"data.{key}_samples"
+            raise UserError(place, f"asks for too many ({error})", "give a lower number") from None
 
 
 def in_test_share(task: Task, row: Row) -> bool:
     """Whether a row of a training file is one of its test rows."""
     return _hash(task.group(row)) % _TEST_SHARE == 0
+
+
+def in_validation_share(task: Task, row: Row) -> bool:
+    """Whether a row of a training file judges learning rates, where such rows are kept from training."""
+    # by another hash than the test rows': what is left of those has no remainder of 0
+    return _hash(f"validation {task.group(row)}") % _VALIDATION_SHARE == 0
 
 
 def read_file(path: Path) -> list[dict[str, Any]]:

@@ -28,6 +28,10 @@ GiveWay = Callable[[Callable[[], AbstractContextManager[None]]], None]
 """Lets others go first between two steps, within a block that stops the clock."""
 
 
+class DivergedError(UserError):
+    """A training whose loss or weights are finite no more: its learning rate is too high."""
+
+
 @dataclass(frozen=True)
 class Training:
     """What one training needs beside the model: examples, recipe, adapter (None: full fine-tuning), seed.
@@ -56,8 +60,8 @@ def train(
 
     The learning rate, seconds, steps and losses are those of the run. Read from the live model are parameter counts,
     ``dtype`` of all its parameters and ``base_dtype`` of those that an adapter stands beside. ``points`` says what was
-    reached at each snapshot and at the end. ``give_way`` is called after each step. Raises :class:`UserError` for a
-    loss or a weight that is not finite, and where nothing was trained.
+    reached at each snapshot and at the end. ``give_way`` is called after each step. Raises :class:`DivergedError` for a
+    loss or a weight that is not finite, :class:`UserError` where nothing was trained.
     """
     with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime):
         cached, base = model.config.use_cache, list(model.parameters())
@@ -201,7 +205,7 @@ class _Watch:
     def step(self, loss: float, step: int, steps: int) -> None:
         """Take note of one optimizer step."""
         if not math.isfinite(loss):
-            raise UserError(f"training step {step}", f"the loss is {loss}", "lower the learning rate")
+            raise DivergedError(f"training step {step}", f"the loss is {loss}", "lower the learning rate")
         self.losses.append(loss)
         self._countdown.reached(step, steps, f"step {step} of {steps}, loss {loss:.3f}")
 
@@ -242,7 +246,7 @@ def _check_weights(model: Any) -> None:
 
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and not torch.isfinite(parameter).all():
-            raise UserError(f"training, {name}", "holds a number that is not finite", "lower the learning rate")
+            raise DivergedError(f"training, {name}", "holds a number that is not finite", "lower the learning rate")
 
 
 def _parameters(model: Any, base: Sequence["torch.nn.Parameter"], runtime: Runtime) -> dict[str, Any]:

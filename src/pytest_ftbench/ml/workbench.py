@@ -1,8 +1,8 @@
 """Runs the cells of a suite: finds or trains the checkpoint, answers, times, scores, and leaves the record.
 
-Everything made on the way is an entry of the store: ``checkpoints``, ``answers``, ``timings``, ``records``, what the
-``hygiene`` of rows found, and an embedder's scores of ``trivial`` answerers. An interrupted suite continues where it
-stopped, and one that is complete loads no model at all.
+Everything made on the way is an entry of the store: ``trials`` of learning rates, ``checkpoints``, ``answers``,
+``timings``, ``records``, what the ``hygiene`` of rows found, and an embedder's scores of ``trivial`` answerers. An
+interrupted suite continues where it stopped, and one that is complete loads no model at all.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Suite, UserError
+from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Recipe, Suite, UserError
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype, load_tokenizer, load_weights
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.company import company
@@ -24,6 +24,8 @@ from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
+from pytest_ftbench.ml.snapshots import Stopwatch
+from pytest_ftbench.ml.sweep import Sweeps, judge, way_name
 from pytest_ftbench.ml.targets import trained_on
 from pytest_ftbench.store import MachineLock, Store, digest, read_json, write_json
 from pytest_ftbench.tasks import Task, get_task
@@ -58,10 +60,11 @@ class Workbench:
         self.fresh_timings = fresh_timings
         self.machine = machine or MachineLock(say)
         self.doing = doing
-        self.rows = RowSource(suite.data)
+        self.rows = RowSource(suite.data, suite.sweep.validation_samples if suite.tuned else None)
         self.embedder = Embedder(suite.evaluation.embedder, runtime)
         self.materials = Materials(suite, runtime, self.rows, self.embedder)
         self.hygiene = Hygiene(suite, self.rows, store, self.machine)
+        self.sweeps = Sweeps(suite, store, self.materials, say, self._attempt)
         self._bases: dict[str, BaseModel] = {}
         self._timed: dict[str, dict[str, Any]] = {}
         self._failed: dict[CheckpointKey, str] = {}
@@ -79,15 +82,16 @@ class Workbench:
         """The checkpoint of that key, trained now if the store hasn't got it; how it is quantized later is all one."""
         key = key._replace(quantization=None)
         base = self.base(key.model)
-        material = self.materials.checkpoint(key, base)
         if key.train_task is None:
-            return Checkpoint(base, digest(material))
+            return Checkpoint(base, digest(self.materials.checkpoint(key, base)))
         if key in self._failed:
             raise UserError(
                 _name(key), f"its training failed before ({self._failed[key]})", "see the cell it failed in"
             )
+        recipe = self.sweeps.recipe(key, base)
+        material = self.materials.checkpoint(key, base, recipe)
         try:
-            folder = self.store.get("checkpoints", material, lambda empty: self._train(key, base, empty))
+            folder = self.store.get("checkpoints", material, lambda empty: self._train(key, base, recipe, empty))
         except Exception as error:
             # the cells that share it need not train it to the same end; the error itself would hold on to the model
             self._failed[key] = " ".join(str(error).split())[:200] or type(error).__name__
@@ -111,8 +115,11 @@ class Workbench:
             write_json(folder / "record.json", record.to_json())
 
         # a stored record spares finding, and so verifying, a checkpoint of gigabytes
-        key = digest(self.materials.checkpoint(cell.checkpoint_key, self.base(cell.model)))
-        folder = self.store.get("records", self.materials.record(cell, key), build)
+        base = self.base(cell.model)
+        recipe = None if cell.is_base else self.sweeps.recipe(cell.checkpoint_key, base)
+        key = digest(self.materials.checkpoint(cell.checkpoint_key, base, recipe))
+        sweep = self.sweeps.told(cell.checkpoint_key, base)
+        folder = self.store.get("records", self.materials.record(cell, key, sweep), build)
         return CellRecord.from_json(read_json(folder / "record.json"), folder)
 
     def trivial(self, task_name: str) -> dict[str, dict[str, float | None]]:
@@ -141,36 +148,67 @@ class Workbench:
         self._ready = None
         free(self.runtime)
 
-    def _train(self, key: CheckpointKey, base: BaseModel, folder: Path) -> None:
+    def _attempt(self, key: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> dict[str, Any]:
+        """Train a way at one learning rate, and judge it on its validation rows as its cells are judged on theirs."""
+        base, task, evaluation = self.base(key.model), get_task(str(key.train_task)), self.suite.evaluation
+        self.embedder.check(task)
+        facts = self._train(key, base, recipe, folder, place)
+        self.doing(f"{place}: answering")
+        with self._computing():
+            form = self.suite.adapter_form(key.method, key.quantization)
+            trained = Checkpoint(base, "", folder, facts)
+            decoder = load_decoder(trained, self.runtime, evaluation.max_new_tokens, form, key.quantization)
+            fitted, rows, stopwatch = self.embedder.fitted(task), self.rows.validation(task), Stopwatch(self.runtime)
+            score, loss = judge(
+                decoder,
+                evaluation.reasoning,
+                fitted,
+                rows,
+                recipe,
+                evaluation.batch_size,
+                lambda: self.machine.give_way(stopwatch.paused),
+            )
+        seconds = facts["seconds"] + stopwatch.seconds()
+        return {"score": score, "loss": loss, "seconds": seconds, "tokens": facts["tokens"]}
+
+    def _train(
+        self, key: CheckpointKey, base: BaseModel, recipe: Recipe, folder: Path, trial: str | None = None
+    ) -> dict[str, Any]:
+        """Train into a folder; how it went. A ``trial``, by its name in progress lines, keeps no snapshots."""
         from pytest_ftbench.ml.adapters import peft_config
         from pytest_ftbench.ml.train import Training, train
 
         assert key.train_task is not None
-        name = _name(key)
+        name = trial or _name(key)
         task = get_task(key.train_task)
-        recipe = self.suite.recipe_for(key.method)
         self.doing(f"{name}: getting ready to train")
         self.close()
         with self._computing(), peak_memory(self.runtime, self._level("trl", "peft")) as peak:
             tokenizer = load_tokenizer(base.folder)
             renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
             examples, left_out = training_examples(renderer, task, self.rows.train(task), recipe.max_length)
-            self.say(f"{name}: training on {len(examples)} rows" + (f", {left_out} are too long" if left_out else ""))
+            if trial is None:
+                too_long = f", {left_out} are too long" if left_out else ""
+                self.say(f"{name}: training on {len(examples)} rows{too_long}")
             method = self.suite.method(key.method)
             adapter = peft_config(method, key.rank, recipe.steps(len(examples)))
-            snapshots = self.suite.snapshot_epochs(key.method)
+            snapshots = self.suite.snapshot_epochs(key.method) if trial is None else ()
             training = Training(examples, recipe, adapter, key.seed, snapshots, method.trained_on)
             model = load_weights(base.folder, self.runtime, method.trained_on)
             say, give_way = lambda line: self.say(f"{name}: {line}"), self.machine.give_way
             facts = train(model, tokenizer, training, self.runtime, folder, say, give_way)
             memory = peak()
-        kept = trained_on(examples, tokenizer)
-        self.say(f"{name}: trained in {facts['seconds']:.1f} s, last loss {facts['final_loss']:.3f}")
-        self.doing(f"{name}: storing the checkpoint")
-        write_json(folder / "train.json", facts | kept | {"rows_left_out": left_out, "peak_memory_gib": memory})
+        tokens = round(recipe.num_train_epochs * sum(len(example.input_ids) for example in examples))
+        facts |= {"tokens": tokens, "rows_left_out": left_out, "peak_memory_gib": memory}
+        facts |= trained_on(examples, tokenizer)
+        if trial is None:
+            self.say(f"{name}: trained in {facts['seconds']:.1f} s, last loss {facts['final_loss']:.3f}")
+            self.doing(f"{name}: storing the checkpoint")
+        write_json(folder / "train.json", facts)
+        return facts
 
     def _record(self, cell: Cell, checkpoint: Checkpoint, timed: dict[str, Any]) -> CellRecord:
-        task = get_task(cell.eval_task)
+        task, base = get_task(cell.eval_task), checkpoint.base
         provenance = {
             "checkpoint": checkpoint.key,
             "base": checkpoint.base.fingerprint,
@@ -180,7 +218,8 @@ class Workbench:
             "items": self.materials.items(cell.eval_task),
             "prompts": self.materials.prompts(cell.eval_task),
             "reasoning": self.suite.evaluation.reasoning,
-            "recipe": None if cell.is_base else self.suite.recipe_for(cell.method).as_dict(),
+            "recipe": None if cell.is_base else self.sweeps.recipe(cell.checkpoint_key, base).as_dict(),
+            "sweep": self.sweeps.told(cell.checkpoint_key, base),
             "adapter": self.suite.adapter_form(cell.method, cell.quantization),
             "device_name": self.runtime.device_name,
             "timed_as": PROTOCOL,
@@ -300,5 +339,4 @@ class Workbench:
 
 def _name(key: CheckpointKey) -> str:
     """What progress lines call a checkpoint: the id of its cells without their eval task."""
-    parts = (key.model, key.method, key.rank and f"r{key.rank}", key.quantization, key.train_task, f"s{key.seed}")
-    return "-".join(part for part in parts if part and part != "s0")
+    return way_name(key) + (f"-s{key.seed}" if key.seed else "")

@@ -9,6 +9,7 @@ from pytest_ftbench.analysis import (
     EvalTask,
     FullTable,
     LatencyBlock,
+    RateSweep,
     SeedTable,
     Standing,
     Trivial,
@@ -19,6 +20,7 @@ from pytest_ftbench.analysis import (
     learning_curves,
     over_seeds,
     pooled,
+    rate_sweeps,
     seed_table,
     seeds_of,
     transfer_matrices,
@@ -35,6 +37,7 @@ from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint, wr
 from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
 from pytest_ftbench.report.seed_table import SEED_TITLE, seed_notes, seed_sheet
 from pytest_ftbench.report.statistics import Baseline, Findings
+from pytest_ftbench.report.sweep_table import SWEEP_TITLE, sweep_notes, sweep_sheet
 from pytest_ftbench.report.transfer_table import transfer_sheet
 from pytest_ftbench.report.words import clean, elided, score
 
@@ -80,6 +83,8 @@ def render(
             lines += ["", *_seed_part(seeds, names, found, width, paint)]
         if training := cost_sheet(table, costs, names):
             lines += ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
+        if sweeps := rate_sweeps(results.cells):
+            lines += ["", *_sweep_part(sweeps, names, width, paint)]
         if matrices:
             lines += ["", *_transfer_part(transfer_sheet(matrices, names), found, width, paint)]
         lines += findings.parts(table, names, found, width, paint)
@@ -191,6 +196,13 @@ def _cost_part(sheet: Sheet, columns: Iterable[str], told: set[str], width: int,
     told |= marks(sheet)
     lines = [*wrapped([COST_TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
     return [*lines, "", *wrapped(notes, width, paint)]
+
+
+def _sweep_part(sweeps: Sequence[RateSweep], names: Names, width: int, paint: Paint) -> list[str]:
+    """Which learning rates were tried, and what the table means."""
+    sheet = sweep_sheet(sweeps, names)
+    lines = [*wrapped([SWEEP_TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
+    return [*lines, "", *wrapped(sweep_notes(sweeps, sheet), width, paint)]
 
 
 def _transfer_part(sheet: Sheet, told: set[str], width: int, paint: Paint) -> list[str]:

@@ -62,13 +62,28 @@ class Store:
         with self._lock(kind, folder.name):
             return self._find_locked(folder)
 
-    def get(self, kind: str, material: Any, build: Callable[[Path], None]) -> Path:
+    def get(self, kind: str, material: Any, build: Callable[[Path], object]) -> Path:
         """The folder of the entry, which ``build`` fills first if need be; the same for every process that asks."""
         if found := self.find(kind, material):
             return found
         with self._lock(kind, digest(material)):
             # another process may have built it while this one waited
             return self._find_locked(self.root / kind / digest(material)) or self._build(kind, material, build)
+
+    def offer(self, kind: str, material: Any, build: Callable[[Path], object]) -> Path | None:
+        """As ``get``, but None at once where another process is at it: one may do something else meanwhile."""
+        if found := self.find(kind, material):
+            return found
+        key = digest(material)
+        lock = FileLock(self._lock_path(f"{kind}-{key}"))
+        try:
+            lock.acquire(timeout=0)
+        except TimeoutError:
+            return None
+        try:
+            return self._find_locked(self.root / kind / key) or self._build(kind, material, build)
+        finally:
+            lock.release()
 
     def _find_locked(self, folder: Path) -> Path | None:
         if not folder.exists():
@@ -79,7 +94,7 @@ class Store:
         self._verified.add(folder)
         return folder
 
-    def _build(self, kind: str, material: Any, build: Callable[[Path], None]) -> Path:
+    def _build(self, kind: str, material: Any, build: Callable[[Path], object]) -> Path:
         final = self.root / kind / digest(material)
         with self._workplace(f"{kind}-{final.name}") as folder:
             build(folder)

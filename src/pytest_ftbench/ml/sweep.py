@@ -1,0 +1,226 @@
+"""Chooses learning rates: each way of tuning is tried at several, judged on validation rows, and takes the best.
+
+A way is a model, a method, its rank and a train task; it is trained with one seed of the sweep's own, and the suite's
+seeds are trained afresh at the rate that was chosen. Each trial is an entry of the store, ``trials``, that holds how it
+was judged and no weights: a sweep that was interrupted goes on, and processes that make the same one share its trials.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_ftbench.grid import CheckpointKey, Recipe, Suite, Sweep, Trial, UserError
+from pytest_ftbench.ml.base import BaseModel
+from pytest_ftbench.ml.material import Materials
+from pytest_ftbench.ml.prompts import Example, Renderer
+from pytest_ftbench.ml.train import DivergedError
+from pytest_ftbench.store import Store, read_json, write_json
+from pytest_ftbench.tasks import Metric, Row, Task, get_task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from pytest_ftbench.ml.generate import Decoder
+
+Try = Callable[[CheckpointKey, Recipe, Path, str], dict[str, Any]]
+"""Trains a way under a recipe into a folder and judges it: a trial's ``score``, ``loss``, ``seconds``, ``tokens``."""
+
+_LOSS_BATCH = 4  # logits of a large vocabulary are large
+
+
+class Sweeps:
+    """The sweeps of a suite whose recipe is tuned; each is made when it is first asked for, by way of ``attempt``."""
+
+    def __init__(
+        self, suite: Suite, store: Store, materials: Materials, say: Callable[[str], None], attempt: Try
+    ) -> None:
+        self.suite = suite
+        self.store = store
+        self.materials = materials
+        self.say = say
+        self.attempt = attempt
+        self._made: dict[CheckpointKey, Sweep] = {}
+        self._failed: dict[CheckpointKey, str] = {}
+
+    def recipe(self, key: CheckpointKey, base: BaseModel) -> Recipe:
+        """The recipe that a checkpoint is trained with: its method's, at the rate that its sweep chose."""
+        recipe = self.suite.recipe_for(key.method)
+        sweep = self.of(key, base)
+        return recipe if sweep is None else replace(recipe, learning_rate=sweep.chosen)
+
+    def of(self, key: CheckpointKey, base: BaseModel) -> Sweep | None:
+        """The sweep of a checkpoint's way; None where nothing is trained, or the recipe isn't tuned.
+
+        Raises :class:`UserError` where its training diverges at every rate.
+        """
+        if not self.suite.tuned or key.train_task is None:
+            return None
+        # however its cells are quantized, it is one training; it is judged the first way that they are
+        quantization = self.suite.quantizations_of(key.method)[0]
+        way = key._replace(quantization=quantization, seed=self.suite.selection_seed)
+        if way in self._failed:
+            raise UserError(
+                way_name(way), f"its sweep failed before ({self._failed[way]})", "see the cell it failed in"
+            )
+        if way not in self._made:
+            try:
+                self._made[way] = self._make(way, base)
+            except Exception as error:
+                # as with a checkpoint: its other cells need not try the same again
+                self._failed[way] = " ".join(str(error).split())[:200] or type(error).__name__
+                raise
+        return self._made[way]
+
+    def told(self, key: CheckpointKey, base: BaseModel) -> dict[str, Any] | None:
+        """What a record tells of the sweep of its checkpoint; None where there was none."""
+        sweep = self.of(key, base)
+        if sweep is None or key.train_task is None:
+            return None
+        task = get_task(key.train_task)
+        return {
+            "rates": [trial.rate for trial in sweep.trials],
+            "scores": [trial.score for trial in sweep.trials],
+            "losses": [trial.loss for trial in sweep.trials],
+            "chosen": sweep.chosen,
+            "at_edge": sweep.at_edge,
+            "metric": task.headline.key,
+            "trials": len(sweep.trials),
+            "extended": sweep.extended,
+            "seconds": sum(trial.seconds for trial in sweep.trials),
+            "train_tokens": max(trial.tokens for trial in sweep.trials),
+            "seed": self.suite.selection_seed,
+            "validation_rows": len(self.materials.rows.validation(task)),
+        }
+
+    def _make(self, way: CheckpointKey, base: BaseModel) -> Sweep:
+        spec, recipe = self.suite.sweep, self.suite.recipe_for(way.method)
+        metric = get_task(str(way.train_task)).headline
+        tried: list[Trial] = []
+
+        def run(rates: list[float]) -> list[Trial]:
+            new = self._try(way, base, [replace(recipe, learning_rate=rate) for rate in rates], len(tried))
+            tried.extend(new)
+            return new
+
+        sweep = spec.search(recipe.learning_rate, run, metric.higher_is_better)
+        if sweep is None:
+            raise UserError(
+                way_name(way),
+                f"its training diverges at every rate tried ({_listed(tried)})",
+                "lower the learning rate",
+            )
+        return sweep
+
+    def _try(self, way: CheckpointKey, base: BaseModel, recipes: Sequence[Recipe], begun: int) -> list[Trial]:
+        """A trial under each recipe: first those that no other process is at, then what those have made."""
+        found: dict[int, Trial] = {}
+        for get in (self.store.offer, self.store.get):
+            for index, recipe in enumerate(recipes):
+                if index in found:
+                    continue
+                planned = max(self.suite.sweep.trials, begun + index + 1)
+                place = f"{way_name(way)}: trial {begun + index + 1} of {planned}: rate {recipe.learning_rate:g}"
+
+                def build(folder: Path, recipe: Recipe = recipe, place: str = place) -> None:
+                    self._build(way, recipe, folder, place)
+
+                folder = get("trials", self.materials.trial(way, base, recipe), build)
+                if folder is not None:
+                    found[index] = Trial(**read_json(folder / "trial.json"))
+        return [found[index] for index in range(len(recipes))]
+
+    def _build(self, way: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> None:
+        """Fill a trial's entry. One that diverges is an entry too: it would do so again."""
+        metric, weights, began = get_task(str(way.train_task)).headline, folder / "weights", time.perf_counter()
+        weights.mkdir()
+        try:
+            trial = Trial(recipe.learning_rate, **self.attempt(way, recipe, weights, place))
+        except DivergedError as error:
+            trial = Trial(recipe.learning_rate, None, None, time.perf_counter() - began, failed=str(error))
+        shutil.rmtree(weights)
+        write_json(folder / "trial.json", asdict(trial))
+        self.say(f"{place}: {_outcome(trial, metric)}")
+
+
+def way_name(key: CheckpointKey) -> str:
+    """What progress lines call a way of tuning, such as ``nano-lora-r8-squad``."""
+    return "-".join(part for part in (key.model, key.method, key.rank and f"r{key.rank}", key.train_task) if part)
+
+
+def judge(
+    decoder: "Decoder",
+    reasoning: str,
+    task: Task,
+    rows: Sequence[Row],
+    recipe: Recipe,
+    batch_size: int,
+    give_way: Callable[[], None],
+) -> tuple[float | None, float | None]:
+    """The headline score of a model's answers to validation rows, and its mean loss on their targets."""
+    renderer = Renderer(decoder.tokenizer, reasoning)
+    prompts = [renderer.prompt(task.messages(row)) for row in rows]
+    answers = decoder.answers(prompts, batch_size, lambda _: None, give_way)
+    score = task.score([answer.text for answer in answers], rows)["scores"][task.headline.key]
+    examples = [renderer.example(task, row) for row in rows]
+    # as in training, what is too long is left out
+    loss = mean_loss(decoder.model, [one for one in examples if len(one.input_ids) <= recipe.max_length])
+    return score, loss
+
+
+def mean_loss(model: "PreTrainedModel", examples: Sequence[Example]) -> float | None:
+    """The mean cross-entropy over the target tokens of examples, in nats; None where it isn't finite, or none are."""
+    import torch
+
+    total, count = 0.0, 0
+    # of like length, for little padding
+    order = sorted(examples, key=lambda example: len(example.input_ids))
+    for first in range(0, len(order), _LOSS_BATCH):
+        batch = _padded(order[first : first + _LOSS_BATCH], model.device)
+        # the first token is nobody's target
+        targets = int((batch["labels"][:, 1:] != _IGNORED).sum())
+        with torch.inference_mode():
+            total += float(model(**batch).loss) * targets
+        count += targets
+    mean = total / count if count else float("nan")
+    return mean if abs(mean) < float("inf") else None
+
+
+_IGNORED = -100  # the label of a token that no loss counts
+
+
+def _padded(examples: Sequence[Example], device: Any) -> dict[str, Any]:
+    """A batch of examples, padded on the right, with the labels of their answers' tokens."""
+    import torch
+
+    length = max(len(example.input_ids) for example in examples)
+
+    def tensor(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
+        return torch.tensor([[*row, *[filler] * (length - len(row))] for row in rows], device=device)
+
+    return {
+        "input_ids": tensor([example.input_ids for example in examples], 0),
+        "attention_mask": tensor([[1] * len(example.input_ids) for example in examples], 0),
+        "labels": tensor(
+            [
+                [token if counts else _IGNORED for token, counts in zip(e.input_ids, e.completion_mask, strict=True)]
+                for e in examples
+            ],
+            _IGNORED,
+        ),
+    }
+
+
+def _outcome(trial: Trial, metric: Metric) -> str:
+    """How a trial went, in a few words."""
+    if trial.failed is not None:
+        return f"{trial.failed.rstrip('.')}: it failed"
+    score = "undefined" if trial.score is None else f"{trial.score:{metric.format}}"
+    loss = "not finite" if trial.loss is None else f"{trial.loss:.3f}"
+    return f"validation {metric.label} {score}, loss {loss}, {trial.seconds:.1f} s"
+
+
+def _listed(tried: Sequence[Trial]) -> str:
+    return ", ".join(f"{trial.rate:g}" for trial in sorted(tried, key=lambda trial: trial.rate))

@@ -1,0 +1,138 @@
+"""The rows that choose learning rates: never tested on, never trained on, and the same for all."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_ml_rows import SPLIT, fact_rows, squad_rows, write
+
+from pytest_ftbench import lab
+from pytest_ftbench.grid import DataSpec, UserError
+from pytest_ftbench.ml.rows import RowSource, in_test_share, in_validation_share
+from pytest_ftbench.tasks import TASK_NAMES, get_task
+
+
+def source(folder, count=1000, train_samples=None, test_samples=None):
+    return RowSource(DataSpec(str(folder), train_samples, test_samples), count)
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_the_world_has_a_split_for_it(name):
+    task, rows = get_task(name), RowSource(DataSpec("embedded", 24, 20), 30)
+    validation = rows.validation(task)
+    assert rows.train(task) == RowSource(DataSpec("embedded", 24, 20)).train(task)
+    others = [*rows.train(task), *rows.test(task)]
+    assert not {task.question(row) for row in validation} & {task.question(row) for row in others}
+    if task.recalls:
+        # the facts that were taught, asked for in words of neither training nor test
+        assert [row["answer"] for row in validation] == [row["answer"] for row in rows.train(task)]
+    else:
+        assert validation == lab.rows(name, "validation", 30)
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+@pytest.mark.parametrize("tested", [True, False])
+def test_a_file_of_them_is_taken_and_nothing_is_kept_from_training(tmp_path, name, tested):
+    task = get_task(name)
+    splits = ("train", "test", "validation") if tested else ("train", "validation")
+    for split in splits:
+        write(tmp_path, split, task, lab.rows(name, split, 40))
+    rows = source(tmp_path)
+    assert rows.train(task) == RowSource(DataSpec(str(tmp_path), None, None)).train(task)
+    expected = [
+        row for row in lab.rows(name, "validation", 40) if tested or task.recalls or not in_test_share(task, row)
+    ]
+    assert rows.validation(task) == expected
+    assert len(source(tmp_path, 7).validation(task)) == 7
+
+
+@pytest.mark.parametrize("name", SPLIT)
+@pytest.mark.parametrize("tested", [True, False])
+def test_without_one_a_tenth_of_the_groups_is_kept_from_training(tmp_path, name, tested):
+    task, every = get_task(name), lab.rows(name, "train", 400)
+    write(tmp_path, "train", task, every)
+    if tested:
+        write(tmp_path, "test", task, lab.rows(name, "test", 30))
+    rows = source(tmp_path)
+    train, validation, test = rows.train(task), rows.validation(task), rows.test(task)
+    groups = [{task.group(row) for row in some} for some in (train, validation, test)]
+    assert groups[0].isdisjoint(groups[1])
+    assert groups[2].isdisjoint(groups[0] | groups[1])
+    assert 0.05 < len(groups[1]) / (len(groups[0]) + len(groups[1])) < 0.16
+    assert [row for row in every if row in train or row in validation or (not tested and row in test)] == every
+    # where rates are not chosen, all of them are trained on
+    plain = RowSource(DataSpec(str(tmp_path), None, None))
+    assert [row for row in plain.train(task) if not in_validation_share(task, row)] == train
+    assert plain.test(task) == test
+
+
+@given(st.integers(20, 60), st.integers(1, 4))
+def test_no_passage_straddles_training_and_validation(passages, each):
+    task = get_task("squad")
+    for row in squad_rows(passages, each):
+        same = [other for other in squad_rows(passages, each) if other["context"] == row["context"]]
+        assert len({in_validation_share(task, other) for other in same}) == 1
+
+
+def test_how_many_are_trained_on_stays_where_the_file_has_more(tmp_path):
+    task = get_task("arc")
+    write(tmp_path, "train", task, lab.rows("arc", "train", 300))
+    assert len(source(tmp_path, 10, train_samples=100).train(task)) == 100
+    assert len(source(tmp_path, 10, train_samples=100).validation(task)) == 10
+
+
+def test_rows_of_a_validation_file_that_are_tested_on_are_left_out(tmp_path):
+    task, every = get_task("arc"), lab.rows("arc", "train", 40)
+    write(tmp_path, "train", task, every[:20])
+    write(tmp_path, "test", task, every[20:30])
+    write(tmp_path, "validation", task, every[25:])
+    assert source(tmp_path).validation(task) == every[30:]
+
+
+def test_what_is_recalled_is_judged_by_what_was_taught(tmp_path):
+    task, every = get_task("facts"), fact_rows(60)
+    write(tmp_path, "train", task, every)
+    rows = source(tmp_path, 10, train_samples=20)
+    assert len(rows.train(task)) == 20
+    taught = [row["answer"] for row in rows.train(task)]
+    assert len(rows.validation(task)) == 10
+    assert {row["answer"] for row in rows.validation(task)} < set(taught)
+    # by another wording, where there is a file of it
+    write(tmp_path, "validation", task, fact_rows(60, "At which school was {}?"))
+    asked = source(tmp_path, 100, train_samples=20).validation(task)
+    assert [row["answer"] for row in asked] == taught
+    assert not {row["question"] for row in asked} & {row["question"] for row in every}
+
+
+def test_where_there_are_none_the_file_to_add_is_named(tmp_path):
+    task = get_task("arc")
+    few = [row for row in lab.rows("arc", "train", 30) if not in_validation_share(task, row)]
+    write(tmp_path, "train", task, few)
+    write(tmp_path, "test", task, lab.rows("arc", "test", 3))
+    with pytest.raises(UserError, match=r"has no validation rows; add validation-ai2_arc.parquet"):
+        source(tmp_path).validation(task)
+
+
+def test_more_than_the_world_has_is_said_with_its_key():
+    with pytest.raises(UserError, match=r"sweep.validation_samples: asks for too many"):
+        RowSource(DataSpec("embedded", 24, 20), 10**5).validation(get_task("facts"))
+
+
+def test_a_hub_split_that_is_tested_on_judges_nothing(monkeypatch):
+    asked = []
+
+    def hub_rows(task, split, source):
+        asked.append(split)
+        theirs = task.hub.splits.get(split)
+        return None if theirs is None else lab.rows(task.name, theirs if theirs != "train_1M" else "train", 50)
+
+    monkeypatch.setattr("pytest_ftbench.ml.hub.hub_rows", hub_rows)
+    rows = RowSource(DataSpec("hub"), 100)
+    for name in SPLIT:
+        task = get_task(name)
+        tested = {task.group(row) for row in rows.test(task)}
+        judged = {task.group(row) for row in rows.validation(task)}
+        assert judged.isdisjoint(tested | {task.group(row) for row in rows.train(task)})
+    # arc's own split judges; squad's serves as the test rows
+    arc, squad = get_task("arc"), get_task("squad")
+    assert all(row["id"].startswith("world-validation") for row in rows.validation(arc))
+    assert all(row["id"].startswith("world-train") for row in rows.validation(squad))

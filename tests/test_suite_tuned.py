@@ -1,0 +1,115 @@
+"""Tuned recipes in suite files: what is swept around which rate, and the one sentence that each mistake gets."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_suite import TASKS, changed, sentence, write
+
+from pytest_ftbench.grid import Recipe, Suite, SweepSpec, UserError, load_suite
+from pytest_ftbench.settings import Settings
+
+
+@pytest.fixture
+def load(tmp_path):
+    return lambda *changes, name="mine.toml": load_suite(write(tmp_path / name, changed(*changes)), TASKS)
+
+
+def centres(suite):
+    """The rate that each method's sweep lies around."""
+    return {spec.name: suite.recipe_for(spec.name).learning_rate for spec in suite.methods if spec.method.trains}
+
+
+def settings(**given):
+    """The settings of a run that names nothing but these."""
+    nothing = dict.fromkeys(("suite", "data", "samples", "seeds", "reasoning", "device", "dtype", "json"))
+    return Settings(**(nothing | {"models": (), "cache": Path(), "retime": False} | given))
+
+
+def test_by_its_name_it_is_the_published_one_but_for_its_rates(load):
+    suite = load(("recipe", "tuned"))
+    assert suite.tuned
+    assert suite.recipe == Recipe()
+    assert centres(suite) == {"nopeft": 1e-5, "lora": pytest.approx(1e-4)}
+    assert suite.recipe_for("lora").name == "tuned"
+    assert suite.recipe_for("lora").optim == "sgd"
+    assert not load(("recipe", "published")).tuned
+
+
+def test_a_tables_rate_is_full_fine_tunings_and_a_methods_own_is_its_own(load):
+    recipe = {"name": "tuned", "learning_rate": 2e-4, "num_train_epochs": 2}
+    suite = load(("recipe", recipe), ("methods.vera", {"ranks": [8]}))
+    assert suite.tuned
+    assert centres(suite) == {"nopeft": 2e-4, "lora": pytest.approx(2e-3), "vera": pytest.approx(2e-2)}
+    assert suite.recipe_for("vera") == replace(
+        Recipe(), name="tuned", learning_rate=suite.recipe_for("vera").learning_rate, num_train_epochs=2
+    )
+    own = load(("recipe", recipe), ("methods.lora.recipe", {"learning_rate": 5e-3}))
+    assert centres(own)["lora"] == 5e-3
+
+
+@pytest.mark.parametrize("stem", ["published", "tuned"])
+def test_a_file_that_is_called_like_a_recipe_is_not_taken_for_it(load, stem):
+    suite = load(name=f"{stem}.toml")
+    assert not suite.tuned
+    assert suite.recipe_for("nopeft") == Recipe(name="custom", learning_rate=1e-3)
+    assert load(("recipe.name", "tuned"), name=f"{stem}.toml").recipe.name == "custom"
+
+
+def test_the_option_tunes_any_suite_and_published_is_what_the_suite_itself_says(load):
+    plain, tuned = load(), load(("recipe.name", "tuned"))
+    assert settings(recipe="tuned").apply(plain) == tuned
+    assert settings(recipe="published").apply(tuned) == plain
+    assert settings(recipe="published").apply(plain) == settings().apply(plain) == plain
+    assert settings().apply(tuned) == tuned
+    assert centres(plain) == {"nopeft": 1e-3, "lora": 1e-3}
+
+
+def test_how_it_sweeps_can_be_said_also_where_only_an_option_tunes(load):
+    table = {"trials": 3, "factor": 2, "extensions": 0, "validation_samples": 20, "seed": 7}
+    suite = load(("sweep", table))
+    assert not suite.tuned
+    assert suite.sweep == SweepSpec(3, 2, 0, 20, 7)
+    assert suite.selection_seed == 7
+    assert load().sweep == SweepSpec()
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "words"),
+    [
+        ([("recipe", "tune")], "recipe: is 'tune'", "choose one of published, tuned"),
+        ([("sweep", 3)], "sweep: is 3", "table"),
+        ([("sweep", {"trial": 3})], "sweep.trial: is an unknown key", "did you mean 'trials'"),
+        ([("sweep", {"trials": 1})], "sweep.trials: is 1", "give at least 2"),
+        ([("sweep", {"trials": 2.5})], "sweep.trials: is 2.5", "int"),
+        ([("sweep", {"factor": 1})], "sweep.factor: is 1", "give at least 1.1"),
+        ([("sweep", {"factor": "x"})], "sweep.factor: is 'x'", "float"),
+        ([("sweep", {"extensions": -1})], "sweep.extensions: is -1", "give at least 0"),
+        ([("sweep", {"validation_samples": 0})], "sweep.validation_samples: is 0", "give at least 1"),
+        ([("sweep", {"seed": -1})], "sweep.seed: is -1", "give at least 0"),
+        ([("recipe", "tuned"), ("sweep", {"seed": 0})], "sweep.seed: is 0", "tested with"),
+        ([("recipe", {"name": "tuned", "learning_rate": 0})], "methods.nopeft: a sweep around the rate 0", "above 0"),
+        ([("recipe", "tuned"), ("sweep", {"trials": 10**9})], "methods.nopeft: a sweep", "narrower"),
+        ([("methods.lora.recipe", {"name": "tuned"})], "methods.lora.recipe.name: names", "a suite has one recipe"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_file_key_and_fix(tmp_path, changes, place, words):
+    said = sentence(write(tmp_path / "mine.toml", changed(*changes)))
+    assert said.startswith(place)
+    assert words in said
+
+
+def test_a_seed_that_an_option_brings_in_must_not_be_the_sweeps(load):
+    suite = load(("recipe", "tuned"), ("sweep", {"seed": 2}))
+    settings(seeds=2).apply(suite)
+    with pytest.raises(UserError, match=r"sweep\.seed: is 2, a seed that is tested with"):
+        settings(seeds=3).apply(suite)
+    # of a suite that isn't tuned nobody asks
+    settings(seeds=3, recipe="published").apply(suite)
+
+
+def test_embedded_suites_can_be_tuned():
+    for path in (Path(__file__).parents[1] / "benchmarks" / "suites").glob("embedded*.toml"):
+        suite = settings(recipe="tuned", seeds=3).apply(load_suite(path, (*TASKS, "facts")))
+        assert isinstance(suite, Suite)
+        assert all(1e-5 < rate < 0.1 for rate in centres(suite).values())
