@@ -60,9 +60,11 @@ class Findings:
 
     def _ranking(self, names: Names, told: set[str], width: int, paint: Paint) -> Iterator[str]:
         """The ranking, where seeds make it worth having or there is another run to hold it against."""
-        mine = rankings(self.results.cells, self.results.trivial, self.evidence)
         several = any(len(seeds_of(record)) > 1 for record in self.results.cells)
-        if not mine or (not several and self.baseline is None):
+        if not several and self.baseline is None:
+            return
+        mine = rankings(self.results.cells, self.results.trivial, self.evidence)
+        if not mine:
             return
         if self.baseline is None:
             sheet = ranking_sheet([("", mine)], names)
