@@ -83,8 +83,8 @@ def collapsed(case: Case, study: Study) -> Iterator[Finding]:
     share = count / parsed.total()
     limit = study.thresholds.class_share
     if share > limit and name in golds and golds[name] / golds.total() <= limit:
-        text = f"{_percent(share)} of the predictions are {name}, which {_percent(golds[name] / golds.total())} are"
-        yield Finding("V13", text, share)
+        right = _percent(golds[name] / golds.total())
+        yield Finding("V13", f"{_percent(share)} of the predictions are {name}, which is right for {right}", share)
 
 
 def _classes(case: Case) -> tuple[Counter[str], Counter[str]]:
