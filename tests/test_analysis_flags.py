@@ -361,7 +361,7 @@ def test_v13_is_not_for_one_class_where_the_golds_are_of_one():
 def test_v13_reads_a_confusion_matrix_where_there_are_no_items():
     matrix = {gold: {"A": 5, "B": 0, "C": 45, "D": 0} for gold in "ABCD"}
     assert said(cell(extra={"confusion_matrix": matrix}), code="V13") == (
-        "90 % of the predictions are C, which 25 % are"
+        "90 % of the predictions are C, which is right for 25 %"
     )
     assert said(cell(extra={"confusion_matrix": {g: {"A": 25, "C": 25} for g in "ABCD"}}), code="V13") is None
     assert said(cell(extra={"confusion_matrix": {"A": {"A": -9}, "B": 3, "C": {"C": "x"}}}), code="V13") is None

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
-from pytest_ftbench.analysis.case import Case, Finding, mean, table
+from pytest_ftbench.analysis.case import Case, Finding, table
 from pytest_ftbench.analysis.difference import SCALES, difference_interval
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.analysis.study import Study
@@ -83,8 +83,8 @@ def collapsed(case: Case, study: Study) -> Iterator[Finding]:
     share = count / parsed.total()
     limit = study.thresholds.class_share
     if share > limit and name in golds and golds[name] / golds.total() <= limit:
-        text = f"{_percent(share)} of the predictions are {name}, which {_percent(golds[name] / golds.total())} are"
-        yield Finding("V13", text, share)
+        right = _percent(golds[name] / golds.total())
+        yield Finding("V13", f"{_percent(share)} of the predictions are {name}, which is right for {right}", share)
 
 
 def _classes(case: Case) -> tuple[Counter[str], Counter[str]]:
@@ -173,15 +173,15 @@ def _agreement(case: Case, base: Case) -> tuple[float, str]:
     if case.items and case.items.keys() == base.items.keys():
         texts = [(item.get("output"), base.items[name].get("output")) for name, item in case.items.items()]
         if all(isinstance(text, str) for pair in texts for text in pair):
-            return mean([float(a == b) for a, b in texts]), "the output is the base's"
+            return sum(a == b for a, b in texts) / len(texts), "the output is the base's"
     apart = [abs(a - b) / size for a, b, size in _scores(case, base)]
     if not apart or max(apart) > _CLOSE:
         return 0.0, ""
     common = Counter(base.tokens).most_common(1)
     # where nearly all answers are of one length, equal lengths say nothing
     if len(case.tokens) == len(base.tokens) >= _FEWEST and common[0][1] <= _COMMON * len(base.tokens):
-        same = [float(a == b) for a, b in zip(case.tokens, base.tokens, strict=True)]
-        return mean(same), "the output is as long as the base's and the scores are close to its"
+        same = sum(a == b for a, b in zip(case.tokens, base.tokens, strict=True))
+        return same / len(base.tokens), "the output is as long as the base's and the scores are close to its"
     tokens = (case.mean_tokens, base.mean_tokens)
     exact = len(apart) > 1 and not any(apart) and None not in tokens and tokens[0] == tokens[1]
     return (1.0, "all scores and the mean length are those of the base") if exact else (0.0, "")

@@ -18,7 +18,7 @@ _OF_STUDY = frozenset({"V01", "V09"})  # how a whole study is made, more often t
 _ALSO = {_IN_WORDS: " <trivial"}
 _MEANING = (
     "Flags: the validity checks that fired, each explained below by its most striking case; beside a "
-    "row's name they hold for all its cells. A flag alone moves no rank."
+    "row's name they hold for all its cells. Of them V17 alone moves ranks."
 )
 _SAID_ROOM = 240
 _ID_ROOM = 60
