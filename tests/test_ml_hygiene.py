@@ -108,7 +108,9 @@ def suite_of(data, model, max_length=999):
 
 def check(suite, root, trains=True):
     """What a collection says, and how many entries its cache then has."""
-    said = check_rows(suite, RowSource(suite.data), root and Store(root, print), MachineLock(print), trains)
+    said = check_rows(
+        suite, RowSource(suite.data), root and Store(root, print), MachineLock(print), print if trains else None
+    )
     return said, len(list(root.glob("hygiene/*"))) if root else 0
 
 

@@ -44,13 +44,24 @@ Finding = dict[str, Any]
 
 
 class Hygiene:
-    """The findings on a suite's rows; without a ``store`` they are made anew."""
+    """The findings on a suite's rows; without a ``store`` they are made anew.
 
-    def __init__(self, suite: Suite, rows: RowSource, store: Store | None, machine: MachineLock) -> None:
+    ``prepare`` is called before a tokenizer's libraries are imported.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        rows: RowSource,
+        store: Store | None,
+        machine: MachineLock,
+        prepare: Callable[[], object] = lambda: None,
+    ) -> None:
         self.suite = suite
         self.rows = rows
         self.store = store
         self.machine = machine
+        self.prepare = prepare
         self._found: dict[tuple[str, ...], Finding] = {}
         self._materials: dict[str, Any] = {}
 
@@ -174,6 +185,7 @@ class Hygiene:
         with warnings.catch_warnings():
             # by importing the libraries: nobody who collects tests need hear of it
             warnings.simplefilter("ignore", DeprecationWarning)
+            self.prepare()
             with quiet_libraries():
                 found = self._examined(base, task, max_length)
         said = [
@@ -207,13 +219,19 @@ class Hygiene:
         return None
 
 
-def check_rows(suite: Suite, rows: RowSource, store: Store | None, machine: MachineLock, trains: bool) -> list[str]:
+def check_rows(
+    suite: Suite,
+    rows: RowSource,
+    store: Store | None,
+    machine: MachineLock,
+    prepare: Callable[[], object] | None = None,
+) -> list[str]:
     """What is to be said of a suite's rows before anything runs, as far as rows and models are on this machine.
 
-    Where nothing will be trained, findings that need a tokenizer are told only if they are stored. Raises
-    :class:`UserError` for rows that nothing can be learned from.
+    ``prepare`` is called before a tokenizer's libraries are imported; None: nothing will be trained, and what needs
+    them is told only if it is stored. Raises :class:`UserError` for rows that nothing can be learned from.
     """
-    hygiene = Hygiene(suite, rows, store, machine)
+    hygiene = Hygiene(suite, rows, store, machine, prepare or (lambda: None))
     if suite.data.source == "hub":
         return []
     said: dict[str, None] = {}
@@ -226,7 +244,7 @@ def check_rows(suite: Suite, rows: RowSource, store: Store | None, machine: Mach
     for model, length in sorted(lengths, key=str):
         base = BaseModel(model.name, base_folder(model), fingerprint="")  # weights of gigabytes say nothing here
         for task in suite.train_tasks:
-            said |= dict.fromkeys(hygiene.training(base, task, length, only_stored=not trains)["said"])
+            said |= dict.fromkeys(hygiene.training(base, task, length, only_stored=prepare is None)["said"])
     return list(said)
 
 
