@@ -11,7 +11,7 @@ from pytest_ftbench import lab
 from pytest_ftbench.grid import DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Recipe, Suite, UserError
 from pytest_ftbench.ml import hygiene as looking
 from pytest_ftbench.ml.base import load_tokenizer
-from pytest_ftbench.ml.hygiene import check_rows
+from pytest_ftbench.ml.inspection import check_rows
 from pytest_ftbench.ml.prompts import Example, Renderer
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.targets import differs, examined, trained_on

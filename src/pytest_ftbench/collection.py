@@ -13,7 +13,7 @@ from pytest_ftbench import fixtures
 from pytest_ftbench.grid import Cell, Suite, UserError, load_suite
 from pytest_ftbench.ml.base import check_source
 from pytest_ftbench.ml.embedder import check_embedder
-from pytest_ftbench.ml.hygiene import check_rows
+from pytest_ftbench.ml.inspection import check_rows
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.plugin import FOUND

@@ -15,7 +15,7 @@ from typing import Any
 
 from pytest_ftbench import lab, tasks
 from pytest_ftbench.grid import Cell, Suite, UserError
-from pytest_ftbench.ml.base import TOKENIZER_FILES, BaseModel, base_folder, is_local, load_tokenizer
+from pytest_ftbench.ml.base import TOKENIZER_FILES, BaseModel, load_tokenizer
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import quiet_libraries
@@ -217,35 +217,6 @@ class Hygiene:
             place = f"recipe.max_length: {max_length}"
             return [place, f"every row of {task.name} is longer", f"give at least {found.shortest}"]
         return None
-
-
-def check_rows(
-    suite: Suite,
-    rows: RowSource,
-    store: Store | None,
-    machine: MachineLock,
-    prepare: Callable[[], object] | None = None,
-) -> list[str]:
-    """What is to be said of a suite's rows before anything runs, as far as rows and models are on this machine.
-
-    ``prepare`` is called before a tokenizer's libraries are imported; None: nothing will be trained, and what needs
-    them is told only if it is stored. Raises :class:`UserError` for rows that nothing can be learned from.
-    """
-    hygiene = Hygiene(suite, rows, store, machine, prepare or (lambda: None))
-    if suite.data.source == "hub":
-        return []
-    said: dict[str, None] = {}
-    tuned = [(model, method) for model in suite.models for method in suite.methods_of(model) if method.method.trains]
-    pairs = [(train, test) for train in suite.train_tasks for test in suite.eval_tasks] if tuned else []
-    for pair in pairs:
-        if found := hygiene.overlap(*pair):
-            said |= dict.fromkeys(found["said"])
-    lengths = {(model, suite.recipe_for(method.name).max_length) for model, method in tuned if is_local(model)}
-    for model, length in sorted(lengths, key=str):
-        base = BaseModel(model.name, base_folder(model), fingerprint="")  # weights of gigabytes say nothing here
-        for task in suite.train_tasks:
-            said |= dict.fromkeys(hygiene.training(base, task, length, only_stored=prepare is None)["said"])
-    return list(said)
 
 
 def _item(rows: Sequence[Row], place: int) -> str:
