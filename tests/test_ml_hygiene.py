@@ -11,7 +11,7 @@ from pytest_ftbench import lab
 from pytest_ftbench.grid import DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Recipe, Suite, UserError
 from pytest_ftbench.ml import hygiene as looking
 from pytest_ftbench.ml.base import load_tokenizer
-from pytest_ftbench.ml.hygiene import check_rows
+from pytest_ftbench.ml.inspection import check_rows
 from pytest_ftbench.ml.prompts import Example, Renderer
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.targets import differs, examined, trained_on
@@ -108,7 +108,9 @@ def suite_of(data, model, max_length=999):
 
 def check(suite, root, trains=True):
     """What a collection says, and how many entries its cache then has."""
-    said = check_rows(suite, RowSource(suite.data), root and Store(root, print), MachineLock(print), trains)
+    said = check_rows(
+        suite, RowSource(suite.data), root and Store(root, print), MachineLock(print), print if trains else None
+    )
     return said, len(list(root.glob("hygiene/*"))) if root else 0
 
 

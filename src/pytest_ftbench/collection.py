@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ from pytest_ftbench import fixtures
 from pytest_ftbench.grid import Cell, Suite, UserError, load_suite
 from pytest_ftbench.ml.base import check_source
 from pytest_ftbench.ml.embedder import check_embedder
-from pytest_ftbench.ml.hygiene import check_rows
+from pytest_ftbench.ml.inspection import check_rows
 from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.plugin import FOUND
 from pytest_ftbench.settings import Settings
 from pytest_ftbench.store import MachineLock, Store
 from pytest_ftbench.tasks import TASK_NAMES, get_task
+from pytest_ftbench.xdist_bridge import company_of
 
 if TYPE_CHECKING:
     from pytest_ftbench.ml.workbench import Workbench
@@ -109,7 +112,18 @@ def _look_at_rows(config: pytest.Config, suite: Suite, rows: RowSource, cache: P
     store = None
     with nullcontext() if runs else suppress(UserError):
         store = Store(cache, said.append)
-    said += check_rows(suite, rows, store, MachineLock(said.append), runs)
+    prepare = partial(runtime_of, config, suite)
+    said += check_rows(suite, rows, store, MachineLock(said.append), prepare if runs else None)
+
+
+def runtime_of(config: pytest.Config, suite: Suite) -> Runtime:
+    """The runtime of a suite's cells in this process.
+
+    It has to be chosen before anything looks for GPUs, which importing some libraries does: from then on, a process
+    sees the devices that it saw first.
+    """
+    company = company_of(config)
+    return Runtime.choose(suite.device, suite.dtype, company.workers, company.slot)
 
 
 def _suite_path(node: pytest.Item, settings: Settings) -> Path:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftbench.collection import Entry, SuiteRun
+from pytest_ftbench.collection import Entry, SuiteRun, runtime_of
 from pytest_ftbench.fixtures import has_cell
 from pytest_ftbench.grid import CellRecord, UserError
 from pytest_ftbench.progress import Progress, send
-from pytest_ftbench.xdist_bridge import company_of, tell_groups
+from pytest_ftbench.xdist_bridge import tell_groups
 
 if TYPE_CHECKING:
     from pytest_ftbench.ml.checkpoint import Checkpoint
@@ -127,14 +127,12 @@ def _at_work(item: pytest.Item, entry: Entry) -> Iterator["Workbench"]:
 
 def _workbench(config: pytest.Config, run: SuiteRun, progress: Progress) -> "Workbench":
     if run.workbench is None:
-        from pytest_ftbench.ml.runtime import Runtime
         from pytest_ftbench.ml.workbench import Workbench
         from pytest_ftbench.store import MachineLock, Store
 
-        company = company_of(config)
         machine = MachineLock(progress.say)
         with machine.shared():  # it imports torch, which a neighbour's timing would feel
-            runtime = Runtime.choose(run.suite.device, run.suite.dtype, company.workers, company.slot)
+            runtime = runtime_of(config, run.suite)
         store = Store(run.settings.cache, progress.say)
         fresh = run.settings.retime
         run.workbench = Workbench(run.suite, store, runtime, progress.say, fresh, machine, progress.now)

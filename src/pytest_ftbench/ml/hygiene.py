@@ -15,7 +15,7 @@ from typing import Any
 
 from pytest_ftbench import lab, tasks
 from pytest_ftbench.grid import Cell, Suite, UserError
-from pytest_ftbench.ml.base import TOKENIZER_FILES, BaseModel, base_folder, is_local, load_tokenizer
+from pytest_ftbench.ml.base import TOKENIZER_FILES, BaseModel, load_tokenizer
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import quiet_libraries
@@ -44,13 +44,24 @@ Finding = dict[str, Any]
 
 
 class Hygiene:
-    """The findings on a suite's rows; without a ``store`` they are made anew."""
+    """The findings on a suite's rows; without a ``store`` they are made anew.
 
-    def __init__(self, suite: Suite, rows: RowSource, store: Store | None, machine: MachineLock) -> None:
+    ``prepare`` is called before a tokenizer's libraries are imported.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        rows: RowSource,
+        store: Store | None,
+        machine: MachineLock,
+        prepare: Callable[[], object] = lambda: None,
+    ) -> None:
         self.suite = suite
         self.rows = rows
         self.store = store
         self.machine = machine
+        self.prepare = prepare
         self._found: dict[tuple[str, ...], Finding] = {}
         self._materials: dict[str, Any] = {}
 
@@ -174,6 +185,7 @@ class Hygiene:
         with warnings.catch_warnings():
             # by importing the libraries: nobody who collects tests need hear of it
             warnings.simplefilter("ignore", DeprecationWarning)
+            self.prepare()
             with quiet_libraries():
                 found = self._examined(base, task, max_length)
         said = [
@@ -205,29 +217,6 @@ class Hygiene:
             place = f"recipe.max_length: {max_length}"
             return [place, f"every row of {task.name} is longer", f"give at least {found.shortest}"]
         return None
-
-
-def check_rows(suite: Suite, rows: RowSource, store: Store | None, machine: MachineLock, trains: bool) -> list[str]:
-    """What is to be said of a suite's rows before anything runs, as far as rows and models are on this machine.
-
-    Where nothing will be trained, findings that need a tokenizer are told only if they are stored. Raises
-    :class:`UserError` for rows that nothing can be learned from.
-    """
-    hygiene = Hygiene(suite, rows, store, machine)
-    if suite.data.source == "hub":
-        return []
-    said: dict[str, None] = {}
-    tuned = [(model, method) for model in suite.models for method in suite.methods_of(model) if method.method.trains]
-    pairs = [(train, test) for train in suite.train_tasks for test in suite.eval_tasks] if tuned else []
-    for pair in pairs:
-        if found := hygiene.overlap(*pair):
-            said |= dict.fromkeys(found["said"])
-    lengths = {(model, suite.recipe_for(method.name).max_length) for model, method in tuned if is_local(model)}
-    for model, length in sorted(lengths, key=str):
-        base = BaseModel(model.name, base_folder(model), fingerprint="")  # weights of gigabytes say nothing here
-        for task in suite.train_tasks:
-            said |= dict.fromkeys(hygiene.training(base, task, length, only_stored=not trains)["said"])
-    return list(said)
 
 
 def _item(rows: Sequence[Row], place: int) -> str:
