@@ -116,6 +116,7 @@ class Sweeps:
 
     def _try(self, way: CheckpointKey, base: BaseModel, recipes: Sequence[Recipe], begun: int) -> list[Trial]:
         """A trial under each recipe: first those that no other process is at, then what those have made."""
+        metric = get_task(str(way.train_task)).headline
         found: dict[int, Trial] = {}
         for get in (self.store.offer, self.store.get):
             for index, recipe in enumerate(recipes):
@@ -124,17 +125,22 @@ class Sweeps:
                 planned = max(self.suite.sweep.trials, begun + index + 1)
                 place = f"{way_name(way)}: trial {begun + index + 1} of {planned}: rate {recipe.learning_rate:g}"
 
-                def build(folder: Path, recipe: Recipe = recipe, place: str = place) -> None:
-                    self._build(way, recipe, folder, place)
+                mine: list[Trial] = []
+
+                def build(folder: Path, recipe: Recipe = recipe, place: str = place, mine: Any = mine) -> None:
+                    mine.append(self._build(way, recipe, folder, place))
 
                 folder = get("trials", self.materials.trial(way, base, recipe), build)
                 if folder is not None:
                     found[index] = Trial(**read_json(folder / "trial.json"))
+                # what is said to be done is done for good
+                for trial in mine:
+                    self.say(f"{place}: {_outcome(trial, metric)}")
         return [found[index] for index in range(len(recipes))]
 
-    def _build(self, way: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> None:
+    def _build(self, way: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> Trial:
         """Fill a trial's entry. One that diverges is an entry too: it would do so again."""
-        metric, weights, began = get_task(str(way.train_task)).headline, folder / "weights", time.perf_counter()
+        weights, began = folder / "weights", time.perf_counter()
         weights.mkdir()
         try:
             trial = Trial(recipe.learning_rate, **self.attempt(way, recipe, weights, place))
@@ -142,7 +148,7 @@ class Sweeps:
             trial = Trial(recipe.learning_rate, None, None, time.perf_counter() - began, failed=str(error))
         shutil.rmtree(weights)
         write_json(folder / "trial.json", asdict(trial))
-        self.say(f"{place}: {_outcome(trial, metric)}")
+        return trial
 
 
 def way_name(key: CheckpointKey) -> str:
