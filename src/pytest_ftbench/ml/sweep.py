@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Try = Callable[[CheckpointKey, Recipe, Path, str], dict[str, Any]]
 """Trains a way under a recipe into a folder and judges it: a trial's ``score``, ``loss``, ``seconds``, ``tokens``."""
 
+Get = Callable[[str, Any, Callable[[Path], object]], Path | None]
+"""How an entry of the store is asked for: waiting for who is at it, or not."""
+
 _LOSS_BATCH = 4  # logits of a large vocabulary are large
 
 
@@ -118,23 +121,29 @@ class Sweeps:
         """A trial under each recipe: first those that no other process is at, then what those have made."""
         found: dict[int, Trial] = {}
         for get in (self.store.offer, self.store.get):
-            for index, recipe in enumerate(recipes):
-                if index in found:
-                    continue
-                planned = max(self.suite.sweep.trials, begun + index + 1)
-                place = f"{way_name(way)}: trial {begun + index + 1} of {planned}: rate {recipe.learning_rate:g}"
+            for number, recipe in enumerate(recipes, begun + 1):
+                if number not in found and (trial := self._trial(way, base, recipe, number, get)) is not None:
+                    found[number] = trial
+        return [found[number] for number in sorted(found)]
 
-                def build(folder: Path, recipe: Recipe = recipe, place: str = place) -> None:
-                    self._build(way, recipe, folder, place)
+    def _trial(self, way: CheckpointKey, base: BaseModel, recipe: Recipe, number: int, get: Get) -> Trial | None:
+        """One trial, made now if the store hasn't got it; None where another process is at it."""
+        planned = max(self.suite.sweep.trials, number)
+        place = f"{way_name(way)}: trial {number} of {planned}: rate {recipe.learning_rate:g}"
+        made: list[Trial] = []
+        folder = get(
+            "trials",
+            self.materials.trial(way, base, recipe),
+            lambda empty: made.append(self._build(way, recipe, empty, place)),
+        )
+        # what is said to be done is done for good
+        for trial in made:
+            self.say(f"{place}: {_outcome(trial, get_task(str(way.train_task)).headline)}")
+        return None if folder is None else Trial(**read_json(folder / "trial.json"))
 
-                folder = get("trials", self.materials.trial(way, base, recipe), build)
-                if folder is not None:
-                    found[index] = Trial(**read_json(folder / "trial.json"))
-        return [found[index] for index in range(len(recipes))]
-
-    def _build(self, way: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> None:
+    def _build(self, way: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> Trial:
         """Fill a trial's entry. One that diverges is an entry too: it would do so again."""
-        metric, weights, began = get_task(str(way.train_task)).headline, folder / "weights", time.perf_counter()
+        weights, began = folder / "weights", time.perf_counter()
         weights.mkdir()
         try:
             trial = Trial(recipe.learning_rate, **self.attempt(way, recipe, weights, place))
@@ -142,7 +151,7 @@ class Sweeps:
             trial = Trial(recipe.learning_rate, None, None, time.perf_counter() - began, failed=str(error))
         shutil.rmtree(weights)
         write_json(folder / "trial.json", asdict(trial))
-        self.say(f"{place}: {_outcome(trial, metric)}")
+        return trial
 
 
 def way_name(key: CheckpointKey) -> str:
