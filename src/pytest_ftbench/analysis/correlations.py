@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pytest_ftbench.analysis.intervals import LEVEL
 from pytest_ftbench.analysis.items import Floats
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, number
+from pytest_ftbench.analysis.paired import ranked
 from pytest_ftbench.analysis.table import TableCell, eval_tasks, table_cell
 from pytest_ftbench.analysis.validity import Standing
 from pytest_ftbench.grid import CellRecord
@@ -24,7 +25,8 @@ from pytest_ftbench.grid import CellRecord
 EXACT_POINTS = 8
 PERMUTATIONS = 9_999
 _FEWEST_POINTS = 3  # any two points lie on a line
-_MOST_POINTS = 200  # beyond, permutations of pairs take too long, and none are needed
+_MANY_POINTS = 60  # beyond, all pairs in all orders take too long: Kendall has fewer orders
+_FEW_ORDERS = 199
 _SEED = 20_250_615
 
 
@@ -107,7 +109,7 @@ def correlate(x: Sequence[float], y: Sequence[float]) -> tuple[Coefficient, Coef
     permuted = (
         second[orders] @ first,
         ranks[1][orders] @ ranks[0],
-        _kendall_permuted(signs[0], signs[1], orders),
+        _kendall_permuted(signs[0], signs[1], orders if n <= _MANY_POINTS else orders[:_FEW_ORDERS]),
     )
     errors = (_error(1.0, n - 3), _error(1 + values[1] ** 2 / 2, n - 3), _error(0.437, n - 4))
     pearson, spearman, kendall = (
@@ -151,11 +153,8 @@ def _standard(values: Floats) -> Floats | None:
 
 
 def _ranks(values: Floats) -> Floats:
-    """The rank of each value, the mean of their ranks for ties; values equal but for rounding are ties."""
-    _, inverse, counts = np.unique(np.round(values, 12), return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    ranks: Floats = (ends - (counts - 1) / 2)[inverse]
-    return ranks
+    """The rank of each value; values equal but for rounding are ties."""
+    return ranked(np.round(values, 12))[0]
 
 
 def _signs(values: Floats) -> Floats:
@@ -184,8 +183,7 @@ def _orders(n: int) -> NDArray[np.int64]:
     if n <= EXACT_POINTS:
         return np.array(list(all_permutations(range(n))), dtype=np.int64)
     generator = np.random.default_rng([_SEED, n])
-    rows = PERMUTATIONS if n <= _MOST_POINTS else 999
-    return generator.permuted(np.tile(np.arange(n), (rows, 1)), axis=1)
+    return generator.permuted(np.tile(np.arange(n), (PERMUTATIONS, 1)), axis=1)
 
 
 def _error(factor: float, freedom: int) -> float | None:

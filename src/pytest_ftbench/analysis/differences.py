@@ -24,7 +24,7 @@ from pytest_ftbench.analysis.intervals import (
 from pytest_ftbench.analysis.items import Codes, Floats, ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
 from pytest_ftbench.analysis.paired import mcnemar, sign_flips, summed, wins_ties_losses
-from pytest_ftbench.analysis.resampling import Distribution, bca, mean_of, percentile
+from pytest_ftbench.analysis.resampling import Distribution, bca, mean_sample, percentile, resampled
 from pytest_ftbench.analysis.seeds import satterthwaite, seed_scores
 from pytest_ftbench.grid import CellRecord
 
@@ -143,7 +143,8 @@ def _paired_means(first: ItemTable | None, second: ItemTable | None, evidence: E
     """The difference of mean item scores, for a macro F1 of which only those are left."""
     if first is None or second is None or not aligned(first, second) or first.units != second.units or first.units < 2:
         return None
-    return mean_of(first, evidence.resamples).less(mean_of(second, evidence.resamples))
+    ours, theirs = resampled([mean_sample(first), mean_sample(second)], evidence.resamples)
+    return ours.less(theirs)
 
 
 def _paired_interval(pair: Distribution, table: ItemTable | None, n: int, task: EvalTask) -> Interval:

@@ -14,7 +14,15 @@ import numpy as np
 from pytest_ftbench.analysis.evidence import ROUNDING, Evidence
 from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
-from pytest_ftbench.analysis.resampling import RESAMPLES, Distribution, bca, macro_f1_of, mean_of, percentile
+from pytest_ftbench.analysis.resampling import (
+    RESAMPLES,
+    Distribution,
+    bca,
+    macro_f1_sample,
+    mean_sample,
+    percentile,
+    resampled,
+)
 from pytest_ftbench.analysis.seeds import mean_variance, seed_scores
 from pytest_ftbench.grid import CellRecord
 
@@ -80,7 +88,7 @@ def macro_f1_interval(table: ItemTable, level: float = LEVEL, resamples: int = R
 
     Raises :class:`ValueError` where the table has no letters.
     """
-    return _of_distribution(macro_f1_of(table, resamples), table, level)
+    return _of_distribution(resampled([macro_f1_sample(table)], resamples)[0], table, level)
 
 
 def mean_interval(table: ItemTable, level: float = LEVEL, resamples: int = RESAMPLES, full: float = 1.0) -> Interval:
@@ -88,7 +96,7 @@ def mean_interval(table: ItemTable, level: float = LEVEL, resamples: int = RESAM
 
     Where all items score 0 or all ``full``, the most there is, Wilson's interval of that share bounds it.
     """
-    return _of_distribution(mean_of(table, resamples), table, level, full)
+    return _of_distribution(resampled([mean_sample(table)], resamples)[0], table, level, full)
 
 
 def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence) -> Interval | None:
@@ -134,7 +142,7 @@ def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> flo
         return found.variance
     table, n, score = evidence.table(record), item_count(record), task.score(record)
     if table is not None and table.units > 1:
-        return mean_of(table, evidence.resamples).variance
+        return resampled([mean_sample(table)], evidence.resamples)[0].variance
     unit = RATES.get(task.headline.key)
     if unit is None or n is None or score is None or not 0 <= score <= unit:
         return None
