@@ -4,10 +4,8 @@ Where cells are means over several seeds, each one's seeds are a variance compon
 out well by luck is no better method.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import variance
 
 import numpy as np
 
@@ -25,7 +23,7 @@ from pytest_ftbench.analysis.items import Codes, Floats, ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
 from pytest_ftbench.analysis.paired import mcnemar, sign_flips, summed, wins_ties_losses
 from pytest_ftbench.analysis.resampling import Distribution, bca, mean_sample, percentile, resampled
-from pytest_ftbench.analysis.seeds import satterthwaite, seed_scores
+from pytest_ftbench.analysis.seeds import Parts, half_width, p_value, seed_scores, variance_parts
 from pytest_ftbench.grid import CellRecord
 
 
@@ -51,10 +49,10 @@ def difference_interval(first: CellRecord, second: CellRecord, task: EvalTask, e
     if scores[0] is None or scores[1] is None or not (first.ok and second.ok):
         return None
     if _has_seeds(first, second, task):
-        spread = difference_variance(first, second, task, evidence)
-        if spread is None:
+        parts = difference_parts(first, second, task, evidence)
+        if parts is None:
             return None
-        half = _t(spread[1]) * math.sqrt(spread[0])
+        half = half_width(parts, 1 - LEVEL)
         off = scores[0] - scores[1]
         return Interval(off - half, off + half, LEVEL, "seeds + items", n)
     pair = paired_distribution(first, second, task, evidence)
@@ -68,10 +66,8 @@ def difference_interval(first: CellRecord, second: CellRecord, task: EvalTask, e
     return found if intervals[0].method == intervals[1].method == "Wilson" else replace(found, method="unpaired")
 
 
-def difference_variance(
-    first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence
-) -> tuple[float, float] | None:
-    """The variance of the difference over items and seeds, unit squared, and Satterthwaite's degrees of freedom."""
+def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Parts | None:
+    """The parts of the difference's variance: over items, and over the seeds of either; None: unknown."""
     tables = evidence.table(first), evidence.table(second)
     pair = paired_distribution(first, second, task, evidence) or _paired_means(*tables, evidence)
     if pair is not None:
@@ -82,10 +78,8 @@ def difference_variance(
         if variances[0] is None or variances[1] is None or n < 2:
             return None
         of_items = variances[0] + variances[1]
-    parts = [(of_items, n - 1.0)]
     of_seeds = [seed_scores(record, task.headline.key) for record in (first, second)]
-    parts += [(variance(seeds) / len(seeds), len(seeds) - 1.0) for seeds in of_seeds if seeds]
-    return sum(part for part, _ in parts), satterthwaite(parts)
+    return [*variance_parts(of_seeds[0], of_items, n), *variance_parts(of_seeds[1], 0.0, n)[1:]]
 
 
 def paired_distribution(
@@ -107,13 +101,13 @@ def difference_test(
     """The two-sided p-value of no difference, and the test it is of; None where no item is shared.
 
     Right and wrong answers: McNemar's exact test (of macro F1, too, it tests the answers). Other scores, and answers in
-    clusters: sign flips. Means over seeds: Student's t with the variance of :func:`difference_variance`.
+    clusters: sign flips. Means over seeds: the level whose interval just reaches zero.
     """
     tables = evidence.table(first), evidence.table(second)
     if tables[0] is None or tables[1] is None or not aligned(*tables):
         return None
     if _has_seeds(first, second, task):
-        return _t_test(first, second, task, evidence)
+        return _seeds_test(first, second, task, evidence)
     off = tables[0].scores - tables[1].scores
     clusters = same_clusters(tables[0], tables[1])
     if clusters is None and _all_or_none(tables[0].scores, tables[1].scores):
@@ -122,17 +116,11 @@ def difference_test(
     return float(sign_flips(summed(off, clusters))[0]), "sign flips"
 
 
-def _t_test(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> tuple[float, str] | None:
-    from scipy.special import stdtr
-
-    spread = difference_variance(first, second, task, evidence)
-    scores = task.score(first), task.score(second)
-    if spread is None or scores[0] is None or scores[1] is None:
+def _seeds_test(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> tuple[float, str] | None:
+    parts, scores = difference_parts(first, second, task, evidence), (task.score(first), task.score(second))
+    if parts is None or scores[0] is None or scores[1] is None:
         return None
-    off = abs(scores[0] - scores[1])
-    if spread[0] <= 0:
-        return float(off == 0), "t, seeds + items"
-    return 2 * float(stdtr(spread[1], -off / math.sqrt(spread[0]))), "t, seeds + items"
+    return p_value(scores[0] - scores[1], parts), "seeds + items"
 
 
 def _has_seeds(first: CellRecord, second: CellRecord, task: EvalTask) -> bool:
@@ -161,12 +149,6 @@ def _paired_interval(pair: Distribution, table: ItemTable | None, n: int, task: 
 def _all_or_none(*scores: Floats) -> bool:
     """Whether every answer is right or wrong."""
     return all(bool(np.isin(each, (0.0, 1.0)).all()) for each in scores)
-
-
-def _t(freedom: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def median(values: Sequence[float]) -> float | None:

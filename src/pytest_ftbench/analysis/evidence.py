@@ -48,8 +48,9 @@ class Evidence:
         key = (id(record), task.headline.key)
         if key not in self._distributions:
             waiting = self._waiting.get(record.eval_task, [])
-            batch = [record, *(waiting.pop() for _ in range(min(_BATCH, len(waiting))))]
-            self._draw([each for each in batch if (id(each), task.headline.key) not in self._distributions], task)
+            batch = {id(each): each for each in (record, *(waiting.pop() for _ in range(min(_BATCH, len(waiting)))))}
+            todo = [each for each in batch.values() if (id(each), task.headline.key) not in self._distributions]
+            self._draw(todo, task)
         return self._distributions[key]
 
     def _draw(self, records: Sequence[CellRecord], task: EvalTask) -> None:

@@ -1,8 +1,8 @@
 """Intervals of scores: how far a number may be from what it would be on other items of the kind, and other seeds.
 
 Sources: Wilson, Probable inference (1927), for rates; Newcombe, Interval estimation for the difference between
-independent proportions (1998), method 10; Satterthwaite, An approximate distribution of estimates of variance
-components (1946), for items and seeds together. All intervals are two-sided and at 95 % unless said otherwise.
+independent proportions (1998), method 10; those of the bootstrap and of seeds are named in their own files. All
+intervals are two-sided and at 95 % unless said otherwise.
 """
 
 import math
@@ -23,7 +23,7 @@ from pytest_ftbench.analysis.resampling import (
     percentile,
     resampled,
 )
-from pytest_ftbench.analysis.seeds import mean_variance, seed_scores
+from pytest_ftbench.analysis.seeds import half_width, seed_scores, variance_parts
 from pytest_ftbench.grid import CellRecord
 
 LEVEL = 0.95
@@ -120,17 +120,13 @@ def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence) -> In
     return _of_distribution(found, table, LEVEL, _FULL.get(task.headline.key, 1.0))
 
 
-def seeds_interval(score: float, seeds: Sequence[float], variance_of_items: float, n: int) -> Interval:
-    """The interval of a mean over seeds and items; ``variance_of_items`` is that of the mean over items.
+def seeds_interval(score: float, seeds: Sequence[float], of_items: float, n: int) -> Interval:
+    """The interval of a mean over seeds and ``n`` items, by Howe; ``of_items`` is the variance of the mean over items.
 
-    Its variance is s²/k + v, s² the variance of the k seeds' scores and v that over items. The noise of single answers
-    is in both, so it errs to the wide side. Degrees of freedom are Satterthwaite's, k-1 and n-1 being those of the
-    parts. With one seed only the items are left.
+    With one seed only the items are left.
     """
-    total, freedom = mean_variance(seeds, variance_of_items, n)
-    half = _t(freedom, LEVEL) * math.sqrt(total)
-    method = "seeds + items" if len(seeds) > 1 else "items"
-    return Interval(score - half, score + half, LEVEL, method, n)
+    half = half_width(variance_parts(seeds, of_items, n), 1 - LEVEL)
+    return Interval(score - half, score + half, LEVEL, "seeds + items" if len(seeds) > 1 else "items", n)
 
 
 def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
@@ -178,9 +174,3 @@ def _z(level: float) -> float:
     from scipy.special import ndtri
 
     return float(ndtri((1 + level) / 2))
-
-
-def _t(freedom: float, level: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + level) / 2))

@@ -26,7 +26,7 @@ _METHODS = {
     "Wilson": "Wilson (shares)",
     "BCa": "BCa bootstrap",
     "cluster BCa": "BCa bootstrap of whole passages",
-    "seeds + items": "t from the variance of seeds and of items",
+    "seeds + items": "Student's t for seeds and items (Howe)",
     "percentile": "percentile bootstrap",
     "degenerate": "nothing (all items score the same)",
 }
