@@ -2,8 +2,8 @@
 
 A mean over k seeds and n items varies with both: its variance is a sum of parts, each estimated with degrees of
 freedom of its own. Few seeds make few of these, and Satterthwaite's common number for the sum is then too many: with
-three seeds his intervals miss up to 8 % instead of 5. Howe's take Student's quantile for each part and miss no more than
-they should.
+three seeds his intervals miss up to 8 % instead of 5. Howe's take Student's quantile for each part and miss no more
+than they should.
 
 Source: Howe, Approximate confidence limits on the mean of X + Y where X and Y are two tabled independent random
 variables (1974).

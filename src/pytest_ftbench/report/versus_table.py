@@ -58,10 +58,6 @@ def versus_sheet(contrasts: Sequence[Contrast], names: Names, detail: bool) -> S
 def versus_notes(contrasts: Sequence[Contrast], detail: bool) -> Iterator[str]:
     """What the columns are and which tests the p-values are of."""
     tests = dict.fromkeys(each.test for each in contrasts)
-        "McNemar": "McNemar's exact test of the answers",
-        "sign flips": "paired permutation by sign flips",
-        "seeds + items": "that of the interval",
-    }
     methods = {each.interval.method for each in contrasts if each.interval is not None}
     near, far = (sum(each.in_domain is side for each in contrasts) for side in (True, False))
     of_what = f"in-domain, and apart for the {far} on other tasks" if near and far else "of this table"
