@@ -10,10 +10,12 @@ import pytest
 from scipy import stats
 
 from pytest_ftbench.analysis.correlations import correlate
+from pytest_ftbench.analysis.differences import paired_interval
 from pytest_ftbench.analysis.intervals import macro_f1_interval, mean_interval, seeds_interval, wilson
 from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.paired import holm_rows, mann_whitney, mcnemar, sign_flips, wilcoxon
 from pytest_ftbench.analysis.power import POWER, mcnemar_detectable, mean_detectable
+from pytest_ftbench.analysis.resampling import mean_sample, resampled
 
 ITEMS, FAMILY, ALPHA = 200, 15, 0.05
 
@@ -134,6 +136,37 @@ def test_whole_passages_cover_the_true_mean_and_single_items_do_not():
     missed = [[not i.low <= 50 <= i.high for i in each] for each in (together, alone)]
     assert at_most(missed[0], BOOTSTRAP + 0.005)  # forty passages are few
     assert np.mean(missed[1]) > 0.1
+
+
+@pytest.mark.parametrize("skill", [0.01, 0.03, 0.1, 0.97, 0.99])
+def test_scores_near_an_end_are_covered(skill):
+    rng = np.random.default_rng(14)
+    right = rng.random((1_000, ITEMS)) < skill
+    golds = rng.integers(0, 4, right.shape)
+    parsed = np.where(right, golds, 5)
+    intervals = [mean_interval(table(row.astype(float)), resamples=999) for row in right]
+    assert at_most([not i.low <= skill <= i.high for i in intervals], BOOTSTRAP)
+    truth = 2 * skill / (1 + skill)  # what isn't right is unparsed: no false alarms
+    of_f1 = [
+        macro_f1_interval(table((g == a).astype(float), None, g, a), resamples=999)
+        for g, a in zip(golds, parsed, strict=True)
+    ]
+    assert at_most([not i.low <= truth <= i.high for i in of_f1], BOOTSTRAP)
+
+
+@pytest.mark.parametrize(("discordance", "difference"), [(0.02, 0), (0.04, 0), (0.08, 0), (0.05, 0.04), (0.3, 0.1)])
+def test_paired_differences_are_covered_however_few_items_differ(discordance, difference):
+    rng = np.random.default_rng(15)
+    drawn = rng.random((1_000, ITEMS))
+    won, lost = drawn < (discordance + difference) / 2, drawn > 1 - (discordance - difference) / 2
+    reference = np.where(won | lost, lost, rng.random(drawn.shape) < 0.5).astype(float)
+    missed = []
+    for before, after in zip(reference, np.where(won, 1.0, np.where(lost, 0.0, reference)), strict=True):
+        first, second = table(after), table(before)
+        ours, theirs = resampled([mean_sample(first), mean_sample(second)], 999)
+        found = paired_interval(ours.less(theirs), first, second)
+        missed.append(not found.low - 1e-12 <= difference <= found.high + 1e-12)
+    assert at_most(missed, BOOTSTRAP)
 
 
 @pytest.mark.parametrize(("seeds", "spread"), [(3, 0.0), (3, 0.02), (3, 0.1), (5, 0.05), (10, 0.05)])

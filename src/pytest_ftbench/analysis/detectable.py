@@ -69,9 +69,11 @@ def _assumed(
     """The same where no items are shared."""
     key = "accuracy" if task.headline.key == "macro_f1" else task.headline.key
     full = _FULL.get(key)
-    shares = [score for record in records if (score := number(record.scores.get(key))) is not None]
-    score = median(shares)
-    if full is None or score is None or not counts or not 0 <= score <= full:
+    if full is None or not counts:
+        return None
+    known = [score for record in records if (score := number(record.scores.get(key))) is not None]
+    score = median([each for each in known if 0 <= each <= full])
+    if score is None:
         return None
     n, share = min(counts), score / full
     if n > _MANY:

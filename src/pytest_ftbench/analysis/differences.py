@@ -11,8 +11,9 @@ import numpy as np
 
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.intervals import (
+    FEW,
+    FULL_SCORES,
     LEVEL,
-    RATES,
     Interval,
     item_variance,
     newcombe,
@@ -55,9 +56,9 @@ def difference_interval(first: CellRecord, second: CellRecord, task: EvalTask, e
         half = half_width(parts, 1 - LEVEL)
         off = scores[0] - scores[1]
         return Interval(off - half, off + half, LEVEL, "seeds + items", n)
-    pair = paired_distribution(first, second, task, evidence)
-    if pair is not None:
-        return _paired_interval(pair, evidence.table(first), n, task)
+    pair, tables = paired_distribution(first, second, task, evidence), (evidence.table(first), evidence.table(second))
+    if pair is not None and tables[0] is not None and tables[1] is not None:
+        return paired_interval(pair, tables[0], tables[1], FULL_SCORES.get(task.headline.key, 1.0))
     intervals = [score_interval(record, task, evidence) for record in (first, second)]
     if intervals[0] is None or intervals[1] is None:
         return None
@@ -135,15 +136,26 @@ def _paired_means(first: ItemTable | None, second: ItemTable | None, evidence: E
     return ours.less(theirs)
 
 
-def _paired_interval(pair: Distribution, table: ItemTable | None, n: int, task: EvalTask) -> Interval:
-    method = "paired cluster BCa" if table is not None and table.clusters is not None else "paired BCa"
-    if (ends := bca(pair, LEVEL)) is not None:
-        return Interval(*ends, LEVEL, method, n)
-    if not pair.is_constant:
-        return Interval(*percentile(pair, LEVEL), LEVEL, "paired percentile", n)
-    # alike on every item: as far apart as one that differs on none of so many may be
-    room = wilson(0.0, pair.units, unit=RATES.get(task.headline.key, 100.0 if task.headline.key == "f1" else 1.0)).high
-    return Interval(pair.value - room, pair.value + room, LEVEL, "Wilson", n)
+def paired_interval(
+    pair: Distribution, first: ItemTable, second: ItemTable, full: float = 1.0, level: float = LEVEL
+) -> Interval:
+    """The interval of a paired difference: BCa; where fewer than fifteen items differ, from the shares that do.
+
+    The bootstrap knows nothing of a loss that happened not to occur among so few, and would call four wins a finding.
+    There each of the shares won and lost has its Wilson interval, an item counting as all of the ``full`` score.
+    """
+    clusters = same_clusters(first, second)
+    method = "paired BCa" if clusters is None else "paired cluster BCa"
+    counts = wins_ties_losses(summed(first.scores - second.scores, clusters))
+    if counts.wins + counts.losses < FEW:
+        n = counts.n
+        won, lost = counts.wins / n, counts.losses / n
+        shares = newcombe(wilson(won, n, level), won, wilson(lost, n, level), lost)
+        down, up = (full * abs(end - (won - lost)) for end in (shares.low, shares.high))
+        return Interval(pair.value - down, pair.value + up, level, "paired Wilson", first.n)
+    if (ends := bca(pair, level)) is not None:
+        return Interval(*ends, level, method, first.n)
+    return Interval(*percentile(pair, level), level, "paired percentile", first.n)
 
 
 def _all_or_none(*scores: Floats) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pytest_ftbench.analysis.evidence import ROUNDING, Evidence
+from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
 from pytest_ftbench.analysis.resampling import (
@@ -30,7 +30,11 @@ LEVEL = 0.95
 RATES = {"accuracy": 1.0, "solve_rate": 1.0, "exact": 1.0, "em": 100.0}
 """Scores that are shares of all items, and the unit in which a full share is so much."""
 
-_FULL = {"f1": 100.0}  # what an item scores at most, where that isn't 1
+FEW = 15
+"""Items: of fewer that differ the bootstrap says too little."""
+_HARDLY = 5
+FULL_SCORES = {"f1": 100.0}
+"""What an item scores at most, where that isn't 1."""
 
 
 @dataclass(frozen=True)
@@ -84,19 +88,19 @@ def newcombe(first: Interval, share: float, second: Interval, other: float) -> I
 
 
 def macro_f1_interval(table: ItemTable, level: float = LEVEL, resamples: int = RESAMPLES) -> Interval:
-    """BCa of macro F1, 0..1. Where all answers are right, or none is, Wilson's interval of that share bounds it.
+    """BCa of macro F1, 0..1. Where nearly all answers are right, or nearly none, from Wilson's interval of a share.
 
     Raises :class:`ValueError` where the table has no letters.
     """
-    return _of_distribution(resampled([macro_f1_sample(table)], resamples)[0], table, level)
+    return _of_macro_f1(resampled([macro_f1_sample(table)], resamples)[0], table, level)
 
 
 def mean_interval(table: ItemTable, level: float = LEVEL, resamples: int = RESAMPLES, full: float = 1.0) -> Interval:
     """BCa of the mean score in its own unit, whole clusters resampled where there are any.
 
-    Where all items score 0 or all ``full``, the most there is, Wilson's interval of that share bounds it.
+    ``full`` is what an item scores at most. Where nearly all score 0 or nearly all that, it is Wilson's of a share.
     """
-    return _of_distribution(resampled([mean_sample(table)], resamples)[0], table, level, full)
+    return _of_mean(resampled([mean_sample(table)], resamples)[0], table, level, full)
 
 
 def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence) -> Interval | None:
@@ -117,7 +121,9 @@ def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence) -> In
         return wilson(score, n, unit=unit)
     if table is None or found is None:
         return None
-    return _of_distribution(found, table, LEVEL, _FULL.get(task.headline.key, 1.0))
+    if task.headline.key == "macro_f1":
+        return _of_macro_f1(found, table, LEVEL)
+    return _of_mean(found, table, LEVEL, FULL_SCORES.get(task.headline.key, 1.0))
 
 
 def seeds_interval(score: float, seeds: Sequence[float], of_items: float, n: int) -> Interval:
@@ -158,16 +164,41 @@ def difference_quartiles(record: CellRecord, evidence: Evidence) -> Quartiles | 
     return Quartiles(median, low, high, len(known))
 
 
-def _of_distribution(found: Distribution, table: ItemTable, level: float, full: float = 1.0) -> Interval:
-    method = "BCa" if table.clusters is None else "cluster BCa"
+def _of_macro_f1(found: Distribution, table: ItemTable, level: float) -> Interval:
+    """BCa; where hardly an answer is right, that share's interval times what F1 is of it; hardly one wrong, F1's as one.
+
+    Of two right answers every seventh resample has none: there the bootstrap's intervals are far too narrow.
+    """
+    right = int(np.sum(table.scores == 1))
+    if right < _HARDLY:
+        # F1 is at most twice the share of right answers, which it nears where the others say nothing
+        share, times = right / table.n, found.value * table.n / right if right else 2.0
+        rate = wilson(share, table.n, level)
+        return Interval(min(1.0, times * rate.low), min(1.0, times * rate.high), level, "Wilson", table.n)
+    if table.n - right < _HARDLY:
+        return wilson(min(1.0, found.value), table.n, level)
+    return _bootstrapped(found, table, level)
+
+
+def _of_mean(found: Distribution, table: ItemTable, level: float, full: float) -> Interval:
+    """BCa; where nearly all items score 0, or nearly all ``full``, Wilson's interval of such a share.
+
+    A bounded score varies no more than a share of the same mean does, and of what is rare resamples know too little.
+    """
+    scores = table.scores
+    rare = min(int(np.sum(scores != 0)), int(np.sum(scores != full)))
+    if rare < FEW and scores.min() >= 0 and scores.max() <= full:
+        share = min(full, max(0.0, found.value))
+        return replace(wilson(share, found.units, level, full), n=table.n)
+    return _bootstrapped(found, table, level)
+
+
+def _bootstrapped(found: Distribution, table: ItemTable, level: float) -> Interval:
+    if found.is_constant:
+        return Interval(found.value, found.value, level, "degenerate", table.n)
     if (ends := bca(found, level)) is not None:
-        return Interval(*ends, level, method, table.n)
-    if not found.is_constant:
-        return Interval(*percentile(found, level), level, "percentile", table.n)
-    # items that are all alike resample to themselves; what is known is that none of so many was otherwise
-    if np.ptp(table.scores) == 0 and table.scores[0] in (0.0, full) and abs(found.value - table.scores[0]) < ROUNDING:
-        return replace(wilson(float(table.scores[0]), found.units, level, full), n=table.n)
-    return Interval(found.value, found.value, level, "degenerate", table.n)
+        return Interval(*ends, level, "BCa" if table.clusters is None else "cluster BCa", table.n)
+    return Interval(*percentile(found, level), level, "percentile", table.n)
 
 
 def _z(level: float) -> float:
