@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pytest_ftbench.analysis.intervals import LEVEL
 from pytest_ftbench.analysis.items import Floats
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, number
+from pytest_ftbench.analysis.paired import ranked
 from pytest_ftbench.analysis.table import TableCell, eval_tasks, table_cell
 from pytest_ftbench.analysis.validity import Standing
 from pytest_ftbench.grid import CellRecord
@@ -24,7 +25,7 @@ from pytest_ftbench.grid import CellRecord
 EXACT_POINTS = 8
 PERMUTATIONS = 9_999
 _FEWEST_POINTS = 3  # any two points lie on a line
-_MOST_POINTS = 200  # beyond, permutations of pairs take too long, and none are needed
+_MANY_POINTS = 60  # beyond, all pairs in all orders take too long, and the normal curve says the same
 _SEED = 20_250_615
 
 
@@ -89,10 +90,12 @@ def rank_correlations(records: Sequence[CellRecord], trivial: Trivial) -> list[C
     return found
 
 
-def correlate(x: Sequence[float], y: Sequence[float]) -> tuple[Coefficient, Coefficient, Coefficient] | None:
+def correlate(
+    x: Sequence[float], y: Sequence[float], permutations: int = PERMUTATIONS
+) -> tuple[Coefficient, Coefficient, Coefficient] | None:
     """Pearson's, Spearman's and Kendall's (tau-b) of these points; None where either side is constant.
 
-    Up to eight points p is exact, over all orders of ``y``; beyond, over random ones and the given.
+    Up to eight points p is exact, over all orders of ``y``; beyond, over ``permutations`` random ones and the given.
     """
     first, second = _standard(np.array(x)), _standard(np.array(y))
     if first is None or second is None:
@@ -100,20 +103,15 @@ def correlate(x: Sequence[float], y: Sequence[float]) -> tuple[Coefficient, Coef
     ranks = [_standard(_ranks(each)) for each in (first, second)]
     if ranks[0] is None or ranks[1] is None:
         return None
-    n = len(first)
-    signs = [_signs(each) for each in (first, second)]
-    orders = _orders(n)
-    values = (float(first @ second), float(ranks[0] @ ranks[1]), float(np.sum(signs[0] * signs[1])))
-    permuted = (
-        second[orders] @ first,
-        ranks[1][orders] @ ranks[0],
-        _kendall_permuted(signs[0], signs[1], orders),
-    )
-    errors = (_error(1.0, n - 3), _error(1 + values[1] ** 2 / 2, n - 3), _error(0.437, n - 4))
-    pearson, spearman, kendall = (
-        _coefficient(value, others, error, n) for value, others, error in zip(values, permuted, errors, strict=True)
-    )
-    return pearson, spearman, kendall
+    n, orders = len(first), _orders(len(first), permutations)
+    rho = float(ranks[0] @ ranks[1])
+    pearson = _coefficient(float(first @ second), second[orders] @ first, _error(1.0, n - 3), n)
+    spearman = _coefficient(rho, ranks[1][orders] @ ranks[0], _error(1 + rho**2 / 2, n - 3), n)
+    if n > _MANY_POINTS:
+        return pearson, spearman, _kendall_of_many(first, second)
+    signs = _signs(first), _signs(second)
+    tau = float(np.sum(signs[0] * signs[1]))
+    return pearson, spearman, _coefficient(tau, _kendall_permuted(*signs, orders), _error(0.437, n - 4), n)
 
 
 def _measures(task: EvalTask, cells: Sequence[TableCell]) -> list[tuple[str, _Read]]:
@@ -151,11 +149,8 @@ def _standard(values: Floats) -> Floats | None:
 
 
 def _ranks(values: Floats) -> Floats:
-    """The rank of each value, the mean of their ranks for ties; values equal but for rounding are ties."""
-    _, inverse, counts = np.unique(np.round(values, 12), return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    ranks: Floats = (ends - (counts - 1) / 2)[inverse]
-    return ranks
+    """The rank of each value; values equal but for rounding are ties."""
+    return ranked(np.round(values, 12))[0]
 
 
 def _signs(values: Floats) -> Floats:
@@ -168,8 +163,7 @@ def _signs(values: Floats) -> Floats:
 
 def _kendall_permuted(first: Floats, second: Floats, orders: NDArray[np.int64]) -> Floats:
     """Tau-b of each order, a block of orders at a time."""
-    n = len(first)
-    upper = np.triu_indices(n, 1)
+    upper = np.triu_indices(len(first), 1)
     block = max(1, 2_000_000 // len(upper[0]))
     taus = []
     for start in range(0, len(orders), block):
@@ -178,14 +172,21 @@ def _kendall_permuted(first: Floats, second: Floats, orders: NDArray[np.int64]) 
     return np.concatenate(taus)
 
 
+def _kendall_of_many(first: Floats, second: Floats) -> Coefficient:
+    """Tau-b with the p-value of the normal curve."""
+    from scipy.stats import kendalltau
+
+    found = kendalltau(np.round(first, 12), np.round(second, 12), method="asymptotic")
+    return _with_interval(float(found.statistic), float(found.pvalue), _error(0.437, len(first) - 4))
+
+
 @lru_cache(maxsize=8)
-def _orders(n: int) -> NDArray[np.int64]:
+def _orders(n: int, permutations: int) -> NDArray[np.int64]:
     """All orders of n things up to eight, else random ones, the same in every process; shape (orders, n)."""
     if n <= EXACT_POINTS:
         return np.array(list(all_permutations(range(n))), dtype=np.int64)
     generator = np.random.default_rng([_SEED, n])
-    rows = PERMUTATIONS if n <= _MOST_POINTS else 999
-    return generator.permuted(np.tile(np.arange(n), (rows, 1)), axis=1)
+    return generator.permuted(np.tile(np.arange(n), (permutations, 1)), axis=1)
 
 
 def _error(factor: float, freedom: int) -> float | None:
@@ -193,9 +194,14 @@ def _error(factor: float, freedom: int) -> float | None:
 
 
 def _coefficient(value: float, permuted: Floats, error: float | None, n: int) -> Coefficient:
-    value = min(1.0, max(-1.0, value))
+    """The coefficient, given those of other orders: of all, or of random ones to which the given one is added."""
     hits = int(np.sum(np.abs(permuted) >= abs(value) - 1e-9))
-    p = hits / len(permuted) if n <= EXACT_POINTS else (hits + 1) / (len(permuted) + 1)
+    drawn = n > EXACT_POINTS
+    return _with_interval(value, (hits + drawn) / (len(permuted) + drawn), error)
+
+
+def _with_interval(value: float, p: float, error: float | None) -> Coefficient:
+    value = min(1.0, max(-1.0, value))
     if error is None or abs(value) > 1 - 1e-9:
         # on a line, the transformation has no end to measure from
         return Coefficient(value, p)

@@ -4,15 +4,15 @@ Tested at the first step of Holm's procedure, 5 % over the size of the family: w
 other comparisons show.
 """
 
+import math
 from collections.abc import Sequence
 
-from pytest_ftbench.analysis.differences import difference_variance, median
+from pytest_ftbench.analysis.differences import difference_parts, median
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.intervals import RATES
 from pytest_ftbench.analysis.metrics import EvalTask, item_count, number
 from pytest_ftbench.analysis.pairs import compared, comparison_count
-from pytest_ftbench.analysis.power import Detectable, independent_error, mcnemar_detectable, mean_detectable
-from pytest_ftbench.analysis.seeds import seed_scores
+from pytest_ftbench.analysis.power import Detectable, independent_variance, mcnemar_detectable, mean_detectable
 from pytest_ftbench.analysis.table import eval_tasks
 from pytest_ftbench.analysis.versus import ALPHA, Contrast
 from pytest_ftbench.grid import CellRecord
@@ -57,13 +57,9 @@ def _detectable(
         difference = mcnemar_detectable(n, discordance, alpha)
         return None if difference is None else (_answers(task), difference, n, False)
     if contrasts:
-        spreads = [difference_variance(*pair, task, evidence) for pair in pairs]
-        known = [spread for spread in spreads if spread is not None and spread[0] > 0]
-        middle = sorted(known)[len(known) // 2] if known else None
-        if middle is None or not counts:
-            return None
-        freedom = middle[1] if any(seed_scores(each, task.headline.key) for pair in pairs for each in pair) else 1e9
-        return task.headline.label, mean_detectable(middle[0] ** 0.5, alpha, freedom=freedom), min(counts), False
+        spreads = [parts for pair in pairs if (parts := difference_parts(*pair, task, evidence)) is not None]
+        difference = median([mean_detectable(parts, alpha) for parts in spreads])
+        return None if difference is None or not counts else (task.headline.label, difference, min(counts), False)
     return _assumed(task, [record for pair in pairs for record in pair], counts, alpha)
 
 
@@ -73,17 +69,19 @@ def _assumed(
     """The same where no items are shared."""
     key = "accuracy" if task.headline.key == "macro_f1" else task.headline.key
     full = _FULL.get(key)
-    shares = [score for record in records if (score := number(record.scores.get(key))) is not None]
-    score = median(shares)
-    if full is None or score is None or not counts or not 0 <= score <= full:
+    if full is None or not counts:
+        return None
+    known = [score for record in records if (score := number(record.scores.get(key))) is not None]
+    score = median([each for each in known if 0 <= each <= full])
+    if score is None:
         return None
     n, share = min(counts), score / full
     if n > _MANY:
-        return task.headline.label, mean_detectable(independent_error(score, n, full), alpha), n, True
+        return task.headline.label, mean_detectable([(independent_variance(score, n, full), math.inf)], alpha), n, True
     if key in RATES:
         difference = mcnemar_detectable(n, 2 * share * (1 - share), alpha)
         return None if difference is None else (_answers(task), full * difference, n, True)
-    return task.headline.label, mean_detectable(independent_error(score, n, full), alpha), n, True
+    return task.headline.label, mean_detectable([(independent_variance(score, n, full), math.inf)], alpha), n, True
 
 
 def _answers(task: EvalTask) -> str:

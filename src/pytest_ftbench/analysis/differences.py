@@ -4,17 +4,16 @@ Where cells are means over several seeds, each one's seeds are a variance compon
 out well by luck is no better method.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import variance
 
 import numpy as np
 
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.intervals import (
+    FEW,
+    FULL_SCORES,
     LEVEL,
-    RATES,
     Interval,
     item_variance,
     newcombe,
@@ -24,8 +23,8 @@ from pytest_ftbench.analysis.intervals import (
 from pytest_ftbench.analysis.items import Codes, Floats, ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
 from pytest_ftbench.analysis.paired import mcnemar, sign_flips, summed, wins_ties_losses
-from pytest_ftbench.analysis.resampling import Distribution, bca, mean_of, percentile
-from pytest_ftbench.analysis.seeds import satterthwaite, seed_scores
+from pytest_ftbench.analysis.resampling import Distribution, bca, mean_sample, percentile, resampled
+from pytest_ftbench.analysis.seeds import Parts, half_width, p_value, seed_scores, variance_parts
 from pytest_ftbench.grid import CellRecord
 
 
@@ -51,15 +50,15 @@ def difference_interval(first: CellRecord, second: CellRecord, task: EvalTask, e
     if scores[0] is None or scores[1] is None or not (first.ok and second.ok):
         return None
     if _has_seeds(first, second, task):
-        spread = difference_variance(first, second, task, evidence)
-        if spread is None:
+        parts = difference_parts(first, second, task, evidence)
+        if parts is None:
             return None
-        half = _t(spread[1]) * math.sqrt(spread[0])
+        half = half_width(parts, 1 - LEVEL)
         off = scores[0] - scores[1]
         return Interval(off - half, off + half, LEVEL, "seeds + items", n)
-    pair = paired_distribution(first, second, task, evidence)
-    if pair is not None:
-        return _paired_interval(pair, evidence.table(first), n, task)
+    pair, tables = paired_distribution(first, second, task, evidence), (evidence.table(first), evidence.table(second))
+    if pair is not None and tables[0] is not None and tables[1] is not None:
+        return paired_interval(pair, tables[0], tables[1], FULL_SCORES.get(task.headline.key, 1.0))
     intervals = [score_interval(record, task, evidence) for record in (first, second)]
     if intervals[0] is None or intervals[1] is None:
         return None
@@ -68,10 +67,8 @@ def difference_interval(first: CellRecord, second: CellRecord, task: EvalTask, e
     return found if intervals[0].method == intervals[1].method == "Wilson" else replace(found, method="unpaired")
 
 
-def difference_variance(
-    first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence
-) -> tuple[float, float] | None:
-    """The variance of the difference over items and seeds, unit squared, and Satterthwaite's degrees of freedom."""
+def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Parts | None:
+    """The parts of the difference's variance: over items, and over the seeds of either; None: unknown."""
     tables = evidence.table(first), evidence.table(second)
     pair = paired_distribution(first, second, task, evidence) or _paired_means(*tables, evidence)
     if pair is not None:
@@ -82,10 +79,8 @@ def difference_variance(
         if variances[0] is None or variances[1] is None or n < 2:
             return None
         of_items = variances[0] + variances[1]
-    parts = [(of_items, n - 1.0)]
     of_seeds = [seed_scores(record, task.headline.key) for record in (first, second)]
-    parts += [(variance(seeds) / len(seeds), len(seeds) - 1.0) for seeds in of_seeds if seeds]
-    return sum(part for part, _ in parts), satterthwaite(parts)
+    return [*variance_parts(of_seeds[0], of_items, n), *variance_parts(of_seeds[1], 0.0, n)[1:]]
 
 
 def paired_distribution(
@@ -107,13 +102,13 @@ def difference_test(
     """The two-sided p-value of no difference, and the test it is of; None where no item is shared.
 
     Right and wrong answers: McNemar's exact test (of macro F1, too, it tests the answers). Other scores, and answers in
-    clusters: sign flips. Means over seeds: Student's t with the variance of :func:`difference_variance`.
+    clusters: sign flips. Means over seeds: the level whose interval just reaches zero.
     """
     tables = evidence.table(first), evidence.table(second)
     if tables[0] is None or tables[1] is None or not aligned(*tables):
         return None
     if _has_seeds(first, second, task):
-        return _t_test(first, second, task, evidence)
+        return _seeds_test(first, second, task, evidence)
     off = tables[0].scores - tables[1].scores
     clusters = same_clusters(tables[0], tables[1])
     if clusters is None and _all_or_none(tables[0].scores, tables[1].scores):
@@ -122,17 +117,11 @@ def difference_test(
     return float(sign_flips(summed(off, clusters))[0]), "sign flips"
 
 
-def _t_test(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> tuple[float, str] | None:
-    from scipy.special import stdtr
-
-    spread = difference_variance(first, second, task, evidence)
-    scores = task.score(first), task.score(second)
-    if spread is None or scores[0] is None or scores[1] is None:
+def _seeds_test(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> tuple[float, str] | None:
+    parts, scores = difference_parts(first, second, task, evidence), (task.score(first), task.score(second))
+    if parts is None or scores[0] is None or scores[1] is None:
         return None
-    off = abs(scores[0] - scores[1])
-    if spread[0] <= 0:
-        return float(off == 0), "t, seeds + items"
-    return 2 * float(stdtr(spread[1], -off / math.sqrt(spread[0]))), "t, seeds + items"
+    return p_value(scores[0] - scores[1], parts), "seeds + items"
 
 
 def _has_seeds(first: CellRecord, second: CellRecord, task: EvalTask) -> bool:
@@ -143,29 +132,35 @@ def _paired_means(first: ItemTable | None, second: ItemTable | None, evidence: E
     """The difference of mean item scores, for a macro F1 of which only those are left."""
     if first is None or second is None or not aligned(first, second) or first.units != second.units or first.units < 2:
         return None
-    return mean_of(first, evidence.resamples).less(mean_of(second, evidence.resamples))
+    ours, theirs = resampled([mean_sample(first), mean_sample(second)], evidence.resamples)
+    return ours.less(theirs)
 
 
-def _paired_interval(pair: Distribution, table: ItemTable | None, n: int, task: EvalTask) -> Interval:
-    method = "paired cluster BCa" if table is not None and table.clusters is not None else "paired BCa"
-    if (ends := bca(pair, LEVEL)) is not None:
-        return Interval(*ends, LEVEL, method, n)
-    if not pair.is_constant:
-        return Interval(*percentile(pair, LEVEL), LEVEL, "paired percentile", n)
-    # alike on every item: as far apart as one that differs on none of so many may be
-    room = wilson(0.0, pair.units, unit=RATES.get(task.headline.key, 100.0 if task.headline.key == "f1" else 1.0)).high
-    return Interval(pair.value - room, pair.value + room, LEVEL, "Wilson", n)
+def paired_interval(
+    pair: Distribution, first: ItemTable, second: ItemTable, full: float = 1.0, level: float = LEVEL
+) -> Interval:
+    """The interval of a paired difference: BCa; where fewer than fifteen items differ, from the shares that do.
+
+    The bootstrap knows nothing of a loss that happened not to occur among so few, and would call four wins a finding.
+    There each of the shares won and lost has its Wilson interval, an item counting as all of the ``full`` score.
+    """
+    clusters = same_clusters(first, second)
+    method = "paired BCa" if clusters is None else "paired cluster BCa"
+    counts = wins_ties_losses(summed(first.scores - second.scores, clusters))
+    if counts.wins + counts.losses < FEW:
+        n = counts.n
+        won, lost = counts.wins / n, counts.losses / n
+        shares = newcombe(wilson(won, n, level), won, wilson(lost, n, level), lost)
+        down, up = (full * abs(end - (won - lost)) for end in (shares.low, shares.high))
+        return Interval(pair.value - down, pair.value + up, level, "paired Wilson", first.n)
+    if (ends := bca(pair, level)) is not None:
+        return Interval(*ends, level, method, first.n)
+    return Interval(*percentile(pair, level), level, "paired percentile", first.n)
 
 
 def _all_or_none(*scores: Floats) -> bool:
     """Whether every answer is right or wrong."""
     return all(bool(np.isin(each, (0.0, 1.0)).all()) for each in scores)
-
-
-def _t(freedom: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def median(values: Sequence[float]) -> float | None:

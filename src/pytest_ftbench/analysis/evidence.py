@@ -5,27 +5,45 @@ from dataclasses import dataclass, field
 
 from pytest_ftbench.analysis.items import ItemTable, item_table
 from pytest_ftbench.analysis.metrics import EvalTask
-from pytest_ftbench.analysis.pooling import seeds_of
-from pytest_ftbench.analysis.resampling import RESAMPLES, Distribution, macro_f1_of, mean_of, mean_of_all
+from pytest_ftbench.analysis.pooling import PooledRecord, seeds_of
+from pytest_ftbench.analysis.resampling import (
+    RESAMPLES,
+    Distribution,
+    Sample,
+    macro_f1_sample,
+    mean_of_all,
+    mean_sample,
+    resampled,
+)
 from pytest_ftbench.grid import CellRecord
 
 ROUNDING = 0.006  # records made elsewhere may have their scores to two digits
 _MANY_CELLS = 1_000
 _FEWER_RESAMPLES = 1_999
+_BATCH = 31
 
 
 @dataclass(eq=False)
 class Evidence:
-    """The items of records and the distributions of their scores, each computed once in an analysis."""
+    """The items of records and the distributions of their scores, each computed once in an analysis.
 
+    Those of several of its ``records`` are computed at a time, which is several times faster than one by one.
+    """
+
+    records: Sequence[CellRecord]
     resamples: int = RESAMPLES
     _tables: dict[int, tuple[CellRecord, ItemTable | None]] = field(default_factory=dict)
     _distributions: dict[tuple[int, str], Distribution | None] = field(default_factory=dict)
+    _waiting: dict[str, list[CellRecord]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Sequence[CellRecord]) -> "Evidence":
-        """The evidence of so many records: of more than a thousand, fewer resamples are drawn."""
-        return cls(RESAMPLES if len(records) <= _MANY_CELLS else _FEWER_RESAMPLES)
+        """The evidence of these records: of more than a thousand, fewer resamples are drawn."""
+        waiting: dict[str, list[CellRecord]] = {}
+        for record in reversed(records):
+            waiting.setdefault(record.eval_task, []).extend(seeds_of(record))
+        resamples = RESAMPLES if len(records) <= _MANY_CELLS else _FEWER_RESAMPLES
+        return cls(records, resamples, _waiting=waiting)
 
     def table(self, record: CellRecord) -> ItemTable | None:
         """The record's items."""
@@ -37,23 +55,14 @@ class Evidence:
     def distribution(self, record: CellRecord, task: EvalTask) -> Distribution | None:
         """How the headline score varies over its items; None where these don't yield that very score."""
         key = (id(record), task.headline.key)
-        if key not in self._distributions:
-            self._distributions[key] = self._of_headline(record, task)
+        if key not in self._distributions and isinstance(record, PooledRecord):
+            self._distributions[key] = self._of_seeds(seeds_of(record), task)
+        elif key not in self._distributions:
+            waiting = self._waiting.get(record.eval_task, [])
+            batch = {id(each): each for each in (record, *(waiting.pop() for _ in range(min(_BATCH, len(waiting)))))}
+            todo = [each for each in batch.values() if (id(each), task.headline.key) not in self._distributions]
+            self._draw(todo, task)
         return self._distributions[key]
-
-    def _of_headline(self, record: CellRecord, task: EvalTask) -> Distribution | None:
-        seeds = seeds_of(record)
-        if len(seeds) > 1:
-            return self._of_seeds(seeds, task)
-        table, score = self.table(record), task.score(record)
-        if table is None or table.units < 2 or score is None:
-            return None
-        if task.headline.key == "macro_f1":
-            found = None if table.golds is None else macro_f1_of(table, self.resamples)
-        else:
-            found = mean_of(table, self.resamples)
-        # items of another score say nothing of this one
-        return None if found is None or abs(found.value - score) > ROUNDING else found
 
     def _of_seeds(self, seeds: Sequence[CellRecord], task: EvalTask) -> Distribution | None:
         """How a mean over seeds varies over the items, which all of them share; None where they don't."""
@@ -61,6 +70,29 @@ class Evidence:
         each = [self.distribution(record, task) for record in seeds]
         known = [found for found in each if found is not None]
         same = all(table is not None and tables[0] is not None and table.keys == tables[0].keys for table in tables)
-        if not same or len(known) < len(each) or any(found.units != known[0].units for found in known):
+        if not known or not same or len(known) < len(each) or any(found.units != known[0].units for found in known):
             return None
         return mean_of_all(known)
+
+    def _draw(self, records: Sequence[CellRecord], task: EvalTask) -> None:
+        """Compute the distributions of these records, those of as many units together."""
+        by_units: dict[int, list[tuple[CellRecord, Sample]]] = {}
+        for record in records:
+            self._distributions[id(record), task.headline.key] = None
+            sample = self._sample(record, task)
+            if sample is not None:
+                by_units.setdefault(len(sample.features), []).append((record, sample))
+        for group in by_units.values():
+            for (record, _), found in zip(group, resampled([each for _, each in group], self.resamples), strict=True):
+                score = task.score(record)
+                # items of another score say nothing of this one
+                if score is not None and abs(found.value - score) <= ROUNDING:
+                    self._distributions[id(record), task.headline.key] = found
+
+    def _sample(self, record: CellRecord, task: EvalTask) -> Sample | None:
+        table = self.table(record)
+        if table is None or table.units < 2 or task.score(record) is None:
+            return None
+        if task.headline.key == "macro_f1":
+            return None if table.golds is None else macro_f1_sample(table)
+        return mean_sample(table)

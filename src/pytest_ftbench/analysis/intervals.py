@@ -1,8 +1,8 @@
 """Intervals of scores: how far a number may be from what it would be on other items of the kind, and other seeds.
 
 Sources: Wilson, Probable inference (1927), for rates; Newcombe, Interval estimation for the difference between
-independent proportions (1998), method 10; Satterthwaite, An approximate distribution of estimates of variance
-components (1946), for items and seeds together. All intervals are two-sided and at 95 % unless said otherwise.
+independent proportions (1998), method 10; those of the bootstrap and of seeds are named in their own files. All
+intervals are two-sided and at 95 % unless said otherwise.
 """
 
 import math
@@ -11,18 +11,30 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pytest_ftbench.analysis.evidence import ROUNDING, Evidence
+from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
-from pytest_ftbench.analysis.resampling import RESAMPLES, Distribution, bca, macro_f1_of, mean_of, percentile
-from pytest_ftbench.analysis.seeds import mean_variance, seed_scores
+from pytest_ftbench.analysis.resampling import (
+    RESAMPLES,
+    Distribution,
+    bca,
+    macro_f1_sample,
+    mean_sample,
+    percentile,
+    resampled,
+)
+from pytest_ftbench.analysis.seeds import half_width, seed_scores, variance_parts
 from pytest_ftbench.grid import CellRecord
 
 LEVEL = 0.95
 RATES = {"accuracy": 1.0, "solve_rate": 1.0, "exact": 1.0, "em": 100.0}
 """Scores that are shares of all items, and the unit in which a full share is so much."""
 
-_FULL = {"f1": 100.0}  # what an item scores at most, where that isn't 1
+FEW = 15
+"""Items: of fewer that differ the bootstrap says too little."""
+_HARDLY = 5
+FULL_SCORES = {"f1": 100.0}
+"""What an item scores at most, where that isn't 1."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +88,19 @@ def newcombe(first: Interval, share: float, second: Interval, other: float) -> I
 
 
 def macro_f1_interval(table: ItemTable, level: float = LEVEL, resamples: int = RESAMPLES) -> Interval:
-    """BCa of macro F1, 0..1. Where all answers are right, or none is, Wilson's interval of that share bounds it.
+    """BCa of macro F1, 0..1. Where nearly all answers are right, or nearly none, from Wilson's interval of a share.
 
     Raises :class:`ValueError` where the table has no letters.
     """
-    return _of_distribution(macro_f1_of(table, resamples), table, level)
+    return _of_macro_f1(resampled([macro_f1_sample(table)], resamples)[0], table, level)
 
 
 def mean_interval(table: ItemTable, level: float = LEVEL, resamples: int = RESAMPLES, full: float = 1.0) -> Interval:
     """BCa of the mean score in its own unit, whole clusters resampled where there are any.
 
-    Where all items score 0 or all ``full``, the most there is, Wilson's interval of that share bounds it.
+    ``full`` is what an item scores at most. Where nearly all score 0 or nearly all that, it is Wilson's of a share.
     """
-    return _of_distribution(mean_of(table, resamples), table, level, full)
+    return _of_mean(resampled([mean_sample(table)], resamples)[0], table, level, full)
 
 
 def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence) -> Interval | None:
@@ -109,20 +121,18 @@ def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence) -> In
         return wilson(score, n, unit=unit)
     if table is None or found is None:
         return None
-    return _of_distribution(found, table, LEVEL, _FULL.get(task.headline.key, 1.0))
+    if task.headline.key == "macro_f1":
+        return _of_macro_f1(found, table, LEVEL)
+    return _of_mean(found, table, LEVEL, FULL_SCORES.get(task.headline.key, 1.0))
 
 
-def seeds_interval(score: float, seeds: Sequence[float], variance_of_items: float, n: int) -> Interval:
-    """The interval of a mean over seeds and items; ``variance_of_items`` is that of the mean over items.
+def seeds_interval(score: float, seeds: Sequence[float], of_items: float, n: int) -> Interval:
+    """The interval of a mean over seeds and ``n`` items, by Howe; ``of_items`` is the variance of the mean over items.
 
-    Its variance is s²/k + v, s² the variance of the k seeds' scores and v that over items. The noise of single answers
-    is in both, so it errs to the wide side. Degrees of freedom are Satterthwaite's, k-1 and n-1 being those of the
-    parts. With one seed only the items are left.
+    With one seed only the items are left.
     """
-    total, freedom = mean_variance(seeds, variance_of_items, n)
-    half = _t(freedom, LEVEL) * math.sqrt(total)
-    method = "seeds + items" if len(seeds) > 1 else "items"
-    return Interval(score - half, score + half, LEVEL, method, n)
+    half = half_width(variance_parts(seeds, of_items, n), 1 - LEVEL)
+    return Interval(score - half, score + half, LEVEL, "seeds + items" if len(seeds) > 1 else "items", n)
 
 
 def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
@@ -134,7 +144,7 @@ def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> flo
         return found.variance
     table, n, score = evidence.table(record), item_count(record), task.score(record)
     if table is not None and table.units > 1:
-        return mean_of(table, evidence.resamples).variance
+        return resampled([mean_sample(table)], evidence.resamples)[0].variance
     unit = RATES.get(task.headline.key)
     if unit is None or n is None or score is None or not 0 <= score <= unit:
         return None
@@ -154,25 +164,44 @@ def difference_quartiles(record: CellRecord, evidence: Evidence) -> Quartiles | 
     return Quartiles(median, low, high, len(known))
 
 
-def _of_distribution(found: Distribution, table: ItemTable, level: float, full: float = 1.0) -> Interval:
-    method = "BCa" if table.clusters is None else "cluster BCa"
+def _of_macro_f1(found: Distribution, table: ItemTable, level: float) -> Interval:
+    """BCa; where hardly an answer is right, that share's interval times what F1 is of it; hardly one wrong, F1's as 1.
+
+    Of two right answers every seventh resample has none: there the bootstrap's intervals are far too narrow.
+    """
+    right = int(np.sum(table.scores == 1))
+    if right < _HARDLY:
+        # F1 is at most twice the share of right answers, which it nears where the others say nothing
+        share, times = right / table.n, found.value * table.n / right if right else 2.0
+        rate = wilson(share, table.n, level)
+        return Interval(min(1.0, times * rate.low), min(1.0, times * rate.high), level, "Wilson", table.n)
+    if table.n - right < _HARDLY:
+        return wilson(min(1.0, found.value), table.n, level)
+    return _bootstrapped(found, table, level)
+
+
+def _of_mean(found: Distribution, table: ItemTable, level: float, full: float) -> Interval:
+    """BCa; where nearly all items score 0, or nearly all ``full``, Wilson's interval of such a share.
+
+    A bounded score varies no more than a share of the same mean does, and of what is rare resamples know too little.
+    """
+    scores = table.scores
+    rare = min(int(np.sum(scores != 0)), int(np.sum(scores != full)))
+    if rare < FEW and scores.min() >= 0 and scores.max() <= full:
+        share = min(full, max(0.0, found.value))
+        return replace(wilson(share, found.units, level, full), n=table.n)
+    return _bootstrapped(found, table, level)
+
+
+def _bootstrapped(found: Distribution, table: ItemTable, level: float) -> Interval:
+    if found.is_constant:
+        return Interval(found.value, found.value, level, "degenerate", table.n)
     if (ends := bca(found, level)) is not None:
-        return Interval(*ends, level, method, table.n)
-    if not found.is_constant:
-        return Interval(*percentile(found, level), level, "percentile", table.n)
-    # items that are all alike resample to themselves; what is known is that none of so many was otherwise
-    if np.ptp(table.scores) == 0 and table.scores[0] in (0.0, full) and abs(found.value - table.scores[0]) < ROUNDING:
-        return replace(wilson(float(table.scores[0]), found.units, level, full), n=table.n)
-    return Interval(found.value, found.value, level, "degenerate", table.n)
+        return Interval(*ends, level, "BCa" if table.clusters is None else "cluster BCa", table.n)
+    return Interval(*percentile(found, level), level, "percentile", table.n)
 
 
 def _z(level: float) -> float:
     from scipy.special import ndtri
 
     return float(ndtri((1 + level) / 2))
-
-
-def _t(freedom: float, level: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + level) / 2))

@@ -6,6 +6,7 @@ Records may come from anywhere: items that can't be read whole are none, for a r
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ Codes = NDArray[np.int64]
 
 LETTERS = "ABCD"
 _LARGEST = 1e12  # of a score: what is beyond is none, and its square must be a float
+_CODES = {letter: code for code, letter in enumerate(LETTERS)}
 _OTHER, _UNPARSED = len(LETTERS), len(LETTERS) + 1
 
 
@@ -59,12 +61,11 @@ def item_table(record: CellRecord) -> ItemTable | None:
     known = [score for score in scores if score is not None and abs(score) <= _LARGEST]
     if len(known) < len(items):
         return None
-    keys = _keys([str(item["item"]) for item in items])
-    order = sorted(range(len(items)), key=keys.__getitem__)
+    keys, order = _keys(tuple(str(item["item"]) for item in items))
     ordered = [items[index] for index in order]
-    golds, parsed = _letters(ordered)
+    golds, parsed = _letters(ordered) if record.eval_task == "arc" else (None, None)
     return ItemTable(
-        keys=tuple(keys[index] for index in order),
+        keys=keys,
         scores=np.array([known[index] for index in order]),
         clusters=_clusters(ordered),
         golds=golds,
@@ -73,14 +74,16 @@ def item_table(record: CellRecord) -> ItemTable | None:
     )
 
 
-def _keys(names: Sequence[str]) -> list[tuple[str, int]]:
-    """The names, those that occur again numbered."""
+@lru_cache(maxsize=64)
+def _keys(names: tuple[str, ...]) -> tuple[tuple[tuple[str, int], ...], tuple[int, ...]]:
+    """The names sorted, those that occur again numbered, and where each was; mostly those of the record before."""
     seen: Counter[str] = Counter()
     keys = []
     for name in names:
         keys.append((name, seen[name]))
         seen[name] += 1
-    return keys
+    order = tuple(sorted(range(len(keys)), key=keys.__getitem__))
+    return tuple(keys[index] for index in order), order
 
 
 def _clusters(items: Sequence[dict[str, Any]]) -> Codes | None:
@@ -96,18 +99,15 @@ def _letters(items: Sequence[dict[str, Any]]) -> tuple[Codes | None, Codes | Non
     """Golds and parsed answers as classes; none where golds aren't mostly letters or the scores say otherwise."""
     golds = [_code(item.get("gold")) for item in items]
     parsed = [_UNPARSED if item.get("parsed") is None else _code(item["parsed"]) for item in items]
-    letters = sum(code < _OTHER for code in golds) > len(items) / 2
+    letters = [code < _OTHER for code in golds]
     # a mean over several seeds is no longer the outcome of one answer
-    agree = all(
-        float(item["score"]) == float(item.get("gold") == item.get("parsed"))
-        for item in items
-        if _code(item.get("gold")) < _OTHER
-    )
-    return (np.array(golds), np.array(parsed)) if letters and agree else (None, None)
+    right = [float(gold == answer) for gold, answer in zip(golds, parsed, strict=True)]
+    agree = all(item["score"] == s for item, s, letter in zip(items, right, letters, strict=True) if letter)
+    return (np.array(golds), np.array(parsed)) if sum(letters) > len(items) / 2 and agree else (None, None)
 
 
 def _code(label: object) -> int:
-    return LETTERS.index(label) if isinstance(label, str) and len(label) == 1 and label in LETTERS else _OTHER
+    return _CODES.get(label, _OTHER) if isinstance(label, str) else _OTHER
 
 
 def _differences(items: Sequence[dict[str, Any]]) -> Floats | None:

@@ -5,10 +5,11 @@ McNemar's test, here summed exactly over the number of discordant pairs; Bhatia 
 variance that a bounded score of a given mean can have.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
+
+from pytest_ftbench.analysis.seeds import Parts, half_width
 
 POWER = 0.8
 """The share of runs in which a difference is to be found."""
@@ -69,22 +70,18 @@ def mcnemar_detectable(n: int, discordance: float, alpha: float, power: float = 
     return high
 
 
-def mean_detectable(error: float, alpha: float, power: float = POWER, freedom: float = math.inf) -> float:
-    """The smallest difference of means of standard error ``error`` that a test finds with this power.
+def mean_detectable(parts: Parts, alpha: float, power: float = POWER) -> float:
+    """The smallest difference of means that a test finds with this power, its variance being of these parts.
 
-    With few degrees of freedom, as few seeds give, the quantiles are Student's.
+    Where a variance is estimated of few seeds, the quantiles are Student's, two of which stand for the noncentral one.
     """
-    from scipy.special import ndtri, stdtrit
-
-    if math.isinf(freedom):
-        return error * float(ndtri(1 - alpha / 2) + ndtri(power))
-    return error * float(stdtrit(freedom, 1 - alpha / 2) + stdtrit(freedom, power))
+    return half_width(parts, alpha) + half_width(parts, 2 * (1 - power))
 
 
-def independent_error(mean: float, n: int, full: float) -> float:
-    """The largest standard error that the difference of two independent mean scores of 0..``full`` can have."""
+def independent_variance(mean: float, n: int, full: float) -> float:
+    """The largest variance that the difference of two independent mean scores of 0..``full`` can have."""
     mean = min(full, max(0.0, mean))
-    return math.sqrt(2 * mean * (full - mean) / n)
+    return 2 * mean * (full - mean) / n
 
 
 def _critical(n: int, alpha: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -55,10 +55,12 @@ class Distribution:
         return float(np.var(self.replicates, ddof=1))
 
 
-def mean_of(table: ItemTable, resamples: int = RESAMPLES) -> Distribution:
-    """The mean score over the items, whole clusters resampled where there are any."""
-    features = np.stack([table.scores, np.ones(table.n)], axis=1)
-    return resampled(features, _ratio, table.clusters, resamples)
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a statistic is of: ``features``, shape (units, k), whose sums it takes."""
+
+    features: Floats
+    statistic: Statistic
 
 
 def mean_of_all(each: Sequence[Distribution]) -> Distribution:
@@ -72,7 +74,12 @@ def mean_of_all(each: Sequence[Distribution]) -> Distribution:
     )
 
 
-def macro_f1_of(table: ItemTable, resamples: int = RESAMPLES) -> Distribution:
+def mean_sample(table: ItemTable) -> Sample:
+    """The mean score over the items, whole clusters being units where there are any."""
+    return Sample(_by_unit(np.stack([table.scores, np.ones(table.n)], axis=1), table.clusters), _ratio)
+
+
+def macro_f1_sample(table: ItemTable) -> Sample:
     """Macro F1 over A-D, an unparsed answer being a miss of its gold class.
 
     Raises :class:`ValueError` where the table has no letters.
@@ -82,28 +89,26 @@ def macro_f1_of(table: ItemTable, resamples: int = RESAMPLES) -> Distribution:
     classes = np.arange(len(LETTERS))
     gold, parsed = table.golds[:, None] == classes, table.parsed[:, None] == classes
     features = np.concatenate([gold & parsed, gold.astype(np.int64) + parsed], axis=1).astype(np.float64)
-    return resampled(features, _macro_f1, table.clusters, resamples)
+    return Sample(_by_unit(features, table.clusters), _macro_f1)
 
 
-def resampled(
-    features: Floats, statistic: Statistic, clusters: NDArray[np.int64] | None = None, resamples: int = RESAMPLES
-) -> Distribution:
-    """The distribution of a statistic of the sums of ``features``, shape (items, k)."""
-    if clusters is not None:
-        summed = np.zeros((int(clusters.max()) + 1, features.shape[1]))
-        np.add.at(summed, clusters, features)
-        features = summed
-    units, total = len(features), features.sum(axis=0)
-    counts = _weights(units, fitting_resamples(units, resamples))
-    # centred and scaled, sums in single precision lose nothing that a resample would show
-    scale = np.maximum(np.abs(features).max(axis=0), 1e-300)
-    sums = ((features / scale).T.astype(np.float32) @ counts).astype(np.float64) * scale[:, None]
-    return Distribution(
-        value=float(statistic(total)),
-        replicates=statistic(sums),
-        left_out=statistic((total - features).T),
-        units=units,
-    )
+def resampled(samples: Sequence[Sample], resamples: int = RESAMPLES) -> list[Distribution]:
+    """The distributions of these statistics, all on the same resamples; the samples have as many units each."""
+    counts = _weights(len(samples[0].features), fitting_resamples(len(samples[0].features), resamples))
+    # scaled, sums in single precision lose nothing that a resample would show
+    scales = [np.maximum(np.abs(sample.features).max(axis=0), 1e-300) for sample in samples]
+    stacked = [(sample.features / scale).T for sample, scale in zip(samples, scales, strict=True)]
+    sums = np.concatenate(stacked).astype(np.float32) @ counts
+    found, row = [], 0
+    for sample, scale in zip(samples, scales, strict=True):
+        mine = sums[row : row + len(scale)].astype(np.float64) * scale[:, None]
+        row += len(scale)
+        total = sample.features.sum(axis=0)
+        left_out = sample.statistic((total - sample.features).T)
+        found.append(
+            Distribution(float(sample.statistic(total)), sample.statistic(mine), left_out, len(sample.features))
+        )
+    return found
 
 
 def fitting_resamples(units: int, resamples: int = RESAMPLES) -> int:
@@ -155,6 +160,15 @@ def _weights(units: int, resamples: int) -> NDArray[np.float32]:
         weights[:, start : start + count] = counts.T
     weights.flags.writeable = False
     return weights
+
+
+def _by_unit(features: Floats, clusters: NDArray[np.int64] | None) -> Floats:
+    """The features of items, summed over those of a cluster."""
+    if clusters is None:
+        return features
+    summed = np.zeros((int(clusters.max()) + 1, features.shape[1]))
+    np.add.at(summed, clusters, features)
+    return summed
 
 
 def _ratio(sums: Floats) -> Floats:

@@ -117,7 +117,7 @@ def _entry(
     if change is None:
         return TransferEntry(None, stands, in_domain, "base 0")
     interval = None if base.record is None else difference_interval(record, base.record, task, evidence)
-    return TransferEntry(change, stands, in_domain, "", interval is not None and interval.includes_zero)
+    return TransferEntry(change, stands, in_domain, is_noise=interval is not None and interval.includes_zero)
 
 
 def _obstacle(record: CellRecord, task: EvalTask, base: BaseScore | None) -> str:

@@ -23,10 +23,10 @@ INTERVAL_TITLE = "Scores with intervals"
 _NOTE = "95 %: the score's interval over items of this kind, by {methods}."
 _QUARTILES = "Off by: the median absolute difference of parsed outputs, and its quartiles."
 _METHODS = {
-    "Wilson": "Wilson (shares)",
+    "Wilson": "Wilson (shares, and scores that nearly all items have at an end)",
     "BCa": "BCa bootstrap",
     "cluster BCa": "BCa bootstrap of whole passages",
-    "seeds + items": "t from the variance of seeds and of items",
+    "seeds + items": "Student's t for seeds and items (Howe)",
     "percentile": "percentile bootstrap",
     "degenerate": "nothing (all items score the same)",
 }

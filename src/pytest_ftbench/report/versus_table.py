@@ -26,6 +26,11 @@ _ABSOLUTE = (
     "Nearer: items on which the number is nearer to the right one, as near, farther, where both gave one; its p is "
     "Wilcoxon's, corrected likewise."
 )
+_TESTS = {
+    "McNemar": "McNemar's exact test of the answers",
+    "sign flips": "paired permutation by sign flips",
+    "seeds + items": "that of the interval",
+}
 _REFERENCES = {BASE: "Against the untuned model", FULL: "Against full fine-tuning"}
 _Row = tuple[CheckpointKey, EvalTask]
 
@@ -53,14 +58,13 @@ def versus_sheet(contrasts: Sequence[Contrast], names: Names, detail: bool) -> S
 def versus_notes(contrasts: Sequence[Contrast], detail: bool) -> Iterator[str]:
     """What the columns are and which tests the p-values are of."""
     tests = dict.fromkeys(each.test for each in contrasts)
-    names = {"McNemar": "McNemar's exact test of the answers", "sign flips": "paired permutation by sign flips"}
     methods = {each.interval.method for each in contrasts if each.interval is not None}
     near, far = (sum(each.in_domain is side for each in contrasts) for side in (True, False))
     of_what = f"in-domain, and apart for the {far} on other tasks" if near and far else "of this table"
     yield _COLUMNS.format(
         clusters=", whole passages" if any("cluster" in method for method in methods) else "",
         seeds=", seeds being a source of variance of their own" if "seeds + items" in methods else "",
-        tests=", ".join(names.get(test, test) for test in tests),
+        tests=", ".join(_TESTS.get(test, test) for test in tests),
         count=near or far,
         of_what=of_what,
     )
