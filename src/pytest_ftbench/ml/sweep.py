@@ -12,11 +12,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import CheckpointKey, Recipe, Suite, Sweep, Trial, UserError
+from pytest_ftbench.grid import CheckpointKey, EvaluationSpec, Recipe, Suite, Sweep, Trial, UserError
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.prompts import Example, Renderer
-from pytest_ftbench.ml.train import DivergedError
+from pytest_ftbench.ml.runtime import Runtime
+from pytest_ftbench.ml.snapshots import Stopwatch
+from pytest_ftbench.ml.train import DivergedError, GiveWay
 from pytest_ftbench.store import Store, read_json, write_json
 from pytest_ftbench.tasks import Metric, Row, Task, get_task
 
@@ -161,22 +163,25 @@ def way_name(key: CheckpointKey) -> str:
 
 def judge(
     decoder: "Decoder",
-    reasoning: str,
     task: Task,
     rows: Sequence[Row],
+    evaluation: EvaluationSpec,
     recipe: Recipe,
-    batch_size: int,
-    give_way: Callable[[], None],
-) -> tuple[float | None, float | None]:
-    """The headline score of a model's answers to validation rows, and its mean loss on their targets."""
-    renderer = Renderer(decoder.tokenizer, reasoning)
+    runtime: Runtime,
+    give_way: GiveWay,
+) -> dict[str, Any]:
+    """The headline ``score`` of a model's answers to validation rows, its mean ``loss`` on their targets.
+
+    And the ``seconds`` that it took, without those in which others went first.
+    """
+    stopwatch, renderer = Stopwatch(runtime), Renderer(decoder.tokenizer, evaluation.reasoning)
     prompts = [renderer.prompt(task.messages(row)) for row in rows]
-    answers = decoder.answers(prompts, batch_size, lambda _: None, give_way)
+    answers = decoder.answers(prompts, evaluation.batch_size, lambda _: None, lambda: give_way(stopwatch.paused))
     score = task.score([answer.text for answer in answers], rows)["scores"][task.headline.key]
     examples = [renderer.example(task, row) for row in rows]
     # as in training, what is too long is left out
     loss = mean_loss(decoder.model, [one for one in examples if len(one.input_ids) <= recipe.max_length])
-    return score, loss
+    return {"score": score, "loss": loss, "seconds": stopwatch.seconds()}
 
 
 def mean_loss(model: "PreTrainedModel", examples: Sequence[Example]) -> float | None:

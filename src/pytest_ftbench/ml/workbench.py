@@ -24,7 +24,6 @@ from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
-from pytest_ftbench.ml.snapshots import Stopwatch
 from pytest_ftbench.ml.sweep import Sweeps, judge, way_name
 from pytest_ftbench.ml.targets import trained_on
 from pytest_ftbench.store import MachineLock, Store, digest, read_json, write_json
@@ -158,18 +157,9 @@ class Workbench:
             form = self.suite.adapter_form(key.method, key.quantization)
             trained = Checkpoint(base, "", folder, facts)
             decoder = load_decoder(trained, self.runtime, evaluation.max_new_tokens, form, key.quantization)
-            fitted, rows, stopwatch = self.embedder.fitted(task), self.rows.validation(task), Stopwatch(self.runtime)
-            score, loss = judge(
-                decoder,
-                evaluation.reasoning,
-                fitted,
-                rows,
-                recipe,
-                evaluation.batch_size,
-                lambda: self.machine.give_way(stopwatch.paused),
-            )
-        seconds = facts["seconds"] + stopwatch.seconds()
-        return {"score": score, "loss": loss, "seconds": seconds, "tokens": facts["tokens"]}
+            fitted, rows = self.embedder.fitted(task), self.rows.validation(task)
+            found = judge(decoder, fitted, rows, evaluation, recipe, self.runtime, self.machine.give_way)
+        return {**found, "seconds": facts["seconds"] + found["seconds"], "tokens": facts["tokens"]}
 
     def _train(
         self, key: CheckpointKey, base: BaseModel, recipe: Recipe, folder: Path, trial: str | None = None
