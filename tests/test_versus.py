@@ -270,7 +270,7 @@ def hostile_cells(draw):
     return cells
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(hostile_cells())
 def test_no_record_makes_an_analysis_fail(cells):
     try:

@@ -165,7 +165,7 @@ def difference_quartiles(record: CellRecord, evidence: Evidence) -> Quartiles | 
 
 
 def _of_macro_f1(found: Distribution, table: ItemTable, level: float) -> Interval:
-    """BCa; where hardly an answer is right, that share's interval times what F1 is of it; hardly one wrong, F1's as one.
+    """BCa; where hardly an answer is right, that share's interval times what F1 is of it; hardly one wrong, F1 as one.
 
     Of two right answers every seventh resample has none: there the bootstrap's intervals are far too narrow.
     """
