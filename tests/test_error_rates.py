@@ -16,6 +16,7 @@ from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.paired import holm_rows, mann_whitney, mcnemar, sign_flips, wilcoxon
 from pytest_ftbench.analysis.power import POWER, mcnemar_detectable, mean_detectable
 from pytest_ftbench.analysis.resampling import mean_sample, resampled
+from pytest_ftbench.analysis.seeds import p_value, variance_parts
 
 ITEMS, FAMILY, ALPHA = 200, 15, 0.05
 
@@ -185,6 +186,22 @@ def test_seeds_and_items_cover_the_true_mean(seeds, spread):
     one = [wilson(float(each[0]), ITEMS) for each in scores]
     # what one seed says: with seeds that differ, it misses far more often
     assert np.mean([not i.low <= 0.5 <= i.high for i in one]) > (0.2 if spread > 0.04 else 0.0)
+
+
+@pytest.mark.parametrize(("seeds", "spread"), [(2, 3.0), (3, 0.0), (3, 1.5), (5, 1.0)])
+def test_means_over_seeds_keep_their_level_in_families(seeds, spread):
+    rng = np.random.default_rng(16)
+    families = 100
+    # a reference of one seed that all are compared with; the standard error of a difference over items is 1
+    off = rng.normal(0, 1 / 2**0.5, (families, FAMILY)) + rng.normal(0, 1 / 2**0.5, (families, 1))
+    trained = rng.normal(0, spread, (families, FAMILY, seeds))
+    p = [
+        p_value(float(item + scores.mean()), variance_parts(scores.tolist(), 1.0, ITEMS))
+        for item, scores in zip(off.ravel(), trained.reshape(-1, seeds), strict=True)
+    ]
+    found = np.array(p).reshape(families, FAMILY)
+    assert at_most((holm_rows(found) <= ALPHA).any(axis=1), ALPHA)
+    assert at_most(found.ravel() <= ALPHA, ALPHA)
 
 
 @pytest.mark.parametrize("discordance", [0.1, 0.3, 0.5])

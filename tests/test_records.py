@@ -270,3 +270,9 @@ def test_whatever_a_cells_key_holds_it_is_a_record_or_a_sentence(key, value):
         as_file(record.to_json())
         return
     assert said.isprintable()
+
+
+@pytest.mark.parametrize(("key", "value"), [("rank", [8]), ("seed", {}), ("train_task", 3), ("quantization", ["nf4"])])
+def test_what_tells_checkpoints_apart_must_be_a_name_or_a_number(key, value):
+    with pytest.raises(UserError, match=f"'{key}' is"):
+        CellRecord.from_json(GOOD["cells"][0] | {key: value})

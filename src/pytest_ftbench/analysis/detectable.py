@@ -50,6 +50,7 @@ def _detectable(
 ) -> tuple[str, float, int, bool] | None:
     """Label, difference, items, and whether independence was assumed; None: unknown."""
     exact = [each.counts for each in contrasts if each.test == "McNemar"]
+    exact = exact if len(exact) == len(contrasts) else []
     counts = [n for pair in pairs for record in pair if (n := item_count(record)) is not None]
     if exact:
         discordance = median([1 - each.ties / each.n for each in exact]) or 0.0

@@ -46,6 +46,14 @@ def difference_interval(first: CellRecord, second: CellRecord, task: EvalTask, e
     Over the same items it is paired; shares of which only n is known count as of independent items, which errs to the
     wide side where they weren't.
     """
+    pair = (id(first), id(second))
+    if pair not in evidence.differences:
+        evidence.differences[pair] = _difference_interval(first, second, task, evidence)
+    found: Interval | None = evidence.differences[pair]
+    return found
+
+
+def _difference_interval(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Interval | None:
     scores, n = (task.score(first), task.score(second)), min(item_count(first) or 0, item_count(second) or 0)
     if scores[0] is None or scores[1] is None or not (first.ok and second.ok):
         return None

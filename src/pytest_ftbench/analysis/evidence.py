@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pytest_ftbench.analysis.items import ItemTable, item_table
 from pytest_ftbench.analysis.metrics import EvalTask
@@ -31,6 +32,8 @@ class Evidence:
     """
 
     records: Sequence[CellRecord]
+    differences: dict[tuple[int, int], Any] = field(default_factory=dict)
+    """What was found of pairs of records, by their ids: intervals of their differences."""
     resamples: int = RESAMPLES
     _tables: dict[int, tuple[CellRecord, ItemTable | None]] = field(default_factory=dict)
     _distributions: dict[tuple[int, str], Distribution | None] = field(default_factory=dict)
@@ -43,7 +46,7 @@ class Evidence:
         for record in reversed(records):
             waiting.setdefault(record.eval_task, []).extend(seeds_of(record))
         resamples = RESAMPLES if len(records) <= _MANY_CELLS else _FEWER_RESAMPLES
-        return cls(records, resamples, _waiting=waiting)
+        return cls(records, resamples=resamples, _waiting=waiting)
 
     def table(self, record: CellRecord) -> ItemTable | None:
         """The record's items."""

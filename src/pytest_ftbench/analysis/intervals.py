@@ -138,7 +138,7 @@ def seeds_interval(score: float, seeds: Sequence[float], of_items: float, n: int
 def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
     """The variance of a score's mean over items, in its unit squared: from its items, else as a share of ``n``.
 
-    Where the items don't yield that very score, their mean stands in.
+    A mean of macro F1 over seeds has no letters left; there the mean item score stands in.
     """
     if (found := evidence.distribution(record, task)) is not None:
         return found.variance
@@ -165,7 +165,7 @@ def difference_quartiles(record: CellRecord, evidence: Evidence) -> Quartiles | 
 
 
 def _of_macro_f1(found: Distribution, table: ItemTable, level: float) -> Interval:
-    """BCa; where hardly an answer is right, that share's interval times what F1 is of it; hardly one wrong, F1's as 1.
+    """BCa; where hardly an answer is right, that share's interval times what F1 is of it; hardly one wrong, F1 as one.
 
     Of two right answers every seventh resample has none: there the bootstrap's intervals are far too narrow.
     """

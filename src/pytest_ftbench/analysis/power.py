@@ -6,8 +6,10 @@ variance that a bounded score of a given mean can have.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pytest_ftbench.analysis.seeds import Parts, half_width
 
@@ -39,8 +41,7 @@ def mcnemar_power(n: int, discordance: float, difference: float, alpha: float) -
 
     ``difference`` is that of the two shares of right answers, at most ``discordance``.
     """
-    from scipy.special import bdtr
-    from scipy.stats import binom
+    from scipy.special import bdtr, gammaln, xlog1py, xlogy
 
     discordance = min(1.0, max(discordance, 1e-12))
     share = min(1.0, (discordance + difference) / (2 * discordance))
@@ -49,7 +50,9 @@ def mcnemar_power(n: int, discordance: float, difference: float, alpha: float) -
     losses = _critical(n, alpha)
     low = np.where(losses >= 0, bdtr(np.maximum(losses, 0), pairs, 1 - share), 0.0)
     high = np.where(losses >= 0, bdtr(np.maximum(losses, 0), pairs, share), 0.0)
-    return float(np.sum(binom.pmf(pairs, n, discordance) * (low + high)))
+    ways = gammaln(n + 1) - gammaln(pairs + 1) - gammaln(n - pairs + 1)
+    chances = np.exp(ways + xlogy(pairs, discordance) + xlog1py(n - pairs, -discordance))
+    return float(np.sum(chances * (low + high)))
 
 
 def mcnemar_detectable(n: int, discordance: float, alpha: float, power: float = POWER) -> float | None:
@@ -84,16 +87,15 @@ def independent_variance(mean: float, n: int, full: float) -> float:
     return 2 * mean * (full - mean) / n
 
 
-def _critical(n: int, alpha: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+@lru_cache(maxsize=64)
+def _critical(n: int, alpha: float) -> NDArray[np.int64]:
     """For 0 to n discordant pairs, the most losses (or wins) at which the exact test rejects; -1: at none."""
     from scipy.special import bdtr
-    from scipy.stats import binom
 
-    pairs = np.arange(n + 1)
-    most = binom.ppf(alpha / 2, np.maximum(pairs, 1), 0.5).astype(np.int64)
-    # the quantile is the first count whose probability reaches alpha / 2: only below it is the test's p less
-    at_quantile = 2 * bdtr(np.maximum(most, 0), np.maximum(pairs, 1), 0.5) <= alpha
-    critical: np.ndarray[tuple[int], np.dtype[np.int64]] = np.where(
-        pairs == 0, -1, np.where(at_quantile, most, most - 1)
-    )
+    most = -1
+    critical = np.empty(n + 1, dtype=np.int64)
+    for pairs in range(n + 1):
+        # with a pair more, it rejects at no fewer losses and at one more at most
+        most += bool(2 * most + 2 <= pairs and 2 * bdtr(most + 1, pairs, 0.5) <= alpha)
+        critical[pairs] = most
     return critical

@@ -76,7 +76,10 @@ class Contrast:
         """1 better, -1 worse, 0 neither is shown; what may not be ranked wins nothing, and nothing is won over it."""
         if self.adjusted is None or self.adjusted > ALPHA or Standing.INVALID in (self.standing, self.standing_against):
             return 0
-        better = self.task.goodness(self.difference) > 0
+        better, won = self.task.goodness(self.difference) > 0, self.counts.wins - self.counts.losses
+        if self.test == "McNemar" and (won > 0) is not better:
+            # more answers are right and macro F1 is lower, or the other way round: the test is of the answers
+            return 0
         return (1 if self.standing is Standing.OK else 0) if better else -1
 
 

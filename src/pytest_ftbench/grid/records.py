@@ -36,6 +36,8 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
         *("targets_empty", "targets_without_end", "template"),
     ),
 }
+# what tells checkpoints apart beside their names
+_NAMING = {"train_task": str, "quantization": str, "rank": int | float | str, "seed": int | float | str}
 _POINT = ("epoch", "step", "seconds", "loss", "scores", "format_rate", "empty_rate", "truncated_rate")
 
 
@@ -123,6 +125,9 @@ class CellRecord:
         for key in ("id", "model", "method", "eval_task"):
             if not isinstance(value.get(key), str):
                 raise UserError(place, f"a cell has no text under the key {key!r}", "write it as schema 1 says")
+        for key, wanted in _NAMING.items():
+            if not isinstance(value.get(key), wanted | None):
+                raise UserError(place, f"{value['id']}: {key!r} is {value[key]!r:.40}", "write it as schema 1 says")
         given = {key: value[key] for key in known & value.keys()}
         for key in ("rank", "quantization", "train_task", "seed", "status"):
             if isinstance(given.get(key), list | dict):

@@ -27,7 +27,8 @@ def correlation_sheet(correlations: Sequence[Correlation], names: Names) -> Shee
     keys = [
         CheckpointKey(each.model, each.method, None, each.quantization, each.train_task, 0) for each in correlations
     ]
-    shown = [key if index == 0 or key != keys[index - 1] else None for index, key in enumerate(keys)]
+    rows = [(key, each.task.name) for key, each in zip(keys, correlations, strict=True)]
+    shown = [key if index == 0 or rows[index] != rows[index - 1] else None for index, key in enumerate(keys)]
     way = [column for column in names.way(shown) if column.heading not in ("r", "Seed")]
     measures = [Text(elided(clean(each.measure), _MEASURE_ROOM)) for each in correlations]
     labels = [names.model(shown), *way, Column("Measure", measures, words=True)]
@@ -64,13 +65,14 @@ def _sections(correlations: Sequence[Correlation]) -> list[Section]:
 
 def _columns(heading: str, correlations: Sequence[Correlation], name: str) -> list[Column]:
     found: list[Coefficient | None] = [getattr(each, name) for each in correlations]
-    values = [_value(each, one) for each, one in zip(correlations, found, strict=True)]
+    values = [_value(each, name) for each in correlations]
     return [Column(heading, values), Column("p", [Text(ABSENT if one is None else p_value(one.p)) for one in found])]
 
 
-def _value(correlation: Correlation, found: Coefficient | None) -> Text:
+def _value(correlation: Correlation, name: str) -> Text:
+    found: Coefficient | None = getattr(correlation, name)
     if found is None:
-        return Text(_CONSTANT if correlation.constant else ABSENT, style=Style.DIM)
+        return Text(_CONSTANT if correlation.constant and name == "pearson" else ABSENT, style=Style.DIM)
     if correlation.ranked < correlation.n:
         return Text(f"({found.value:.3f}", ")", Style.DIM)
     return Text(f"{found.value:.3f}", style=Style.STRONG if found.p <= ALPHA else Style.PLAIN)

@@ -1,9 +1,11 @@
 """Scores with their intervals on a page; of absolute differences the median and quartiles, a mean saying too little."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pytest_ftbench.analysis import (
     UNMEASURED,
+    EvalTask,
     Evidence,
     FullTable,
     Interval,
@@ -30,6 +32,7 @@ _METHODS = {
     "percentile": "percentile bootstrap",
     "degenerate": "nothing (all items score the same)",
 }
+Scores = Mapping[tuple[CheckpointKey, str], float | None]
 Intervals = Mapping[tuple[CheckpointKey, str], Interval | None]
 Medians = Mapping[tuple[CheckpointKey, str], Quartiles | None]
 
@@ -38,33 +41,45 @@ def interval_sheet(
     table: FullTable, records: Sequence[CellRecord], evidence: Evidence, names: Names
 ) -> tuple[Sheet, list[str]] | None:
     """The table and what its columns are; None where no interval is known."""
-    tasks = {task.name: task for task in table.tasks}
+    tasks = {task.name: _known(task, records) for task in table.tasks}
     cells = [(record, (checkpoint_key(record), record.eval_task)) for record in records]
     intervals = {key: score_interval(record, tasks[record.eval_task], evidence) for record, key in cells}
+    scores = {key: tasks[record.eval_task].score(record) for record, key in cells}
     medians = {key: difference_quartiles(record, evidence) for record, key in cells}
     if not any(intervals.values()) and not any(medians.values()):
         return None
     keys = [row.key for row in table.rows]
-    groups = [Group(clean(task.label), list(_columns(table, task.name, intervals, medians))) for task in table.tasks]
+    groups = [
+        Group(clean(task.label), list(_columns(table, task, scores, intervals, medians))) for task in tasks.values()
+    ]
     sections = [Section(clean(block.heading), len(block.rows)) for block in table.blocks]
     sheet = Sheet(Group("", [names.model(keys), *names.way(keys)]), groups, sections)
     return sheet, list(_notes(intervals, medians))
 
 
-def _columns(table: FullTable, name: str, intervals: Intervals, medians: Medians) -> Iterator[Column]:
-    task = next(task for task in table.tasks if task.name == name)
-    format = task.headline.format
-    scores, ends, off = [], [], []
+def _known(task: EvalTask, records: Sequence[CellRecord]) -> EvalTask:
+    """The task; where no record has its macro F1, as those of the studies haven't, with the accuracy instead."""
+    mine = [record for record in records if record.ok and record.eval_task == task.name]
+    if task.headline.key != "macro_f1" or any(task.score(record) is not None for record in mine):
+        return task
+    return replace(task, headline=replace(task.headline, key="accuracy", label="Accuracy"))
+
+
+def _columns(
+    table: FullTable, task: EvalTask, scores: Scores, intervals: Intervals, medians: Medians
+) -> Iterator[Column]:
+    name, format = task.name, task.headline.format
+    shown, ends, off = [], [], []
     for row in table.rows:
         cell, key = row.cells.get(name), (row.key, name)
         measured = cell is not None and cell.standing not in UNMEASURED
-        value = cell.ranked_score if cell is not None and measured else None
+        value = scores.get(key) if measured else None
         found, quartiles = intervals.get(key), medians.get(key)
         style = standing_style(cell.standing) if cell is not None else None
-        scores.append(Text(score(value, format), style=style) if style is not None else Text(ABSENT))
+        shown.append(Text(score(value, format), style=style) if style is not None else Text(ABSENT))
         ends.append(Text(ABSENT if found is None else f"{score(found.low, format)} to {score(found.high, format)}"))
         off.append(Text(ABSENT if quartiles is None else _off(quartiles)))
-    yield Column(metric_heading(task.headline), scores)
+    yield Column(metric_heading(task.headline), shown)
     yield Column("95 %", ends)
     if any(text.body != ABSENT for text in off):
         yield Column("Off by", off)
