@@ -6,13 +6,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies_compare import foreign_records, runs, trivials
+from strategies_compare import runs, trivials
 from strategies_grid import json_values
 
 from pytest_ftbench.analysis import CHECKS, Standing, flags, full_table, set_flags, standing
-from pytest_ftbench.analysis.case import Case
-from pytest_ftbench.analysis.difference import difference_interval, wilson
-from pytest_ftbench.analysis.metrics import eval_task
 from pytest_ftbench.grid import Cell, CellRecord, Results, Thresholds, UserError
 
 HEADLINE = {"arc": "macro_f1", "openmath": "solve_rate", "squad": "f1"}
@@ -535,37 +532,6 @@ def test_thresholds_survive_their_file():
     mine = Thresholds(off=("V01",), format_rate=0.5, overlap=3)
     assert Thresholds.from_json(mine.as_dict()) == mine
     assert Thresholds.from_json({"off": ["V17", "V02", "V99"], "item_share": 7}) == Thresholds(off=("V02",))
-
-
-def test_wilson_is_what_its_paper_says():
-    # Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29
-    for hits, n, low, high in (
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ):
-        assert wilson(hits / n, n, 0.95) == pytest.approx((low, high), abs=1e-4)
-
-
-def test_newcombes_interval_is_what_its_paper_says():
-    # Newcombe 1998, Statistics in Medicine 17:873, table II, method 10
-    task = eval_task("openmath")
-    for hits, n, other, m, low, high in (
-        (56, 70, 48, 80, 0.0524, 0.3339),
-        (9, 10, 3, 10, 0.1705, 0.8090),
-        (10, 10, 0, 10, 0.6075, 1),
-    ):
-        one, two = (cell("openmath", k / of, n=of) for k, of in ((hits, n), (other, m)))
-        cases = [Case(each, task, Standing.OK) for each in (one, two)]
-        assert difference_interval(*cases, 0.95) == pytest.approx((low, high), abs=1e-4)
-
-
-@given(foreign_records(), foreign_records())
-def test_an_interval_has_two_finite_ends_in_order(one, two):
-    task = eval_task("openmath")
-    ends = difference_interval(Case(one, task, Standing.OK), Case(two, task, Standing.OK), 0.95)
-    assert ends is None or (ends[0] <= ends[1] and all(map(math.isfinite, ends)))
 
 
 def test_a_thousand_cells_are_checked_in_time():

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import f1_score
 from strategies_items import MAKERS, arc_items, measured, scores_of, span_items
 
-from pytest_ftbench.analysis import Evidence, difference_quartiles, eval_task, score_interval
+from pytest_ftbench.analysis import Evidence, difference_quartiles, eval_task, pooled, score_interval
 from pytest_ftbench.analysis.differences import difference_interval, difference_test
 from pytest_ftbench.analysis.intervals import macro_f1_interval, mean_interval, newcombe, seeds_interval, wilson
 from pytest_ftbench.analysis.items import item_table
@@ -116,16 +116,26 @@ def test_what_is_alike_and_neither_all_nor_nothing_says_that_it_knows_no_better(
     assert found.method == "degenerate"
 
 
-def test_a_rate_needs_no_items_and_another_score_does():
+def wilson_ends(share, n):
+    found = wilson(share, n)
+    return found.low, found.high
+
+
+def test_a_rate_needs_no_items_and_another_score_is_taken_to_vary_as_much_as_it_can():
     found = interval(measured("openmath", [], scores={"solve_rate": 0.25}, n=200))
     assert (found.method, found.n) == ("Wilson", 200)
-    assert interval(measured("squad", [], scores={"f1": 50.0}, n=200)) is None
+    widest = interval(measured("squad", [], scores={"f1": 50.0}, n=200))
+    assert (widest.method, widest.low, widest.high) == ("at most", *(100 * end for end in wilson_ends(0.5, 200)))
+    assert interval(measured("squad", [], scores={"f1": 120.0}, n=200)) is None
+    cosine = interval(measured("facts", [], scores={"cosine": 0.0}, n=200))
+    assert (cosine.low, cosine.high) == pytest.approx([2 * end - 1 for end in wilson_ends(0.5, 200)])
 
 
 def test_items_that_yield_another_score_are_not_resampled():
     items = span_items(0.5, np.random.default_rng(0))
     assert interval(measured("squad", items)) is not None
-    assert interval(measured("squad", items, scores={"f1": scores_of("squad", items)["f1"] + 3})) is None
+    other = interval(measured("squad", items, scores={"f1": scores_of("squad", items)["f1"] + 3}))
+    assert other.method == "at most"
 
 
 def test_quartiles_are_of_what_was_parsed():
@@ -165,12 +175,14 @@ def test_p_is_below_a_level_exactly_where_the_interval_leaves_zero_out(differenc
     assert (p < 0.05) == excluded or p == pytest.approx(0.05, rel=1e-3)
 
 
-def pooled(scores, items, **rest):
-    """A record that is the mean of several seeds."""
-    seeds = [{"seed": index, "scores": {"f1": score}} for index, score in enumerate(scores)]
-    return measured(
-        "squad", items, "squad", "lora", 8, scores={"f1": float(np.mean(scores))}, extra={"seeds": seeds}, **rest
-    )
+def mean_over_seeds(shifts, items):
+    """A record that is the mean of seeds whose items all score so much more."""
+    seeds = [
+        measured("squad", [item | {"score": item["score"] + shift} for item in items], "squad", "lora", 8, seed=seed)
+        for seed, shift in enumerate(shifts)
+    ]
+    (record,) = pooled(seeds)
+    return record
 
 
 def test_seeds_that_differ_widen_the_interval_and_take_away_a_difference():
@@ -178,7 +190,7 @@ def test_seeds_that_differ_widen_the_interval_and_take_away_a_difference():
     better = [item | {"score": min(100.0, item["score"] + 10)} for item in items]
     base = measured("squad", items)
     task = eval_task("squad", [base])
-    alike, apart = pooled([55, 55, 55], better), pooled([40, 55, 70], better)
+    alike, apart = mean_over_seeds([0, 0, 0], better), mean_over_seeds([-15, 0, 15], better)
     evidence = Evidence.of([base, alike, apart])
     widths = [i.high - i.low for i in (score_interval(record, task, evidence) for record in (alike, apart))]
     assert widths[1] > 3 * widths[0]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies_items import arc_items, measured, number_items, scores_of, span_items, suite_records
 
-from pytest_ftbench.analysis import Evidence, Standing, contrasts, detectable_differences, transfer_matrices
+from pytest_ftbench.analysis import Evidence, Standing, contrasts, detectable_differences, pooled, transfer_matrices
 from pytest_ftbench.analysis.paired import holm
 from pytest_ftbench.grid import CellRecord, Results, UserError
 from pytest_ftbench.report import render
@@ -189,19 +189,17 @@ def test_times_per_token_are_compared_where_they_were_measured_alike():
 
 def test_several_seeds_are_part_of_the_comparison():
     base, full, _ = arc_cells()
-    items = [
-        item | {"score": (item["score"] + other["score"]) / 2}
-        for item, other in zip(full.items, base.items, strict=True)
+    # one seed learns nothing, one as much as full fine-tuning does, one half of it
+    mixed = [one if index % 2 else other for index, (one, other) in enumerate(zip(full.items, base.items, strict=True))]
+    seeds = [
+        measured("arc", items, "arc", "nopeft", seed=seed) for seed, items in enumerate([base.items, full.items, mixed])
     ]
-    scores = [base.scores["macro_f1"], full.scores["macro_f1"], (base.scores["macro_f1"] + full.scores["macro_f1"]) / 2]
-    seeds = [{"seed": i, "scores": {"macro_f1": score}} for i, score in enumerate(scores)]
-    mean = {"macro_f1": float(np.mean(scores))}
-    pooled = measured("arc", items, "arc", "nopeft", scores=mean, extra={"seeds": seeds})
-    (each,) = found([base, pooled])
+    (mean,) = pooled(seeds)
+    (each,) = found([base, mean])
     assert (each.test, each.interval.method) == ("seeds + items", "seeds + items")
     assert each.interval.includes_zero
     assert found([base, full])[0].interval.low > 0
-    assert any("seeds being a source of variance" in line for line in shown([base, pooled]))
+    assert any("seeds being a source of variance" in line for line in shown([base, *seeds]))
 
 
 def test_other_embedders_are_not_compared():

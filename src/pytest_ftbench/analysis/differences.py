@@ -40,20 +40,24 @@ def same_clusters(first: ItemTable, second: ItemTable) -> Codes | None:
     return first.clusters
 
 
-def difference_interval(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Interval | None:
+def difference_interval(
+    first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence, level: float = LEVEL
+) -> Interval | None:
     """The interval of the first headline score less the second, in its unit; None: unknown.
 
-    Over the same items it is paired; shares of which only n is known count as of independent items, which errs to the
+    Over the same items it is paired; scores of which only n is known count as of independent items, which errs to the
     wide side where they weren't.
     """
-    pair = (id(first), id(second))
+    pair = (id(first), id(second), task.headline.key, level)
     if pair not in evidence.differences:
-        evidence.differences[pair] = _difference_interval(first, second, task, evidence)
+        evidence.differences[pair] = _difference_interval(first, second, task, evidence, level)
     found: Interval | None = evidence.differences[pair]
     return found
 
 
-def _difference_interval(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Interval | None:
+def _difference_interval(
+    first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence, level: float
+) -> Interval | None:
     scores, n = (task.score(first), task.score(second)), min(item_count(first) or 0, item_count(second) or 0)
     if scores[0] is None or scores[1] is None or not (first.ok and second.ok):
         return None
@@ -61,13 +65,13 @@ def _difference_interval(first: CellRecord, second: CellRecord, task: EvalTask, 
         parts = difference_parts(first, second, task, evidence)
         if parts is None:
             return None
-        half = half_width(parts, 1 - LEVEL)
+        half = half_width(parts, 1 - level)
         off = scores[0] - scores[1]
-        return Interval(off - half, off + half, LEVEL, "seeds + items", n)
+        return Interval(off - half, off + half, level, "seeds + items", n)
     pair, tables = paired_distribution(first, second, task, evidence), (evidence.table(first), evidence.table(second))
     if pair is not None and tables[0] is not None and tables[1] is not None:
-        return paired_interval(pair, tables[0], tables[1], FULL_SCORES.get(task.headline.key, 1.0))
-    intervals = [score_interval(record, task, evidence) for record in (first, second)]
+        return paired_interval(pair, tables[0], tables[1], FULL_SCORES.get(task.headline.key, 1.0), level)
+    intervals = [score_interval(record, task, evidence, level) for record in (first, second)]
     if intervals[0] is None or intervals[1] is None:
         return None
     # the same construction from other intervals than Wilson's: Zou and Donner (2008)

@@ -32,8 +32,8 @@ class Evidence:
     """
 
     records: Sequence[CellRecord]
-    differences: dict[tuple[int, int], Any] = field(default_factory=dict)
-    """What was found of pairs of records, by their ids: intervals of their differences."""
+    differences: dict[tuple[int, int, str, float], Any] = field(default_factory=dict)
+    """What was found of pairs of records, by their ids, metric and level: intervals of their differences."""
     resamples: int = RESAMPLES
     _tables: dict[int, tuple[CellRecord, ItemTable | None]] = field(default_factory=dict)
     _distributions: dict[tuple[int, str], Distribution | None] = field(default_factory=dict)

@@ -3,13 +3,16 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 from pytest_ftbench.analysis.case import Case, Finding, table
-from pytest_ftbench.analysis.difference import SCALES, difference_interval
+from pytest_ftbench.analysis.differences import difference_interval
+from pytest_ftbench.analysis.intervals import SCALES
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.analysis.study import Study
 from pytest_ftbench.analysis.validity import Standing, best_trivial, trivial_scores
+from pytest_ftbench.tasks import Metric
 
 _FEWEST = 8  # fewer say nothing of shares
 _CLOSE = 0.02  # of a score's scale: four items of 200
@@ -104,16 +107,18 @@ def worse_than_base(case: Case, study: Study) -> Iterator[Finding]:
     """V15: on the task that it was trained on, it scores lower than untuned, by more than chance."""
     if not case.is_tuned or not case.in_domain or case.base is None:
         return
-    metric = case.task.headline
-    key, shown = metric.key, metric.format
+    task, shown = case.task, case.task.headline.format
     if case.score is None and case.standing is not Standing.INVALID and case.task.comparable:
         # the studies' records lack the headline of ARC; where outputs can't be read, accuracy would tell of form alone
-        key = "accuracy"
-    ends = difference_interval(case, case.base, study.thresholds.confidence, key)
-    before, after = (number(each.record.scores.get(key)) for each in (case.base, case))
-    if ends is not None and ends[1] < 0 and case.task.comparable and before is not None and after is not None:
-        text = f"training on this very task took the {key.replace('_', ' ')} from {before:{shown}} to {after:{shown}}"
-        yield Finding("V15", text, -ends[1])
+        task = replace(task, headline=Metric("accuracy", "accuracy"))
+    found = difference_interval(case.record, case.base.record, task, study.evidence, study.thresholds.confidence)
+    before, after = (task.score(each.record) for each in (case.base, case))
+    if found is None or not task.comparable or before is None or after is None or found.includes_zero:
+        return
+    if task.goodness(after) < task.goodness(before):
+        name = task.headline.key.replace("_", " ")
+        text = f"training on this very task took the {name} from {before:{shown}} to {after:{shown}}"
+        yield Finding("V15", text, min(abs(found.low), abs(found.high)))
 
 
 def trivial(case: Case, study: Study) -> Iterator[Finding]:

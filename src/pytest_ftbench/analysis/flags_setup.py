@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from pytest_ftbench.analysis.case import Case, Finding, numbers, table
-from pytest_ftbench.analysis.difference import difference_interval
+from pytest_ftbench.analysis.differences import difference_interval
 from pytest_ftbench.analysis.metrics import above_zero, number
 from pytest_ftbench.analysis.study import Study
 from pytest_ftbench.analysis.validity import Standing
@@ -35,13 +35,14 @@ def too_few_items(case: Case, study: Study) -> Iterator[Finding]:
             continue
         if mine <= case.task.goodness(other.score):
             continue
-        ends = difference_interval(case, other, study.thresholds.confidence)
-        if ends is not None and ends[0] <= 0:
-            level = f"{100 * study.thresholds.confidence:g} %"
+        limit = study.thresholds.confidence
+        found = difference_interval(case.record, other.record, case.task, study.evidence, limit)
+        if found is not None and found.includes_zero:
+            level = f"{100 * limit:g} %"
             yield Finding(
                 "V02",
                 f"{case.score:{shown}} is above {other.score:{shown}} of {whose} on {case.n} items, where the {level} "
-                f"interval of the difference is {ends[0]:+{shown}} to {ends[1]:+{shown}}",
+                f"interval of the difference is {found.low:+{shown}} to {found.high:+{shown}}",
                 abs(mine - case.task.goodness(other.score)),
             )
             return

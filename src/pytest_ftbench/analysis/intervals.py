@@ -27,6 +27,15 @@ from pytest_ftbench.analysis.seeds import half_width, seed_scores, variance_part
 from pytest_ftbench.grid import CellRecord
 
 LEVEL = 0.95
+SCALES = {
+    "macro_f1": (0.0, 1.0),
+    "accuracy": (0.0, 1.0),
+    "solve_rate": (0.0, 1.0),
+    "exact": (0.0, 1.0),
+    "f1": (0.0, 100.0),
+    "cosine": (-1.0, 1.0),
+}
+"""The ends between which a score lies, in its own unit."""
 RATES = {"accuracy": 1.0, "solve_rate": 1.0, "exact": 1.0, "em": 100.0}
 """Scores that are shares of all items, and the unit in which a full share is so much."""
 
@@ -103,10 +112,11 @@ def mean_interval(table: ItemTable, level: float = LEVEL, resamples: int = RESAM
     return _of_mean(resampled([mean_sample(table)], resamples)[0], table, level, full)
 
 
-def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence) -> Interval | None:
+def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level: float = LEVEL) -> Interval | None:
     """The interval of a cell's headline score: over items, and over seeds where it is a mean of several.
 
-    A share needs only its n; any other score needs its items. None: unknown.
+    A share needs only its n. So does any other score between two ends: without its items it is taken to vary as a share
+    of its height does, which is the most that it can. None: unknown.
     """
     score, n = task.score(record), item_count(record)
     if not record.ok or score is None:
@@ -115,24 +125,33 @@ def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence) -> In
     seeds = seed_scores(record, task.headline.key)
     if seeds:
         spread = item_variance(record, task, evidence)
-        return None if spread is None or n is None else seeds_interval(score, seeds, spread, n)
+        return None if spread is None or n is None else seeds_interval(score, seeds, spread, n, level)
     unit = RATES.get(task.headline.key)
     if unit is not None and n is not None and 0 <= score <= unit and (table is None or table.clusters is None):
-        return wilson(score, n, unit=unit)
+        return wilson(score, n, level, unit)
     if table is None or found is None:
-        return None
+        return None if n is None else _at_most(score, n, task.headline.key, level)
     if task.headline.key == "macro_f1":
-        return _of_macro_f1(found, table, LEVEL)
-    return _of_mean(found, table, LEVEL, FULL_SCORES.get(task.headline.key, 1.0))
+        return _of_macro_f1(found, table, level)
+    return _of_mean(found, table, level, FULL_SCORES.get(task.headline.key, 1.0))
 
 
-def seeds_interval(score: float, seeds: Sequence[float], of_items: float, n: int) -> Interval:
+def _at_most(score: float, n: int, key: str, level: float) -> Interval | None:
+    """The widest interval that a score between two ends may have; None where it isn't between them."""
+    low, high = SCALES.get(key, (1.0, 0.0))
+    if not low <= score <= high:
+        return None
+    share = wilson(score - low, n, level, high - low)
+    return replace(share, low=low + share.low, high=low + share.high, method="at most")
+
+
+def seeds_interval(score: float, seeds: Sequence[float], of_items: float, n: int, level: float = LEVEL) -> Interval:
     """The interval of a mean over seeds and ``n`` items, by Howe; ``of_items`` is the variance of the mean over items.
 
     With one seed only the items are left.
     """
-    half = half_width(variance_parts(seeds, of_items, n), 1 - LEVEL)
-    return Interval(score - half, score + half, LEVEL, "seeds + items" if len(seeds) > 1 else "items", n)
+    half = half_width(variance_parts(seeds, of_items, n), 1 - level)
+    return Interval(score - half, score + half, level, "seeds + items" if len(seeds) > 1 else "items", n)
 
 
 def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pytest_ftbench.analysis.case import Block, Case
+from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.metrics import Trivial, above_zero
 from pytest_ftbench.analysis.table import eval_tasks
 from pytest_ftbench.analysis.validity import UNMEASURED, standing
@@ -22,6 +23,7 @@ class Study:
     cases: Sequence[Case]
     trivial: Trivial
     thresholds: Thresholds
+    evidence: Evidence
 
     @cached_property
     def tuned(self) -> list[Case]:
@@ -62,7 +64,7 @@ class Study:
                 case.base = bases.get(_key(record.model, record.quantization, record.eval_task))
             case.checkpoint = groups[_group("checkpoint", record)]
             case.way = groups[_group("way", record)]
-        return cls(cases, trivial, thresholds)
+        return cls(cases, trivial, thresholds, Evidence.of(records))
 
 
 def _group(kind: str, record: CellRecord) -> object:

@@ -30,6 +30,7 @@ _METHODS = {
     "cluster BCa": "BCa bootstrap of whole passages",
     "seeds + items": "Student's t for seeds and items (Howe)",
     "percentile": "percentile bootstrap",
+    "at most": "Wilson as for a share of that height, the widest it can be (no items)",
     "degenerate": "nothing (all items score the same)",
 }
 Scores = Mapping[tuple[CheckpointKey, str], float | None]
