@@ -20,14 +20,14 @@ from pytest_ftbench.tasks import Task, get_task
 
 _HERE = Path(__file__).parent
 # what every number goes through; rows, hub and scratch count by what they yield, material by the keys it makes
-_SHARED = ("adapters", "base", "checkpoint", "prompts", "runtime", "snapshots", "workbench")
+_SHARED = ("adapters", "base", "checkpoint", "desk", "prompts", "runtime", "snapshots", "workbench")
 
 
 def _code(*names: str, also: Iterable[Path] = ()) -> str:
     return source_digest(*(_HERE / f"{name}.py" for name in names), *also)
 
 
-_TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", also=[Path(recipe.__file__)])
+_TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", "trainer", also=[Path(recipe.__file__)])
 _ANSWER_CODE = _code(*_SHARED, "generate", "probe")
 _TIMING_CODE = _code("company", "latency", "memory")
 # of a trial: how it is judged; of all that trains and answers, its checkpoint's and answers' keys tell

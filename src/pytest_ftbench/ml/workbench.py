@@ -5,34 +5,32 @@ Everything made on the way is an entry of the store: ``trials`` of learning rate
 interrupted suite continues where it stopped, and one that is complete loads no model at all.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Recipe, Suite, UserError
-from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype, load_tokenizer, load_weights
+from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.company import company
+from pytest_ftbench.ml.desk import Desk, Say
 from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.hygiene import Hygiene
 from pytest_ftbench.ml.latency import PROTOCOL, strided, time_answers
 from pytest_ftbench.ml.material import Materials
-from pytest_ftbench.ml.memory import free, peak_memory, resident_level
+from pytest_ftbench.ml.memory import free, peak_memory
 from pytest_ftbench.ml.probe import probe_prompts
-from pytest_ftbench.ml.prompts import Renderer, training_examples
+from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
-from pytest_ftbench.ml.sweep import Sweeps, judge, way_name
-from pytest_ftbench.ml.targets import trained_on
+from pytest_ftbench.ml.sweep import Sweeps
+from pytest_ftbench.ml.trainer import Trainer, checkpoint_name
 from pytest_ftbench.store import MachineLock, Store, digest, read_json, write_json
 from pytest_ftbench.tasks import Task, get_task
 
 if TYPE_CHECKING:
     from pytest_ftbench.ml.generate import Decoder
-
-Say = Callable[[str], None]
 
 
 class Workbench:
@@ -56,13 +54,15 @@ class Workbench:
         self.store = store
         self.runtime = runtime
         self.say = say
+        self.doing = doing
         self.fresh_timings = fresh_timings
         self.machine = machine or MachineLock(say)
-        self.doing = doing
+        self.desk = Desk(runtime, self.machine, say, doing, suite.quantizes)
         self.rows = RowSource(suite.data, suite.sweep.validation_samples if suite.tuned else None)
         self.embedder = Embedder(suite.evaluation.embedder, runtime)
         self.materials = Materials(suite, runtime, self.rows, self.embedder)
         self.hygiene = Hygiene(suite, self.rows, store, self.machine)
+        self.trainer = Trainer(suite, self.rows, self.embedder, self.desk)
         self.sweeps = Sweeps(suite, store, self.materials, say, self._attempt)
         self._bases: dict[str, BaseModel] = {}
         self._timed: dict[str, dict[str, Any]] = {}
@@ -85,7 +85,7 @@ class Workbench:
             return Checkpoint(base, digest(self.materials.checkpoint(key, base)))
         if key in self._failed:
             raise UserError(
-                _name(key), f"its training failed before ({self._failed[key]})", "see the cell it failed in"
+                checkpoint_name(key), f"its training failed before ({self._failed[key]})", "see the cell it failed in"
             )
         recipe = self.sweeps.recipe(key, base)
         material = self.materials.checkpoint(key, base, recipe)
@@ -147,55 +147,13 @@ class Workbench:
         self._ready = None
         free(self.runtime)
 
-    def _attempt(self, key: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> dict[str, Any]:
-        """Train a way at one learning rate, and judge it on its validation rows as its cells are judged on theirs."""
-        base, task, evaluation = self.base(key.model), get_task(str(key.train_task)), self.suite.evaluation
-        self.embedder.check(task)
-        facts = self._train(key, base, recipe, folder, place)
-        self.doing(f"{place}: answering")
-        with self._computing():
-            form = self.suite.adapter_form(key.method, key.quantization)
-            trained = Checkpoint(base, "", folder, facts)
-            decoder = load_decoder(trained, self.runtime, evaluation.max_new_tokens, form, key.quantization)
-            fitted, rows = self.embedder.fitted(task), self.rows.validation(task)
-            found = judge(decoder, fitted, rows, evaluation, recipe, self.runtime, self.machine.give_way)
-        return {**found, "seconds": facts["seconds"] + found["seconds"], "tokens": facts["tokens"]}
-
-    def _train(
-        self, key: CheckpointKey, base: BaseModel, recipe: Recipe, folder: Path, trial: str | None = None
-    ) -> dict[str, Any]:
-        """Train into a folder; how it went. A ``trial``, by its name in progress lines, keeps no snapshots."""
-        from pytest_ftbench.ml.adapters import peft_config
-        from pytest_ftbench.ml.train import Training, train
-
-        assert key.train_task is not None
-        name = trial or _name(key)
-        task = get_task(key.train_task)
-        self.doing(f"{name}: getting ready to train")
+    def _train(self, key: CheckpointKey, base: BaseModel, recipe: Recipe, folder: Path) -> None:
         self.close()
-        with self._computing(), peak_memory(self.runtime, self._level("trl", "peft")) as peak:
-            tokenizer = load_tokenizer(base.folder)
-            renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
-            examples, left_out = training_examples(renderer, task, self.rows.train(task), recipe.max_length)
-            if trial is None:
-                too_long = f", {left_out} are too long" if left_out else ""
-                self.say(f"{name}: training on {len(examples)} rows{too_long}")
-            method = self.suite.method(key.method)
-            adapter = peft_config(method, key.rank, recipe.steps(len(examples)))
-            snapshots = self.suite.snapshot_epochs(key.method) if trial is None else ()
-            training = Training(examples, recipe, adapter, key.seed, snapshots, method.trained_on)
-            model = load_weights(base.folder, self.runtime, method.trained_on)
-            say, give_way = lambda line: self.say(f"{name}: {line}"), self.machine.give_way
-            facts = train(model, tokenizer, training, self.runtime, folder, say, give_way)
-            memory = peak()
-        tokens = round(recipe.num_train_epochs * sum(len(example.input_ids) for example in examples))
-        facts |= {"tokens": tokens, "rows_left_out": left_out, "peak_memory_gib": memory}
-        facts |= trained_on(examples, tokenizer)
-        if trial is None:
-            self.say(f"{name}: trained in {facts['seconds']:.1f} s, last loss {facts['final_loss']:.3f}")
-            self.doing(f"{name}: storing the checkpoint")
-        write_json(folder / "train.json", facts)
-        return facts
+        self.trainer.train(key, base, recipe, folder)
+
+    def _attempt(self, key: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> dict[str, Any]:
+        self.close()
+        return self.trainer.attempt(key, self.base(key.model), recipe, folder, place)
 
     def _record(self, cell: Cell, checkpoint: Checkpoint, timed: dict[str, Any]) -> CellRecord:
         task, base = get_task(cell.eval_task), checkpoint.base
@@ -240,7 +198,7 @@ class Workbench:
 
         def build(folder: Path) -> None:
             place = f"{cell.id}: {stage}, " if stage else f"{cell.id}: "
-            with self._computing():
+            with self.desk.computing():
                 decoder = self._decoder(cell, checkpoint)
                 prompts = self._prompts(cell, decoder)
                 self.doing(f"{place}answering {len(prompts)} questions")
@@ -276,7 +234,7 @@ class Workbench:
         def say(line: str) -> None:
             self.say(f"{cell.id}: {line}")
 
-        with self._computing():
+        with self.desk.computing():
             decoder = self._decoder(cell, checkpoint)
             prompts = self._prompts(cell, decoder)
         some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
@@ -297,12 +255,6 @@ class Workbench:
         run = {"workers": self.runtime.workers, "threads": self.runtime.threads, "exclusive": self.machine.works}
         return timed | run
 
-    @contextmanager
-    def _computing(self) -> Iterator[None]:
-        """Load, train or answer in the block, beside others."""
-        with self.machine.shared(), at_work(self.runtime.threads):
-            yield
-
     def _prompts(self, cell: Cell, decoder: "Decoder") -> list[str]:
         task = get_task(cell.eval_task)
         renderer = Renderer(decoder.tokenizer, self.suite.evaluation.reasoning)
@@ -315,18 +267,9 @@ class Workbench:
         if self._ready is None or self._ready[0] != wanted:
             self.doing(f"{cell.id}: loading the model")
             self.close()
-            self._answering_level = self._level("transformers", "peft")
+            self._answering_level = self.desk.level("transformers", "peft")
             longest = self.suite.evaluation.max_new_tokens
             probes = probe_prompts(checkpoint.base, cell, self.rows, self.suite.evaluation.reasoning) if form else []
             decoder = load_decoder(checkpoint, self.runtime, longest, form, cell.quantization, probes)
             self._ready = wanted, decoder
         return self._ready[1]
-
-    def _level(self, *libraries: str) -> int | None:
-        """What the process takes before a model is loaded."""
-        return resident_level(self.runtime, *libraries, *(["bitsandbytes"] if self.suite.quantizes else []))
-
-
-def _name(key: CheckpointKey) -> str:
-    """What progress lines call a checkpoint: the id of its cells without their eval task."""
-    return way_name(key) + (f"-s{key.seed}" if key.seed else "")
