@@ -134,7 +134,21 @@ def test_a_fixture_asked_for_at_run_time_says_where_to_ask_instead(project):
 
 def test_help_lists_every_option_in_its_group(project):
     outcome = project.run("--help", suite=None)
-    names = ("suite", "model", "data", "samples", "seeds", "reasoning", "device", "dtype", "cache", "json", "from")
+    names = (
+        "suite",
+        "model",
+        "data",
+        "samples",
+        "seeds",
+        "recipe",
+        "reasoning",
+        "device",
+        "dtype",
+        "cache",
+        "json",
+        "from",
+    )
+    names += ("baseline", "retime", "compare-fail")
     for name in names:
         outcome.stdout.fnmatch_lines([f"*--ftbench-{name}*"])
 

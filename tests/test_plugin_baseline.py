@@ -1,0 +1,33 @@
+"""Another run's results beside this one's: --ftbench-baseline."""
+
+import json
+
+import pytest
+from test_analysis_ranking import records
+
+from pytest_ftbench.grid import Results
+
+
+@pytest.fixture
+def stored(pytester):
+    """Two runs that order their ways otherwise."""
+    for name, shares in {"now": {"nopeft": 0.9, "lora": 0.9}, "then": {"nopeft": 0.9, "lora": 0.4}}.items():
+        results = Results("suite", records(recipe=name, **shares))
+        (pytester.path / f"{name}.json").write_text(json.dumps(results.to_json()))
+    return pytester
+
+
+def test_stored_results_are_held_against_another_runs(stored):
+    outcome = stored.runpytest_subprocess("--ftbench-from", "now.json", "--ftbench-baseline", "then.json")
+    assert outcome.ret == pytest.ExitCode.OK
+    outcome.stdout.fnmatch_lines(
+        ["*this run (now) ---*", "*then.json (then) ---*", "*better here neither, there NoPeft over LoRA r8.*"]
+    )
+
+
+def test_a_baseline_that_is_none_is_refused_before_anything_runs(stored):
+    (stored.path / "broken.json").write_text("{")
+    stored.makepyfile("def test_it(): pass")
+    outcome = stored.runpytest_subprocess("--ftbench-baseline", "broken.json")
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines(["ERROR: *broken.json*is no JSON*"])
