@@ -63,9 +63,19 @@ def test_what_cannot_be_read_has_no_place():
     assert [places[way].rank for way in ("lora", "dora")] == [1, 2]
 
 
-def test_one_way_is_no_ranking():
-    cells = records(nopeft=0.9)
-    assert rankings(pooled(cells), {}, Evidence.of(cells)) == []
+def test_one_way_is_no_ranking_to_show():
+    assert "Ranking" not in "\n".join(render(Results("s", records(nopeft=0.9))))
+
+
+def test_ways_that_only_one_run_can_rank_are_named():
+    now, then = records(nopeft=0.9, lora=0.8), records(nopeft=0.9, lora=0.8)
+    for cell in then[3:]:
+        cell.format_rate = 0.1
+    text = " ".join(" ".join(render(Results("s", now), baseline=("old.json", Results("s", then)))).split())
+    assert "Trained on OpenMath: ranked here alone: LoRA r8." in text
+    assert "INVALID" in text
+    text = " ".join(" ".join(render(Results("s", then), baseline=("old.json", Results("s", now)))).split())
+    assert "Trained on OpenMath: ranked there alone: LoRA r8." in text
 
 
 def test_an_order_that_another_run_does_not_show_is_told():

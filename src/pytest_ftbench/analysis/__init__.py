@@ -29,7 +29,15 @@ from pytest_ftbench.analysis.paired import WinsTiesLosses
 from pytest_ftbench.analysis.pairs import BASE, FULL
 from pytest_ftbench.analysis.pooling import PooledRecord, pooled, seeds_of
 from pytest_ftbench.analysis.power import Detectable
-from pytest_ftbench.analysis.ranking import Place, Ranking, Reordering, rankings, reorderings, unlike_items
+from pytest_ftbench.analysis.ranking import (
+    Place,
+    Ranking,
+    Reordering,
+    counterparts,
+    rankings,
+    reorderings,
+    unlike_items,
+)
 from pytest_ftbench.analysis.refusals import Reason, Refusal
 from pytest_ftbench.analysis.spread import SeedBlock, SeedScore, SeedSpread, SeedTable, seed_table
 from pytest_ftbench.analysis.sweeps import RateSweep, RateTrial, rate_sweeps, swept_rates
@@ -111,6 +119,7 @@ __all__ = [
     "compare",
     "contrasts",
     "correlate",
+    "counterparts",
     "curve_epochs",
     "detectable_differences",
     "difference_quartiles",

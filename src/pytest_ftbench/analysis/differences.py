@@ -4,6 +4,7 @@ Where cells are means over several seeds, each one's seeds are a variance compon
 out well by luck is no better method.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,7 +23,7 @@ from pytest_ftbench.analysis.intervals import (
 )
 from pytest_ftbench.analysis.items import Codes, Floats, ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
-from pytest_ftbench.analysis.paired import mcnemar, sign_flips, summed, wins_ties_losses
+from pytest_ftbench.analysis.paired import WinsTiesLosses, mcnemar, sign_flips, summed, wins_ties_losses
 from pytest_ftbench.analysis.resampling import Distribution, bca, mean_sample, percentile, resampled
 from pytest_ftbench.analysis.seeds import Parts, half_width, p_value, seed_scores, variance_parts
 from pytest_ftbench.grid import CellRecord
@@ -83,8 +84,8 @@ def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evid
     """The parts of the difference's variance: over items, and over the seeds of either; None: unknown."""
     tables = evidence.table(first), evidence.table(second)
     pair = paired_distribution(first, second, task, evidence) or _paired_means(*tables, evidence)
-    if pair is not None:
-        of_items, n = pair.variance, pair.units
+    if pair is not None and tables[0] is not None and tables[1] is not None:
+        of_items, n = _paired_variance(pair, tables[0], tables[1], task), pair.units
     else:
         variances = [item_variance(record, task, evidence) for record in (first, second)]
         n = min(item_count(first) or 0, item_count(second) or 0)
@@ -93,6 +94,22 @@ def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evid
         of_items = variances[0] + variances[1]
     of_seeds = [seed_scores(record, task.headline.key) for record in (first, second)]
     return [*variance_parts(of_seeds[0], of_items, n), *variance_parts(of_seeds[1], 0.0, n)[1:]]
+
+
+def _paired_variance(pair: Distribution, first: ItemTable, second: ItemTable, task: EvalTask) -> float:
+    """The variance of a paired difference; where few items differ, that which its interval stands for.
+
+    Resamples of items that are all alike don't vary, which so many items can't promise of others.
+    """
+    if _differing(first, second).decided >= FEW:
+        return pair.variance
+    found = paired_interval(pair, first, second, FULL_SCORES.get(task.headline.key, 1.0))
+    return max(pair.variance, ((found.high - found.low) / (2 * half_width([(1.0, math.inf)], 1 - LEVEL))) ** 2)
+
+
+def _differing(first: ItemTable, second: ItemTable) -> WinsTiesLosses:
+    """On how many units, items or clusters, the first scores more, as much, less."""
+    return wins_ties_losses(summed(first.scores - second.scores, same_clusters(first, second)))
 
 
 def paired_distribution(
@@ -158,8 +175,8 @@ def paired_interval(
     """
     clusters = same_clusters(first, second)
     method = "paired BCa" if clusters is None else "paired cluster BCa"
-    counts = wins_ties_losses(summed(first.scores - second.scores, clusters))
-    if counts.wins + counts.losses < FEW:
+    counts = _differing(first, second)
+    if counts.decided < FEW:
         n = counts.n
         won, lost = counts.wins / n, counts.losses / n
         shares = newcombe(wilson(won, n, level), won, wilson(lost, n, level), lost)

@@ -35,6 +35,11 @@ class WinsTiesLosses:
         """All items."""
         return self.wins + self.ties + self.losses
 
+    @property
+    def decided(self) -> int:
+        """The items on which they differ."""
+        return self.wins + self.losses
+
 
 def wins_ties_losses(differences: Floats) -> WinsTiesLosses:
     """The count of these differences by their sign, + being a win; differences of rounding only are ties."""

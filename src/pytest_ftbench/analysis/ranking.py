@@ -49,6 +49,11 @@ class Ranking:
     places: Mapping[CheckpointKey, Place]
     orders: Mapping[tuple[CheckpointKey, CheckpointKey], int]
 
+    @property
+    def ranked(self) -> list[CheckpointKey]:
+        """The ways that have a place, in reading order."""
+        return [key for key, place in self.places.items() if place.rank is not None]
+
     def order(self, first: CheckpointKey, second: CheckpointKey) -> int | None:
         """The order of two ways, however these are named; None where one of them isn't ranked."""
         if (second, first) in self.orders:
@@ -68,7 +73,7 @@ class Reordering:
 
 
 def rankings(records: Sequence[CellRecord], trivial: Trivial, evidence: Evidence) -> list[Ranking]:
-    """The rankings of these records, one for each model and train task of which two ways can be ranked."""
+    """The rankings of these records, one for each model and train task; also where few ways can be ranked."""
     tasks = eval_tasks(records)
     groups: dict[tuple[str, str], dict[CheckpointKey, CellRecord]] = {}
     for record in records:
@@ -78,21 +83,25 @@ def rankings(records: Sequence[CellRecord], trivial: Trivial, evidence: Evidence
     for (model, train_task), cells in groups.items():
         task = tasks[train_task]
         in_order = {key: cells[key] for key in in_reading_order(cells)}
-        ranking = _ranking(model, train_task, task, in_order, trivial, evidence)
-        if sum(place.rank is not None for place in ranking.places.values()) > 1:
-            found.append(ranking)
+        found.append(_ranking(model, train_task, task, in_order, trivial, evidence))
     return found
 
 
 def reorderings(now: Sequence[Ranking], then: Sequence[Ranking]) -> Iterator[Reordering]:
     """What another run orders otherwise, of the pairs that both rank."""
-    before = {(ranking.model, ranking.train_task): ranking for ranking in then}
-    for ranking in now:
-        other = before.get((ranking.model, ranking.train_task))
+    for ranking, other in counterparts(now, then):
         for (first, second), order in ranking.orders.items():
-            was = None if other is None else other.order(first, second)
+            was = other.order(first, second)
             if was is not None and was != order:
                 yield Reordering(ranking, first, second, now=order, then=was)
+
+
+def counterparts(now: Sequence[Ranking], then: Sequence[Ranking]) -> Iterator[tuple[Ranking, Ranking]]:
+    """The rankings of one model and train task that both runs have."""
+    before = {(ranking.model, ranking.train_task): ranking for ranking in then}
+    for ranking in now:
+        if (other := before.get((ranking.model, ranking.train_task))) is not None:
+            yield ranking, other
 
 
 def unlike_items(now: Sequence[CellRecord], then: Sequence[CellRecord]) -> refusals.Refusal | None:

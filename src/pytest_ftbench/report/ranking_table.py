@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_ftbench.analysis import Place, Ranking, Reordering, task_label
+from pytest_ftbench.analysis import Place, Ranking, Reordering, counterparts, reorderings, task_label
 from pytest_ftbench.grid import CheckpointKey
 from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
@@ -14,8 +14,9 @@ _LISTED = 12
 
 _COLUMNS = (
     "95 %: the score's interval. Rank: by score; in brackets the places that are open, for no way counts as better "
-    "than another where the 95 % interval of their difference includes zero. rate: the learning rate it was trained at."
+    "than another where the 95 % interval of their difference includes zero."
 )
+_RATE = "rate: the learning rate it was trained at."
 _SAME = "Both runs order every pair of ways alike, as far as their intervals go."
 _VERDICTS = {1: "{first} over {second}", -1: "{second} over {first}", 0: "neither"}
 
@@ -44,21 +45,32 @@ def ranking_sheet(runs: Rankings, names: Names) -> Sheet:
     )
 
 
-def ranking_notes(found: Sequence[Reordering] | None, names: Names) -> Iterator[str]:
-    """What the columns are; and what two runs order otherwise (None: there is but one)."""
+def ranking_notes(runs: Rankings) -> Iterator[str]:
+    """What the columns are."""
     yield _COLUMNS
-    if found is None:
-        return
-    if not found:
-        yield _SAME
+    if any(place.rate is not None for _, found in runs for ranking in found for place in ranking.places.values()):
+        yield _RATE
+
+
+def difference_notes(now: Sequence[Ranking], then: Sequence[Ranking], names: Names) -> Iterator[str]:
+    """What two runs order otherwise, and which ways only one of them can rank."""
+    found = list(reorderings(now, then))
     texts = [
-        f"Trained on {clean(task_label(each.ranking.train_task))}: better here {_verdict(each, each.now, names)}, "
-        f"there {_verdict(each, each.then, names)}."
+        f"{_trained(each.ranking)}: better here {_verdict(each, each.now, names)}, there "
+        f"{_verdict(each, each.then, names)}."
         for each in found
     ]
-    yield from texts[:_LISTED]
+    for ranking, other in counterparts(now, then):
+        for where, ways in (("here", set(ranking.ranked)), ("there", set(other.ranked))):
+            if alone := ways - set(other.ranked if where == "here" else ranking.ranked):
+                texts.append(f"{_trained(ranking)}: ranked {where} alone: {names.listed(alone)}.")
+    yield from texts[:_LISTED] or [_SAME]
     if len(texts) > _LISTED:
-        yield f"And {len(texts) - _LISTED} more pairs."
+        yield f"And {len(texts) - _LISTED} more."
+
+
+def _trained(ranking: Ranking) -> str:
+    return f"Trained on {clean(task_label(ranking.train_task))}"
 
 
 def _verdict(each: Reordering, order: int, names: Names) -> str:

@@ -8,11 +8,11 @@ from pytest_ftbench.analysis import (
     Evidence,
     FullTable,
     contrasts,
+    counterparts,
     detectable_differences,
     pooled,
     rank_correlations,
     rankings,
-    reorderings,
     seeds_of,
     unlike_items,
 )
@@ -22,7 +22,7 @@ from pytest_ftbench.report.interval_table import INTERVAL_TITLE, interval_sheet
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Paint, Sheet, Style, wrapped
 from pytest_ftbench.report.notes import explained, marks
-from pytest_ftbench.report.ranking_table import RANKING_TITLE, ranking_notes, ranking_sheet
+from pytest_ftbench.report.ranking_table import RANKING_TITLE, difference_notes, ranking_notes, ranking_sheet
 from pytest_ftbench.report.versus_table import VERSUS_TITLE, versus_notes, versus_sheet
 from pytest_ftbench.report.words import clean, score
 
@@ -64,11 +64,11 @@ class Findings:
         if not several and self.baseline is None:
             return
         mine = rankings(self.results.cells, self.results.trivial, self.evidence)
-        if not mine:
-            return
         if self.baseline is None:
-            sheet = ranking_sheet([("", mine)], names)
-            yield from _part(RANKING_TITLE, sheet, ranking_notes(None, names), told, width, paint)
+            mine = [ranking for ranking in mine if len(ranking.ranked) > 1]
+            if mine:
+                sheet = ranking_sheet([("", mine)], names)
+                yield from _part(RANKING_TITLE, sheet, ranking_notes([("", mine)]), told, width, paint)
             return
         name, stored = self.baseline
         then = pooled(stored.cells)
@@ -81,8 +81,13 @@ class Findings:
             ]
             return
         theirs = rankings(then, stored.trivial, Evidence.of(then))
+        pairs = list(counterparts(mine, theirs))
+        mine = [ranking for ranking, other in pairs if max(len(ranking.ranked), len(other.ranked)) > 1]
+        if not mine:
+            yield from ["", *wrapped([f"{RANKING_TITLE}: {clean(name)} has nothing to hold it against."], width, paint)]
+            return
         runs = [(_run("this run", self.results.cells), mine), (_run(name, then), theirs)]
-        notes = ranking_notes(list(reorderings(mine, theirs)), names)
+        notes = [*ranking_notes(runs), *difference_notes(mine, theirs, names)]
         yield from _part(RANKING_TITLE, ranking_sheet(runs, names), notes, told, width, paint)
 
 

@@ -32,6 +32,7 @@ _TESTS = {
     "seeds + items": "that of the interval",
 }
 _REFERENCES = {BASE: "Against the untuned model", FULL: "Against full fine-tuning"}
+_SHORT = {BASE: "vs untuned", FULL: "vs full"}
 _Row = tuple[CheckpointKey, EvalTask]
 
 
@@ -51,7 +52,10 @@ def versus_sheet(contrasts: Sequence[Contrast], names: Names, detail: bool) -> S
     for reference, heading in _REFERENCES.items():
         mine = [rows[row].get(reference) for row in in_order]
         if any(mine):
-            groups.append(Group(heading, list(_columns(mine, detail))))
+            groups.append(Group(heading, list(_columns(mine))))
+            # each pair of columns by itself, so that a page takes as many as it has room for
+            also = [*_nearness(mine), *_speeds(mine)] if detail else []
+            groups += [Group(_SHORT[reference], columns) for columns in also]
     return Sheet(Group("", labels), groups, _sections(in_order))
 
 
@@ -92,19 +96,28 @@ def _sections(rows: Sequence[_Row]) -> list[Section]:
     return [Section(heading, count) for heading, count in counts.items()]
 
 
-def _columns(contrasts: Sequence[Contrast | None], detail: bool) -> Iterator[Column]:
+def _columns(contrasts: Sequence[Contrast | None]) -> Iterator[Column]:
     yield Column("diff", [_difference(each) for each in contrasts])
     yield Column("95 %", [_interval(each) for each in contrasts])
     yield Column("p", [Text(ABSENT if each is None else p_value(each.adjusted)) for each in contrasts])
     yield Column("W-T-L", [_counts(each and each.counts) for each in contrasts])
+
+
+def _nearness(contrasts: Sequence[Contrast | None]) -> Iterator[list[Column]]:
     absolute = [None if each is None else each.absolute for each in contrasts]
-    if detail and any(absolute):
-        yield Column("Nearer", [_counts(each and each.counts) for each in absolute])
-        yield Column("p", [Text(ABSENT if each is None else p_value(each.adjusted)) for each in absolute])
+    if any(absolute):
+        p = [Text(ABSENT if each is None else p_value(each.adjusted)) for each in absolute]
+        yield [Column("Nearer", [_counts(each and each.counts) for each in absolute]), Column("p", p)]
+
+
+def _speeds(contrasts: Sequence[Contrast | None]) -> Iterator[list[Column]]:
     speeds = [None if each is None else each.speed for each in contrasts]
-    if detail and any(speeds):
-        yield Column("ms/tok%", [Text(ABSENT if each is None else percent(each.percent)) for each in speeds])
-        yield Column("p", [Text(ABSENT if each is None else p_value(each.adjusted)) for each in speeds])
+    if any(speeds):
+        p = [Text(ABSENT if each is None else p_value(each.adjusted)) for each in speeds]
+        yield [
+            Column("ms/tok%", [Text(ABSENT if each is None else percent(each.percent)) for each in speeds]),
+            Column("p", p),
+        ]
 
 
 def _difference(each: Contrast | None) -> Text:
