@@ -246,3 +246,14 @@ def test_the_macro_f1_bootstrap_is_fast():
         macro_f1_interval(mine, resamples=9_999)
         took.append(time.perf_counter() - start)
     assert min(took) < 0.3
+
+
+def test_an_interval_over_seeds_ends_where_its_scale_does():
+    seeds = [
+        measured("squad", [{"item": str(i), "score": score} for i in range(200)], "squad", "lora", 8, seed=seed)
+        for seed, score in enumerate([99.0, 93.0])
+    ]
+    (mean,) = pooled(seeds)
+    found = score_interval(mean, eval_task("squad", [mean]), Evidence.of([mean]))
+    assert (found.high, found.method) == (100.0, "seeds + items")
+    assert 0 <= found.low < 96

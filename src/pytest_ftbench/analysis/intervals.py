@@ -125,7 +125,9 @@ def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level
     seeds = seed_scores(record, task.headline.key)
     if seeds:
         spread = item_variance(record, task, evidence)
-        return None if spread is None or n is None else seeds_interval(score, seeds, spread, n, level)
+        if spread is None or n is None:
+            return None
+        return _on_scale(seeds_interval(score, seeds, spread, n, level), score, task.headline.key)
     unit = RATES.get(task.headline.key)
     if unit is not None and n is not None and 0 <= score <= unit and (table is None or table.clusters is None):
         return wilson(score, n, level, unit)
@@ -134,6 +136,14 @@ def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level
     if task.headline.key == "macro_f1":
         return _of_macro_f1(found, table, level)
     return _of_mean(found, table, level, FULL_SCORES.get(task.headline.key, 1.0))
+
+
+def _on_scale(interval: Interval, score: float, key: str) -> Interval:
+    """The part of an interval that is possible: Student's t knows nothing of a scale's ends."""
+    low, high = SCALES.get(key, (-math.inf, math.inf))
+    if not low <= score <= high:
+        return interval
+    return replace(interval, low=max(low, interval.low), high=min(high, interval.high))
 
 
 def _at_most(score: float, n: int, key: str, level: float) -> Interval | None:

@@ -1,6 +1,6 @@
 """Rankings on a page: score, interval, place and the places left open; beside another run's, and what differs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pytest_ftbench.analysis import Place, Ranking, Reordering, counterparts, reorderings, task_label
 from pytest_ftbench.grid import CheckpointKey
@@ -14,7 +14,7 @@ _LISTED = 12
 
 _COLUMNS = (
     "95 %: the score's interval. Rank: by score; in brackets the places that are open, for no way counts as better "
-    "than another where the 95 % interval of their difference includes zero."
+    "than another where the 95 % interval of their difference includes zero, each pair taken by itself."
 )
 _RATE = "rate: the learning rate it was trained at."
 _SAME = "Both runs order every pair of ways alike, as far as their intervals go."
@@ -63,10 +63,14 @@ def difference_notes(now: Sequence[Ranking], then: Sequence[Ranking], names: Nam
     for ranking, other in counterparts(now, then):
         for where, ways in (("here", set(ranking.ranked)), ("there", set(other.ranked))):
             if alone := ways - set(other.ranked if where == "here" else ranking.ranked):
-                texts.append(f"{_trained(ranking)}: ranked {where} alone: {names.listed(alone)}.")
+                texts.append(f"{_trained(ranking)}: ranked {where} alone: {_listed(ranking, alone, names)}.")
     yield from texts[:_LISTED] or [_SAME]
     if len(texts) > _LISTED:
         yield f"And {len(texts) - _LISTED} more."
+
+
+def _listed(ranking: Ranking, ways: Collection[CheckpointKey], names: Names) -> str:
+    return ", ".join(names.way_of(key) for key in ranking.places if key in ways)
 
 
 def _trained(ranking: Ranking) -> str:
