@@ -152,3 +152,27 @@ def test_the_findings_of_all_seeds_are_told_of_their_mean_each_code_once():
     text = " ".join(" ".join(render(Results("s", records))).split())
     assert "V03: only 60 % of the outputs could be read (nano-lora-r8-squad-to-squad)." in text
     assert "V01" not in text
+
+
+def test_trainings_that_differ_in_more_than_a_seed_are_not_averaged():
+    records = [record(0, 55.0, train={"steps": 100}), record(0, 99.0, train={"steps": 10_000})]
+    one, other = pooled(records)
+    assert [(each.method, each.scores["f1"], each.error) for each in (one, other)] == [
+        ("lora", 55.0, None),
+        ("lora+2", 99.0, None),
+    ]
+    text = "\n".join(render(Results("s", records), detail=True))
+    assert "55.00" in text
+    assert "99.00" in text
+    assert "means over" not in text
+
+
+@pytest.mark.parametrize("settings", [{"alpha": 16}, {"learning_rate": 1e-3}, {"use_rslora": True}])
+def test_what_is_not_known_of_a_seed_does_not_set_it_apart(settings):
+    assert len(pooled([record(0, train=settings), record(1), record(2, train=settings)])) == 1
+    assert len(pooled([record(0, train=settings), record(1, train=dict.fromkeys(settings, 7))])) == 2
+
+
+def test_of_a_seed_that_is_there_twice_the_last_counts_and_that_is_said():
+    one = pool(record(0, 50.0), record(0, 60.0))
+    assert (one.scores["f1"], one.error) == (60.0, "seed 0 is there 2 times, the last is shown")

@@ -1,5 +1,6 @@
 """Several seeds of a cell as one: what tables show is the mean over trainings that differ in nothing but their seed."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.grid import CellRecord
 
+# what tells two trainings of one name apart, beside the seed
+_TRAINED_BY = ("alpha", "use_rslora", "learning_rate", "steps", "quantization")
+_MADE_BY = ("recipe", "reasoning", "data", "adapter")
 _RATES = ("format_rate", "empty_rate", "truncated_rate")
 
 
@@ -22,14 +26,22 @@ def pooled(records: Sequence[CellRecord]) -> list[CellRecord]:
 
     Scores, rates, times and tokens are means over the seeds that were measured, samples are all of theirs together, a
     peak of memory is the largest, flags are those of any. What else they don't agree on is unknown. ``error`` names the
-    seeds that were not measured. Where no cell has several seeds, the records are returned as they are.
+    seeds that were not measured. Trainings of one name whose settings are known to differ are no seeds of each other:
+    the second is shown under its method's name and ``+2``. Of a seed that is there twice the last record counts.
+
+    Where every cell is there once, the records are returned as they are.
     """
-    groups: dict[tuple[object, ...], list[CellRecord]] = {}
+    cells: dict[tuple[object, ...], list[list[CellRecord]]] = {}
     for record in records:
-        groups.setdefault(_but_for_seed(record), []).append(record)
-    if all(len(group) == 1 for group in groups.values()):
+        alike = cells.setdefault(_but_for_seed(record), [])
+        mine = next((group for group in alike if all(_may_be_seeds(record, other) for other in group)), None)
+        if mine is None:
+            alike.append([record])
+        else:
+            mine.append(record)
+    if all(len(groups) == 1 and len(groups[0]) == 1 for groups in cells.values()):
         return list(records)
-    return [_pool(group) for group in groups.values()]
+    return [_pool(group, number) for groups in cells.values() for number, group in enumerate(groups, 1)]
 
 
 def seeds_of(record: CellRecord) -> tuple[CellRecord, ...]:
@@ -43,11 +55,28 @@ def _but_for_seed(record: CellRecord) -> tuple[object, ...]:
     return tuple(repr(part) for part in key)
 
 
-def _pool(group: Sequence[CellRecord]) -> CellRecord:
-    measured = [record for record in group if record.ok]
+def _may_be_seeds(one: CellRecord, other: CellRecord) -> bool:
+    """Whether nothing that is known of how the two were trained and asked says that they differ in more than a seed."""
+    mine, its = _settings(one), _settings(other)
+    return all(mine[name] == its[name] for name in mine.keys() & its.keys())
+
+
+def _settings(record: CellRecord) -> dict[str, str]:
+    """What is known of a training beside its seed, each value as a text that can be compared."""
+    train, provenance = record.train or {}, record.extra.get("provenance")
+    said = provenance if isinstance(provenance, dict) else {}
+    known = {key: train.get(key) for key in _TRAINED_BY} | {key: said.get(key) for key in _MADE_BY}
+    return {key: repr(value) for key, value in known.items() if value is not None}
+
+
+def _pool(group: Sequence[CellRecord], number: int) -> CellRecord:
+    last = {repr(record.seed): record for record in group}
+    measured = [record for record in last.values() if record.ok]
     first = measured[0] if measured else group[0]
     shared = {part.name: getattr(first, part.name) for part in fields(CellRecord)}
-    named = {"id": _id(group), "seed": 0, "error": _error(group), "seeds": tuple(measured)}
+    again = "" if number == 1 else f"+{number}"
+    named: dict[str, Any] = {"id": _id(group) + again, "method": first.method + again, "seed": 0}
+    named |= {"error": _error(group), "seeds": tuple(measured)}
     if len(measured) < 2:
         return PooledRecord(**shared | named)
     train = [record.train for record in measured if record.train is not None]
@@ -74,11 +103,11 @@ def _error(group: Sequence[CellRecord]) -> str | None:
     """What went wrong, and under which of several seeds."""
     if len(group) == 1:
         return group[0].error
+    times = Counter(repr(record.seed) for record in group)
+    twice = [f"seed {seed} is there {n} times, the last is shown" for seed, n in times.items() if n > 1]
     said = [f"seed {record.seed}: {record.error}" for record in group if record.error]
-    return (
-        "; ".join([*said, *(f"seed {each.seed} {each.status}" for each in group if not each.ok and not each.error)])
-        or None
-    )
+    lost = [f"seed {record.seed} {record.status}" for record in group if not record.ok and not record.error]
+    return "; ".join([*twice, *said, *lost]) or None
 
 
 def _id(group: Sequence[CellRecord]) -> str:
