@@ -87,6 +87,13 @@ def test_v02_is_for_a_best_cell_that_is_barely_best():
     assert said(best, second, code="V02", confidence=0.5) is None
 
 
+def test_v02_and_v03_take_no_other_seed_for_another_way():
+    mine, again, other = (cell("openmath", s, rank=r, seed=k) for s, r, k in ((0.6, 1, 0), (0.55, 1, 1), (0.52, 2, 0)))
+    assert said(mine, again, code="V02") is None
+    assert "0.520 of the next best" in said(mine, again, other, code="V02")
+    assert said(cell(format_rate=0.93), cell(seed=1, format_rate=0.99), code="V03") is None
+
+
 def test_v02_pairs_the_items_that_both_were_tested_on():
     hits, fewer = [1.0] * 130 + [0.0] * 70, [1.0] * 115 + [0.0] * 85
     best = cell("openmath", 0.65, items=items(["x"] * 200, scores=hits))

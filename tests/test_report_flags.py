@@ -138,3 +138,45 @@ def test_a_row_has_a_code_only_where_all_its_cells_have_it(ranks):
     for key, codes in marks.rows.items():
         mine = [{f.code for f in fs} for r, fs in zip(records, found, strict=True) if r.rank == key.rank]
         assert all(set(codes) <= each for each in mine)
+
+
+def seeds(*scores, rank=8, **more):
+    """A cell of OpenMath under several seeds."""
+    return [
+        cell("openmath", rank, seed, train="openmath", scores={"solve_rate": score}, **more)
+        for seed, score in enumerate(scores)
+    ]
+
+
+def test_what_is_compared_of_several_seeds_is_their_mean():
+    lines = shown(*seeds(0.6, 0.5, 0.7), *seeds(0.55, 0.5, 0.6, rank=16))
+    assert notes(lines)["V02"].replace("\n  ", " ").startswith("0.600 is above 0.550 of the next best of its block")
+    assert "nano-lora-r8-openmath-to-openmath" in notes(lines)["V02"]
+    assert "V02" not in row(lines, "nano", "16")
+
+
+def test_trivial_is_said_of_the_mean_that_the_table_shows():
+    trivial = {"openmath": {"constant_0": {"solve_rate": 0.3}}}
+    lines = shown(*seeds(0.2, 0.5, 0.6), *seeds(0.2, 0.3, 0.25, rank=16), trivial=trivial)
+    assert notes(lines)["V17"].replace("\n  ", " ") == (
+        "0.250, where constant 0 scores 0.300 (nano-lora-r16-openmath-to-openmath)."
+    )
+    assert any("(1 <trivial)" in line for line in lines)
+
+
+def test_what_is_found_on_some_seeds_says_on_which():
+    records = seeds(0.6, 0.5, 0.7)
+    records[1].format_rate, records[1].empty_rate = 0.3, 0.7
+    lines = shown(*records)
+    assert (
+        notes(lines)["V03"]
+        .replace("\n  ", " ")
+        .startswith("only 30 % of the outputs could be read, under seed 1 alone (nano-lora-r8-openmath-to-openmath)")
+    )
+    text = " ".join(" ".join(lines).split())
+    assert "INVALID through a seed of it alone, without which there is no mean: nano-lora-r8-openmath-to-" in text
+    for record in records:
+        record.format_rate, record.empty_rate = 0.3, None
+    lines = shown(*records)
+    assert "alone" not in notes(lines)["V03"]
+    assert not any("through a seed" in line for line in lines)

@@ -15,7 +15,7 @@ from pytest_ftbench.analysis.curves import (
 )
 from pytest_ftbench.analysis.detectable import detectable_differences
 from pytest_ftbench.analysis.evidence import Evidence
-from pytest_ftbench.analysis.flags import CHECKS, TRAINING, Check, flags, over_seeds, set_flags
+from pytest_ftbench.analysis.flags import CHECKS, TRAINING, Check, flags, pooled_flags, set_flags
 from pytest_ftbench.analysis.intervals import (
     Interval,
     Quartiles,
@@ -53,7 +53,14 @@ from pytest_ftbench.analysis.table import (
     in_reading_order,
 )
 from pytest_ftbench.analysis.transfer import BaseScore, TransferEntry, TransferMatrix, transfer_matrices
-from pytest_ftbench.analysis.validity import UNMEASURED, Standing, best_trivial, standing, trivial_scores
+from pytest_ftbench.analysis.validity import (
+    UNMEASURED,
+    Standing,
+    best_trivial,
+    standing,
+    trivial_scores,
+    unreadable_seeds,
+)
 from pytest_ftbench.analysis.versus import ALPHA, Contrast, contrasts
 
 __all__ = [
@@ -132,9 +139,9 @@ __all__ = [
     "leanest",
     "learning_curves",
     "number",
-    "over_seeds",
     "parse_limit",
     "pooled",
+    "pooled_flags",
     "rank_correlations",
     "rankings",
     "rate_sweeps",
@@ -150,4 +157,5 @@ __all__ = [
     "transfer_matrices",
     "trivial_scores",
     "unlike_items",
+    "unreadable_seeds",
 ]

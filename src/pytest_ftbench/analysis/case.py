@@ -21,12 +21,14 @@ _DTYPES = {"bf16": "bfloat16", "fp32": "float32", "float": "float32", "fp16": "f
 class Finding:
     """That a check fired on a cell: ``said`` is the sentence with its numbers, ``size`` how striking it is of its code.
 
-    ``said`` may hold texts of the records, as foreign as these are.
+    ``said`` may hold texts of the records, as foreign as these are. ``kind`` tells apart what one check may find: a
+    cell has one finding of each at most.
     """
 
     code: str
     said: str
     size: float = 0.0
+    kind: str = ""
 
 
 @dataclass(eq=False)
@@ -136,20 +138,28 @@ class Block:
 
     cases: list[Case] = field(default_factory=list)
 
-    @cached_property
-    def format_rate(self) -> float | None:
-        """The best format rate of those that can be read; None: unknown."""
-        rates = (case.rate("format_rate") for case in self.cases if case.standing is not Standing.INVALID)
-        return max((rate for rate in rates if rate is not None), default=None)
+    def best_format(self, case: Case) -> float | None:
+        """The best format rate of those that can be read, beside this case and its other seeds; None: unknown."""
+        return next((rate for rate, other in self._format_rates if other.way is not case.way), None)
+
+    def next_best(self, case: Case) -> Case | None:
+        """If no ranked cell is better than this one, the best of those that are worse and no other seed of it."""
+        top = self._ranked[0][0] if self._ranked else None
+        if case.score is None or case.task.goodness(case.score) != top:
+            return None
+        return next((other for value, other in self._ranked if value < top and other.way is not case.way), None)
 
     @cached_property
-    def best_two(self) -> tuple[float | None, Case | None]:
-        """How good its best ranked cells are, and the best of those that are not as good."""
+    def _format_rates(self) -> list[tuple[float, Case]]:
+        valid = [case for case in self.cases if case.standing is not Standing.INVALID]
+        rates = [(rate, case) for case in valid if (rate := case.rate("format_rate")) is not None]
+        return sorted(rates, key=lambda pair: pair[0], reverse=True)
+
+    @cached_property
+    def _ranked(self) -> list[tuple[float, Case]]:
         ranked = [case for case in self.cases if case.standing is Standing.OK]
         good = [(case.task.goodness(case.score), case) for case in ranked if case.score is not None]
-        top = max((value for value, _ in good), default=None)
-        rest = [pair for pair in good if pair[0] != top]
-        return top, max(rest, key=lambda pair: pair[0])[1] if rest else None
+        return sorted(good, key=lambda pair: pair[0], reverse=True)
 
     @cached_property
     def answered_in(self) -> str | None:

@@ -29,7 +29,8 @@ def unreadable(case: Case, study: Study) -> Iterator[Finding]:
         yield Finding("V03", f"only {_percent(rate)} of the outputs could be read", 1 - rate)
         return
     base = None if case.base is None or case.base.standing is Standing.INVALID else case.base.rate("format_rate")
-    for other, whose in ((base, "its base's"), (case.block.format_rate, "the best of its block,")):
+    best = case.block.best_format(case)
+    for other, whose in ((base, "its base's"), (max(rate, best or 0), "the best of its block,")):
         if other is not None and round(abs(rate - other), 9) > limits.format_gap:
             text = f"{_percent(rate)} of the outputs could be read, against {whose} {_percent(other)}"
             yield Finding("V03", f"{text}: part of a difference is form", abs(rate - other) / 10)

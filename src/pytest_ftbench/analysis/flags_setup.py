@@ -29,8 +29,7 @@ def too_few_items(case: Case, study: Study) -> Iterator[Finding]:
     if case.standing is not Standing.OK or case.score is None:
         return
     mine, shown = case.task.goodness(case.score), case.task.headline.format
-    top, next_best = case.block.best_two
-    for other, whose in ((next_best if mine == top else None, "the next best of its block"), (case.base, "its base")):
+    for other, whose in ((case.block.next_best(case), "the next best of its block"), (case.base, "its base")):
         if other is None or other.score is None or other.standing is Standing.INVALID:
             continue
         if mine <= case.task.goodness(other.score):

@@ -42,7 +42,13 @@ class Study:
         return {rate for rate in rates if rate is not None}
 
     @classmethod
-    def of(cls, records: Sequence[CellRecord], trivial: Trivial, thresholds: Thresholds) -> "Study":
+    def of(
+        cls,
+        records: Sequence[CellRecord],
+        trivial: Trivial,
+        thresholds: Thresholds,
+        evidence: Evidence | None = None,
+    ) -> "Study":
         """The study that these records make."""
         tasks = eval_tasks(records)
         stands = [(record, standing(record, trivial, tasks[record.eval_task])) for record in records]
@@ -64,7 +70,7 @@ class Study:
                 case.base = bases.get(_key(record.model, record.quantization, record.eval_task))
             case.checkpoint = groups[_group("checkpoint", record)]
             case.way = groups[_group("way", record)]
-        return cls(cases, trivial, thresholds, Evidence.of(records))
+        return cls(cases, trivial, thresholds, evidence or Evidence.of(records))
 
 
 def _group(kind: str, record: CellRecord) -> object:

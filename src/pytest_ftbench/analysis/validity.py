@@ -41,6 +41,13 @@ def hardly_answers(record: CellRecord) -> bool:
     return (format_rate is not None and format_rate < 0.5) or (empty_rate is not None and empty_rate > 0.5)
 
 
+def unreadable_seeds(record: CellRecord) -> tuple[CellRecord, ...]:
+    """The seeds that make a mean INVALID, where not all of it are; none of a cell of one seed."""
+    seeds = seeds_of(record) if record.ok else ()
+    found = tuple(each for each in seeds if hardly_answers(each))
+    return found if len(found) < len(seeds) else ()
+
+
 def beats_trivial(record: CellRecord, trivial: Trivial, task: EvalTask) -> bool:
     """V17: whether the headline score is better than every trivial answerer's. Unknown scores pass.
 

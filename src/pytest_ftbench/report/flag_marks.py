@@ -7,7 +7,7 @@ trainings are said under the table alone. V17 has no code in the table: its cell
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_ftbench.analysis import CHECKS, TRAINING, Finding, FullTable, checkpoint_key
+from pytest_ftbench.analysis import CHECKS, TRAINING, Finding, FullTable, checkpoint_key, unreadable_seeds
 from pytest_ftbench.grid import CellRecord, CheckpointKey
 from pytest_ftbench.report.layout import Column, Text
 from pytest_ftbench.report.words import clean, elided
@@ -22,6 +22,7 @@ _MEANING = (
 )
 _SAID_ROOM = 240
 _ID_ROOM = 60
+_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,19 @@ def flag_notes(
         alike = len({each.said for each, _ in mine}) == 1
         where = name if len(mine) == 1 else of if alike else f"{name}; {of}"
         yield f"{code}{_ALSO.get(code, '')}: {elided(clean(finding.said), _SAID_ROOM)} ({where})."
+
+
+def invalid_notes(records: Sequence[CellRecord]) -> Iterator[str]:
+    """Which means over seeds are INVALID through some of their seeds alone: their own rates don't show it."""
+    named = [
+        f"{elided(clean(record.id), _ID_ROOM)} (seed {' and '.join(clean(each.seed) for each in seeds)})"
+        for record in records
+        if (seeds := unreadable_seeds(record))
+    ]
+    if named:
+        more = [f"and {len(named) - _LISTED} more"] if len(named) > _LISTED else []
+        listed = ", ".join([*named[:_LISTED], *more])
+        yield f"INVALID through a seed of it alone, without which there is no mean: {listed}."
 
 
 def _columns(codes: Sequence[Sequence[str]]) -> list[Column]:

@@ -14,12 +14,11 @@ from pytest_ftbench.analysis import (
     Standing,
     Trivial,
     checkpoint_costs,
-    flags,
     full_table,
     latencies,
     learning_curves,
-    over_seeds,
     pooled,
+    pooled_flags,
     rate_sweeps,
     seed_table,
     seeds_of,
@@ -29,7 +28,7 @@ from pytest_ftbench.analysis import (
 from pytest_ftbench.grid import CellRecord, Results, Thresholds
 from pytest_ftbench.report.cost_table import COST_TITLE, Costs, cost_notes, cost_sheet, memory_notes
 from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
-from pytest_ftbench.report.flag_marks import FlagMarks, flag_notes
+from pytest_ftbench.report.flag_marks import FlagMarks, flag_notes, invalid_notes
 from pytest_ftbench.report.full_table import full_sheet
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
@@ -57,13 +56,11 @@ def render(
     correlations on other tasks than the one trained on. The ranking is held against the ``baseline``'s.
     """
     paint = ansi if color else no_paint
-    checks = flags(results.cells, results.trivial, Thresholds.from_json(results.provenance.get("checks")))
-    found_by = {id(record): found for record, found in zip(results.cells, checks, strict=True)}
     results = replace(results, cells=pooled(results.cells))
-    found_in = [over_seeds([found_by[id(each)] for each in seeds_of(record)]) for record in results.cells]
     table = full_table(results.cells, results.trivial)
     findings = Findings(results, detail, baseline)
-    matrices = transfer_matrices(results.cells, results.trivial, findings.evidence)
+    limits = Thresholds.from_json(results.provenance.get("checks"))
+    found_in = pooled_flags(results.cells, results.trivial, limits, findings.evidence)
     names = Names([row.key for row in table.rows], width)
     lines = _heading(results, table, width, paint)
     if table.rows:
@@ -75,22 +72,30 @@ def render(
         lines += wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
         lines += wrapped(findings.seen(), width, no_paint)
         lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
+        lines += wrapped(invalid_notes(results.cells), width, no_paint)
         lines += wrapped(flag_notes(results.cells, found_in, checked.everywhere), width, no_paint)
-        blocks = latencies(results.cells, results.trivial)
-        if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
-            lines += ["", *_latency_part(blocks, names, found, width, paint)]
-        if detail and (seeds := seed_table(results.cells, results.trivial)):
-            lines += ["", *_seed_part(seeds, names, found, width, paint)]
+        lines += _measured_parts(results, detail, names, found, width, paint)
         if training := cost_sheet(table, costs, names):
             lines += ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
         if sweeps := rate_sweeps(results.cells):
             lines += ["", *_sweep_part(sweeps, names, width, paint)]
-        if matrices:
+        if matrices := transfer_matrices(results.cells, results.trivial, findings.evidence):
             lines += ["", *_transfer_part(transfer_sheet(matrices, names), found, width, paint)]
         lines += findings.parts(table, names, found, width, paint)
         if curves := learning_curves(results.cells, results.trivial):
             lines += ["", *_curve_part(curves, names, found, width, paint)]
     return lines + _reasons(results.cells, width, paint)
+
+
+def _measured_parts(
+    results: Results, detail: bool, names: Names, found: set[str], width: int, paint: Paint
+) -> Iterator[str]:
+    """The lines of what stands behind a cell's latency and score, an empty one before each table."""
+    blocks = latencies(results.cells, results.trivial)
+    if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
+        yield from ["", *_latency_part(blocks, names, found, width, paint)]
+    if detail and (seeds := seed_table(results.cells, results.trivial)):
+        yield from ["", *_seed_part(seeds, names, found, width, paint)]
 
 
 def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> list[str]:
