@@ -451,6 +451,35 @@ def test_v17_is_for_what_beats_no_trivial_answerer(score, fires):
     assert bool(said(cell("squad", score), code="V17", trivial=trivial)) == fires
 
 
+@pytest.mark.parametrize(
+    ("task", "score", "fires"),
+    [
+        ("arc", {"macro_f1": None, "accuracy": 0.2}, "accuracy 0.200, where majority class scores 0.275"),
+        ("arc", {"macro_f1": None, "accuracy": 0.3}, None),
+        ("arc", {"macro_f1": 0.2, "accuracy": 0.2}, None),
+        ("squad", {"f1": None, "em": 30.0}, "EM 30.00, where always abstaining scores 49.00"),
+        ("openmath", {"solve_rate": None, "abs_diff_mean": 23000.0}, "AbsDiff 23,000, where constant 0 scores 22,781"),
+        ("openmath", {"solve_rate": None, "abs_diff_mean": 742.0}, None),
+        ("openmath", {"solve_rate": 0.05, "abs_diff_mean": 23000.0}, None),
+    ],
+)
+def test_v17_without_the_headline_takes_what_stands_in_for_it(task, score, fires):
+    trivial = {
+        "arc": {"majority_class": {"macro_f1": 0.1, "accuracy": 0.275}},
+        "openmath": {"constant_0": {"solve_rate": 0.03, "abs_diff_mean": 22781.2}},
+        "squad": {"always_abstain": {"f1": 49.0, "em": 49.0}},
+    }
+    assert said(cell(task, scores=score), code="V17", trivial=trivial) == fires
+    assert (standing(cell(task, scores=score), trivial) is Standing.TRIVIAL) == (fires is not None)
+
+
+def test_v02_without_the_headline_takes_accuracy():
+    base = cell("arc", train=None, scores={"macro_f1": None, "accuracy": 0.485})
+    mine = cell("arc", scores={"macro_f1": None, "accuracy": 0.495})
+    assert said(mine, base, code="V02").startswith("accuracy 0.495 is above 0.485 of its base on 200 items")
+    assert said(cell("arc", scores={"macro_f1": None, "accuracy": 0.7}), base, code="V02") is None
+
+
 def test_a_check_that_is_off_says_nothing():
     assert said(cell(), code="V01", off=("V01",)) is None
     records = [cell()]

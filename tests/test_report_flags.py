@@ -71,7 +71,7 @@ def test_the_most_striking_case_is_told_and_how_many_there_are():
 def test_trivial_has_its_word_in_the_table_and_its_numbers_below():
     trivial = {"squad": {"always_abstain": {"f1": 49.0}}}
     lines = shown(cell("squad", scores={"f1": 9.0}), trivial=trivial)
-    assert notes(lines)["V17"].replace("\n  ", " ").startswith("9.00, where always abstain scores 49.00")
+    assert notes(lines)["V17"].replace("\n  ", " ").startswith("9.00, where always abstaining scores 49.00")
     assert "V17" not in row(lines, "nano", "LoRA")
     assert "<trivial" in row(lines, "nano", "LoRA")
 

@@ -56,6 +56,7 @@ from pytest_ftbench.analysis.transfer import BaseScore, TransferEntry, TransferM
 from pytest_ftbench.analysis.validity import (
     UNMEASURED,
     Standing,
+    answerer,
     best_trivial,
     standing,
     trivial_scores,
@@ -119,6 +120,7 @@ __all__ = [
     "TransferMatrix",
     "Trivial",
     "WinsTiesLosses",
+    "answerer",
     "best_trivial",
     "broken",
     "checkpoint_costs",

@@ -3,10 +3,12 @@
 Records may have been made elsewhere: whatever is of the wrong type is unknown.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from pytest_ftbench.analysis.metrics import EvalTask, above_zero, number
@@ -67,10 +69,9 @@ class Case:
         """What is known of where it came from."""
         return table(self.record.extra.get("provenance"))
 
-    @cached_property
-    def score(self) -> float | None:
-        """The headline score; None: unknown, or not on one scale with others."""
-        return self.task.score(self.record) if self.task.comparable else None
+    def named(self, task: EvalTask) -> str:
+        """The name of the metric that it is judged by, before its score; nothing where that is the headline."""
+        return "" if task.headline == self.task.headline else f"{task.headline.label} "
 
     @cached_property
     def items(self) -> dict[str, Mapping[str, Any]]:
@@ -144,10 +145,16 @@ class Block:
 
     def next_best(self, case: Case) -> Case | None:
         """If no ranked cell is better than this one, the best of those that are worse and no other seed of it."""
-        top = self._ranked[0][0] if self._ranked else None
-        if case.score is None or case.task.goodness(case.score) != top:
+        top = self._ranked[0][0] if self._ranked else math.inf
+        if not any(each is case for _, each in takewhile(lambda pair: pair[0] == top, self._ranked)):
             return None
         return next((other for value, other in self._ranked if value < top and other.way is not case.way), None)
+
+    @cached_property
+    def task(self) -> EvalTask | None:
+        """Their task with the metric that the ranked ones are judged by; None: none is ranked."""
+        ranked = [case for case in self.cases if case.standing is Standing.OK and case.task.comparable]
+        return ranked[0].task.judged_by(*(case.record for case in ranked)) if ranked else None
 
     @cached_property
     def _format_rates(self) -> list[tuple[float, Case]]:
@@ -157,8 +164,10 @@ class Block:
 
     @cached_property
     def _ranked(self) -> list[tuple[float, Case]]:
-        ranked = [case for case in self.cases if case.standing is Standing.OK]
-        good = [(case.task.goodness(case.score), case) for case in ranked if case.score is not None]
+        if (task := self.task) is None:
+            return []
+        scores = [(task.score(case.record), case) for case in self.cases if case.standing is Standing.OK]
+        good = [(task.goodness(score), case) for score, case in scores if score is not None]
         return sorted(good, key=lambda pair: pair[0], reverse=True)
 
     @cached_property

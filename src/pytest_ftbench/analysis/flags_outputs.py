@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain
 
 from pytest_ftbench.analysis.case import Case, Finding, table
@@ -11,8 +10,7 @@ from pytest_ftbench.analysis.differences import difference_interval
 from pytest_ftbench.analysis.intervals import SCALES
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.analysis.study import Study
-from pytest_ftbench.analysis.validity import Standing, best_trivial, trivial_scores
-from pytest_ftbench.tasks import Metric
+from pytest_ftbench.analysis.validity import Standing, answerer, best_trivial, trivial_scores
 
 _FEWEST = 8  # fewer say nothing of shares
 _CLOSE = 0.02  # of a score's scale: four items of 200
@@ -106,18 +104,18 @@ def _classes(case: Case) -> tuple[Counter[str], Counter[str]]:
 
 def worse_than_base(case: Case, study: Study) -> Iterator[Finding]:
     """V15: on the task that it was trained on, it scores lower than untuned, by more than chance."""
-    if not case.is_tuned or not case.in_domain or case.base is None:
+    base = case.base
+    if not case.is_tuned or not case.in_domain or base is None or not case.task.comparable:
         return
-    task, shown = case.task, case.task.headline.format
-    if case.score is None and case.standing is not Standing.INVALID and case.task.comparable:
-        # the studies' records lack the headline of ARC; where outputs can't be read, accuracy would tell of form alone
-        task = replace(task, headline=Metric("accuracy", "accuracy"))
-    found = difference_interval(case.record, case.base.record, task, study.evidence, study.thresholds.confidence)
-    before, after = (task.score(each.record) for each in (case.base, case))
-    if found is None or not task.comparable or before is None or after is None or found.includes_zero:
+    task = case.task.judged_by(case.record, base.record)
+    if task != case.task and case.standing is Standing.INVALID:
+        return  # where outputs can't be read, what stands in for the headline tells of form alone
+    found = difference_interval(case.record, base.record, task, study.evidence, study.thresholds.confidence)
+    before, after = (task.score(each.record) for each in (base, case))
+    if found is None or before is None or after is None or found.includes_zero:
         return
     if task.goodness(after) < task.goodness(before):
-        name = task.headline.key.replace("_", " ")
+        name, shown = task.headline.key.replace("_", " "), task.headline.format
         text = f"training on this very task took the {name} from {before:{shown}} to {after:{shown}}"
         yield Finding("V15", text, min(abs(found.low), abs(found.high)))
 
@@ -126,10 +124,11 @@ def trivial(case: Case, study: Study) -> Iterator[Finding]:
     """V17: no better than an answerer that reads nothing."""
     if case.standing is not Standing.TRIVIAL:
         return
-    bar, score, shown = best_trivial(study.trivial, case.task), case.score, case.task.headline.format
-    names = [name for name, value in trivial_scores(study.trivial, case.task).items() if value == bar]
+    task = case.task.judged_by(case.record)
+    bar, score, shown = best_trivial(study.trivial, task), task.score(case.record), task.headline.format
+    names = [name for name, value in trivial_scores(study.trivial, task).items() if value == bar]
     if bar is not None and score is not None:
-        text = f"{score:{shown}}, where {names[0].replace('_', ' ')} scores {bar:{shown}}"
+        text = f"{case.named(task)}{score:{shown}}, where {answerer(names[0])} scores {bar:{shown}}"
         yield Finding("V17", text, abs(bar - score) / (abs(bar) or 1))
 
 

@@ -5,7 +5,7 @@ from itertools import islice
 
 from pytest_ftbench.analysis.case import Case, Finding, numbers, table
 from pytest_ftbench.analysis.differences import difference_interval
-from pytest_ftbench.analysis.metrics import above_zero, number
+from pytest_ftbench.analysis.metrics import EvalTask, above_zero, number
 from pytest_ftbench.analysis.study import Study
 from pytest_ftbench.analysis.validity import Standing
 from pytest_ftbench.grid import METHODS
@@ -26,25 +26,32 @@ def single_seed(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG001 
 
 def too_few_items(case: Case, study: Study) -> Iterator[Finding]:
     """V02: it is best of its block, or better than its base, by no more than chance gives on so many items."""
-    if case.standing is not Standing.OK or case.score is None:
+    if case.standing is not Standing.OK or not case.task.comparable:
         return
-    mine, shown = case.task.goodness(case.score), case.task.headline.format
-    for other, whose in ((case.block.next_best(case), "the next best of its block"), (case.base, "its base")):
-        if other is None or other.score is None or other.standing is Standing.INVALID:
-            continue
-        if mine <= case.task.goodness(other.score):
-            continue
-        limit = study.thresholds.confidence
-        found = difference_interval(case.record, other.record, case.task, study.evidence, limit)
-        if found is not None and found.includes_zero:
-            level = f"{100 * limit:g} %"
-            yield Finding(
-                "V02",
-                f"{case.score:{shown}} is above {other.score:{shown}} of {whose} on {case.n} items, where the {level} "
-                f"interval of the difference is {found.low:+{shown}} to {found.high:+{shown}}",
-                abs(mine - case.task.goodness(other.score)),
-            )
-            return
+    block, base = case.block, case.base
+    next_best = block.next_best(case)
+    if next_best is not None and block.task is not None:
+        yield from _too_close(case, next_best, block.task, study, "the next best of its block")
+    if base is not None and base.standing is not Standing.INVALID:
+        yield from _too_close(case, base, case.task.judged_by(case.record, base.record), study, "its base")
+
+
+def _too_close(case: Case, other: Case, task: EvalTask, study: Study, whose: str) -> Iterator[Finding]:
+    """V02 where the case is better than the other, and the interval of the difference includes zero."""
+    mine, its = task.score(case.record), task.score(other.record)
+    if mine is None or its is None or task.goodness(mine) <= task.goodness(its):
+        return
+    found = difference_interval(case.record, other.record, task, study.evidence, study.thresholds.confidence)
+    if found is not None and found.includes_zero:
+        level, shown = f"{100 * study.thresholds.confidence:g} %", task.headline.format
+        better = "above" if task.headline.higher_is_better else "below"
+        yield Finding(
+            "V02",
+            f"{case.named(task)}{mine:{shown}} is {better} {its:{shown}} of {whose} on {case.n} items, where the "
+            f"{level} interval of the difference is {found.low:+{shown}} to {found.high:+{shown}}",
+            abs(mine - its),
+            whose,
+        )
 
 
 def other_dtype(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG001

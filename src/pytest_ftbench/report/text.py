@@ -13,6 +13,7 @@ from pytest_ftbench.analysis import (
     SeedTable,
     Standing,
     Trivial,
+    answerer,
     checkpoint_costs,
     full_table,
     latencies,
@@ -69,7 +70,7 @@ def render(
         sheet, left_out = full_sheet(table, costs, checked, names, width)
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
-        lines += wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
+        lines += wrapped(_trivial_lines(table, results), width, no_paint)
         lines += wrapped(findings.seen(), width, no_paint)
         lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
         lines += wrapped(invalid_notes(results.cells), width, no_paint)
@@ -165,16 +166,21 @@ def _table_notes(
     yield from (f"{short} is {full}." for short, full in names.shortened.items())
 
 
-def _trivial_lines(tasks: Sequence[EvalTask], trivial: Trivial) -> Iterator[str]:
-    """For each task what answerers score that read nothing, in its headline metric."""
-    for task in tasks:
-        if scores := trivial_scores(trivial, task):
-            said = [
-                f"{clean(name).replace('_', ' ').replace('always abstain', 'always abstaining')} scores "
-                f"{score(value, task.headline.format)}"
-                for name, value in scores.items()
-            ]
-            yield f"Trivial on {clean(task.label)}: {', '.join(said)}."
+def _trivial_lines(table: FullTable, results: Results) -> Iterator[str]:
+    """For each task what answerers score that read nothing, in the metrics that its cells are judged by."""
+    for task in table.tasks:
+        if said := _said(results.trivial, task):
+            yield f"Trivial on {clean(task.label)}: {said}."
+        judged = (task.judged_by(cell) for cell in results.cells if cell.ok and cell.eval_task == task.name)
+        other = next((each for each in judged if each != task), None)
+        if other is not None and (said := _said(results.trivial, other)):
+            without = f"{clean(task.label)} cells without {task.headline.label}"
+            yield f"{without} are judged by {other.headline.label}: {said}."
+
+
+def _said(trivial: Trivial, task: EvalTask) -> str:
+    scores = trivial_scores(trivial, task).items()
+    return ", ".join(f"{answerer(clean(name))} scores {score(value, task.headline.format)}" for name, value in scores)
 
 
 def _latency_part(blocks: Sequence[LatencyBlock], names: Names, told: set[str], width: int, paint: Paint) -> list[str]:
