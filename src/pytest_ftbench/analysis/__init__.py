@@ -53,6 +53,7 @@ from pytest_ftbench.analysis.table import (
     in_reading_order,
 )
 from pytest_ftbench.analysis.transfer import BaseScore, TransferEntry, TransferMatrix, transfer_matrices
+from pytest_ftbench.analysis.trivial import KnownTrivial, known_trivial
 from pytest_ftbench.analysis.validity import (
     UNMEASURED,
     Standing,
@@ -93,6 +94,7 @@ __all__ = [
     "Finding",
     "FullTable",
     "Interval",
+    "KnownTrivial",
     "Latency",
     "LatencyBlock",
     "LatencyRow",
@@ -137,6 +139,7 @@ __all__ = [
     "flags",
     "full_table",
     "in_reading_order",
+    "known_trivial",
     "latencies",
     "leanest",
     "learning_curves",

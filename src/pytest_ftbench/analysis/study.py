@@ -12,6 +12,7 @@ from pytest_ftbench.analysis.case import Block, Case
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.metrics import Trivial, above_zero
 from pytest_ftbench.analysis.table import eval_tasks
+from pytest_ftbench.analysis.trivial import known_trivial
 from pytest_ftbench.analysis.validity import UNMEASURED, standing
 from pytest_ftbench.grid import CellRecord, Thresholds
 
@@ -50,6 +51,7 @@ class Study:
         evidence: Evidence | None = None,
     ) -> "Study":
         """The study that these records make."""
+        trivial, _ = known_trivial(records, trivial)
         tasks = eval_tasks(records)
         stands = [(record, standing(record, trivial, tasks[record.eval_task])) for record in records]
         cases = [Case(r, tasks[r.eval_task], s) for r, s in stands if s not in UNMEASURED]

@@ -1,7 +1,7 @@
 """The report as text for a terminal: what was run, its tables, what their marks mean, what failed."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_ftbench.analysis import (
@@ -16,6 +16,7 @@ from pytest_ftbench.analysis import (
     answerer,
     checkpoint_costs,
     full_table,
+    known_trivial,
     latencies,
     learning_curves,
     pooled,
@@ -57,7 +58,8 @@ def render(
     correlations on other tasks than the one trained on. The ranking is held against the ``baseline``'s.
     """
     paint = ansi if color else no_paint
-    results = replace(results, cells=pooled(results.cells))
+    trivial, sources = known_trivial(results.cells, results.trivial)
+    results = replace(results, cells=pooled(results.cells), trivial=trivial)
     table = full_table(results.cells, results.trivial)
     findings = Findings(results, detail, baseline)
     limits = Thresholds.from_json(results.provenance.get("checks"))
@@ -70,7 +72,7 @@ def render(
         sheet, left_out = full_sheet(table, costs, checked, names, width)
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
-        lines += wrapped(_trivial_lines(table, results), width, no_paint)
+        lines += wrapped(_trivial_lines(table, results, sources), width, no_paint)
         lines += wrapped(findings.seen(), width, no_paint)
         lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
         lines += wrapped(invalid_notes(results.cells), width, no_paint)
@@ -166,16 +168,17 @@ def _table_notes(
     yield from (f"{short} is {full}." for short, full in names.shortened.items())
 
 
-def _trivial_lines(table: FullTable, results: Results) -> Iterator[str]:
+def _trivial_lines(table: FullTable, results: Results, sources: Mapping[str, str]) -> Iterator[str]:
     """For each task what answerers score that read nothing, in the metrics that its cells are judged by."""
     for task in table.tasks:
+        source = f" ({sources[task.name]})" if task.name in sources else ""
         if said := _said(results.trivial, task):
-            yield f"Trivial on {clean(task.label)}: {said}."
+            yield f"Trivial on {clean(task.label)}: {said}{source}."
         judged = (task.judged_by(cell) for cell in results.cells if cell.ok and cell.eval_task == task.name)
         other = next((each for each in judged if each != task), None)
         if other is not None and (said := _said(results.trivial, other)):
             without = f"{clean(task.label)} cells without {task.headline.label}"
-            yield f"{without} are judged by {other.headline.label}: {said}."
+            yield f"{without} are judged by {other.headline.label}: {said}{source}."
 
 
 def _said(trivial: Trivial, task: EvalTask) -> str:
