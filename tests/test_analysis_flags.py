@@ -379,12 +379,36 @@ def test_v13_reads_a_confusion_matrix_where_there_are_no_items():
         (100.0, 0.0, True),
         (100.0, 80.0, False),
         (None, 50.0, False),
-        (100, None, True),
+        (100, None, False),
     ],
 )
 def test_v13_is_for_never_or_always_abstaining(none, f1, fires):
     made = cell("squad", scores={"f1": 40.0, "no_ans_accuracy": none, "has_ans_f1": f1})
     assert bool(said(made, code="V13")) == fires
+
+
+def test_v13_says_that_it_always_abstains_only_where_that_is_known():
+    trivial = {"squad": {"always_abstain": {"f1": 40.0}}}
+    some, nothing = ({"f1": f1, "no_ans_accuracy": 100} for f1 in (85.0, 40.0))
+    assert said(cell("squad", scores=some), code="V13") is None
+    assert said(cell("squad", scores=some), code="V13", trivial=trivial) is None
+    assert "always abstains" in said(cell("squad", scores=nothing), code="V13", trivial=trivial)
+
+
+@pytest.mark.parametrize(("abstained", "golds", "fires"), [(82, 50, True), (80, 50, False), (95, 90, False)])
+def test_v13_is_for_abstaining_from_nearly_all(abstained, golds, fires):
+    texts = [""] * abstained + ["iron"] * (100 - abstained)
+    asked = ["gold"] * (100 - golds) + [""] * golds
+    made = cell("squad", scores={"f1": 50.0, "no_ans_accuracy": 97.0, "has_ans_f1": 20.0}, items=items(texts, asked))
+    assert said(made, code="V13") == ("82 % of the predictions abstain, which is right for 50 %" if fires else None)
+
+
+def test_v13_is_for_a_class_that_no_gold_is():
+    assert said(cell(items=items(["E"] * 100, list("ABCD") * 25)), code="V13") == (
+        "100 % of the predictions are E, which is right for none"
+    )
+    matrix = {gold: {gold: 10, "unparsed": 90} for gold in "ABCD"}
+    assert said(cell(extra={"confusion_matrix": matrix}), code="V13") is None
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def unchanged(case: Case, study: Study) -> Iterator[Finding]:
 def collapsed(case: Case, study: Study) -> Iterator[Finding]:
     """V13: nearly all predictions are of one class that the golds are not; SQuAD is never or always abstained from."""
     if case.task.name == "squad":
-        yield from _abstentions(case)
+        yield from _abstentions(case, study)
         return
     golds, parsed = _classes(case)
     if not 1 < len(golds) <= _CLASSES or golds.total() < 2 * len(golds) or parsed.total() < _FEWEST:
@@ -84,8 +84,8 @@ def collapsed(case: Case, study: Study) -> Iterator[Finding]:
     name, count = parsed.most_common(1)[0]
     share = count / parsed.total()
     limit = study.thresholds.class_share
-    if share > limit and name in golds and golds[name] / golds.total() <= limit:
-        right = _percent(golds[name] / golds.total())
+    if share > limit and golds[name] / golds.total() <= limit:
+        right = _percent(golds[name] / golds.total()) if golds[name] else "none"
         yield Finding("V13", f"{_percent(share)} of the predictions are {name}, which is right for {right}", share)
 
 
@@ -98,7 +98,8 @@ def _classes(case: Case) -> tuple[Counter[str], Counter[str]]:
     for gold, predictions in matrix.items():
         counts = {name: int(number(count) or 0) for name, count in table(predictions).items()}
         golds[gold] += sum(counts.values())
-        parsed.update(counts)
+        # a matrix may count what couldn't be read in a column of its own
+        parsed.update({name: count for name, count in counts.items() if name in matrix or len(name) == 1})
     return golds, +parsed
 
 
@@ -132,13 +133,33 @@ def trivial(case: Case, study: Study) -> Iterator[Finding]:
         yield Finding("V17", text, abs(bar - score) / (abs(bar) or 1))
 
 
-def _abstentions(case: Case) -> Iterator[Finding]:
-    none, f1, em = (number(case.record.scores.get(key)) for key in ("no_ans_accuracy", "has_ans_f1", "has_ans_em"))
-    answered = f1 if f1 is not None else em
+def _abstentions(case: Case, study: Study) -> Iterator[Finding]:
+    scores = {key: number(value) for key, value in case.record.scores.items()}
+    none = scores.get("no_ans_accuracy")
+    answered = next((each for key in ("has_ans_f1", "has_ans_em") if (each := scores.get(key)) is not None), None)
+    if answered is None:
+        # all that is right is then the unanswerable questions
+        bar, whole = study.trivial.get(case.task.name, {}).get("always_abstain", {}), scores.get("f1")
+        share = number(bar.get("f1"))
+        answered = None if whole is None or share is None else round(abs(whole - share), 2)
     if none == 0:
-        yield Finding("V13", "it never abstains: none of the unanswerable questions is left unanswered", 1)
-    elif none == 100 and not answered:
-        yield Finding("V13", "it always abstains: no answerable question is answered", 2)
+        yield Finding("V13", "it never abstains: none of the unanswerable questions is left unanswered", 1, "never")
+    elif none == 100 and answered == 0:
+        yield Finding("V13", "it always abstains: no answerable question is answered", 2, "always")
+    else:
+        yield from _mostly_abstains(case, study.thresholds.class_share)
+
+
+def _mostly_abstains(case: Case, limit: float) -> Iterator[Finding]:
+    """V13 by the items, in which an abstention is an answer of no words."""
+    answers = [text for item in case.items.values() if isinstance(text := item.get("parsed"), str)]
+    golds = [text for item in case.items.values() if isinstance(text := item.get("gold"), str)]
+    if len(answers) < _FEWEST or len(golds) < _FEWEST:
+        return
+    share, right = answers.count("") / len(answers), golds.count("") / len(golds)
+    if share > limit >= right:
+        text = f"{_percent(share)} of the predictions abstain, which is right for {_percent(right)}"
+        yield Finding("V13", text, 1 + share, "mostly")
 
 
 def _difference_share(case: Case) -> float:
