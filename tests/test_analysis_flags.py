@@ -164,6 +164,8 @@ def test_v05_without_items_needs_what_mean_and_median_prove():
     [
         ("bfloat16", "float32", True),
         ("bf16", "torch.bfloat16", False),
+        ("BF16", "bfloat16", False),
+        ("Torch.BFloat16", "bf16", False),
         (None, "float32", False),
         ("bfloat16", None, False),
         (7, "float32", False),

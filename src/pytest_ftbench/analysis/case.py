@@ -203,8 +203,8 @@ def dtype_name(dtype: object, quantization: object) -> str | None:
     """A dtype as one text, without the quantization that is declared; None: unknown."""
     if not isinstance(dtype, str):
         return None
-    parts = {_DTYPES.get(name := part.strip().removeprefix("torch."), name) for part in dtype.split("+")}
-    parts -= {quantization if isinstance(quantization, str) else "", ""}
+    parts = {_DTYPES.get(name := part.strip().removeprefix("torch."), name) for part in dtype.lower().split("+")}
+    parts -= {quantization.lower() if isinstance(quantization, str) else "", ""}
     return "+".join(sorted(parts)) or None
 
 
