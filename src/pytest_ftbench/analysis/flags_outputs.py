@@ -163,20 +163,11 @@ def _mostly_abstains(case: Case, limit: float) -> Iterator[Finding]:
 
 
 def _difference_share(case: Case) -> float:
-    """The largest difference's share of their sum; without items, the least that the mean and the median allow."""
+    """The largest difference's share of their sum, by the items: no mean and median bound it by more than 2 / n."""
     if case.task.name != "openmath":
         return 0.0
     off = [abs(_as_number(item.get("parsed")) - _as_number(item.get("gold"))) for item in case.items.values()]
-    known = [each for each in off if math.isfinite(each)]
-    if known:
-        return _largest_share(known)
-    scores = case.record.scores
-    middle, centre, n = (number(scores.get(key)) for key in ("abs_diff_mean", "abs_diff_median", "abs_diff_n"))
-    if not middle or middle < 0 or n is None or n < _FEWEST or centre is None or centre < 0:
-        return 0.0
-    # what the lower half leaves to the sum is the upper half's, and its largest makes at least an equal part of it
-    upper = int(n // 2)
-    return min(1.0, max(0.0, (n * middle - (n - upper) * centre) / upper / (n * middle)))
+    return _largest_share([each for each in off if math.isfinite(each)])
 
 
 def _as_number(value: object) -> float:
