@@ -230,6 +230,19 @@ def test_v08_is_for_answers_that_are_the_bases():
     assert said(cell(items=items(["A"] * 99)), base, code="V08") is None
 
 
+def test_v08_is_for_scores_that_are_the_bases_too():
+    base = cell(train=None, items=items(["A"] * 100))
+    assert said(cell(score=0.9, items=items(["A"] * 100)), base, code="V08") is None
+    assert said(cell(score=0.51, items=items(["A"] * 100)), base, code="V08")
+
+
+def test_v08_is_not_for_saying_nothing_as_the_base_does():
+    base = cell(train=None, items=items([""] * 90 + ["A"] * 10))
+    assert said(cell(items=items([""] * 90 + ["B"] * 10)), base, code="V08") is None
+    assert said(cell(items=items([""] * 90 + ["A"] * 10)), base, code="V08")
+    assert said(cell(items=items([""] * 100)), cell(train=None, items=items([""] * 100)), code="V08") is None
+
+
 def test_v08_is_for_no_checkpoint_that_changed_anywhere():
     bases = [cell(task, train=None, items=items(["A"] * 100)) for task in ("arc", "openmath")]
     same, other = cell(items=items(["A"] * 100)), cell("openmath", items=items(["B"] * 100))

@@ -187,12 +187,16 @@ def _largest_share(values: list[float]) -> float:
 
 def _agreement(case: Case, base: Case) -> tuple[float, str]:
     """The share of items that are answered as the base answers them, and how that is known."""
+    apart = [abs(a - b) / size for a, b, size in _scores(case, base)]
+    if max(apart, default=0.0) > _CLOSE:
+        return 0.0, ""
     if case.items and case.items.keys() == base.items.keys():
         texts = [(item.get("output"), base.items[name].get("output")) for name, item in case.items.items()]
         if all(isinstance(text, str) for pair in texts for text in pair):
-            return sum(a == b for a, b in texts) / len(texts), "the output is the base's"
-    apart = [abs(a - b) / size for a, b, size in _scores(case, base)]
-    if not apart or max(apart) > _CLOSE:
+            said = [(a, b) for a, b in texts if a.strip() or b.strip()]  # two that say nothing are no agreement
+            few = len(said) < min(_FEWEST, len(texts))
+            return (0.0, "") if few else (sum(a == b for a, b in said) / len(said), "the output is the base's")
+    if not apart:
         return 0.0, ""
     common = Counter(base.tokens).most_common(1)
     # where nearly all answers are of one length, equal lengths say nothing
