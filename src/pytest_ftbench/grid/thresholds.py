@@ -4,7 +4,7 @@ Two rules have no key: a cell whose format rate is below 50 % or whose outputs a
 one that beats no trivial answerer (V17) leaves every ranking. Neither can be moved or turned off.
 """
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -70,7 +70,7 @@ class Thresholds:
         whole = name == "overlap"
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             return f"is {value!r}", f"give a {'whole ' if whole else ''}number"
-        if not 0 <= value < math.inf:
+        if not 0 <= value <= sys.float_info.max:
             return f"is {value!r}", "give 0 or more"
         if name == "confidence" and not 0 < value < 1:
             return f"is {value!r}", "give a fraction between 0 and 1, as in 0.95"
