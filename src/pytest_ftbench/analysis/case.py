@@ -69,6 +69,12 @@ class Case:
         """What is known of where it came from."""
         return table(self.record.extra.get("provenance"))
 
+    @property
+    def whose_base(self) -> str:
+        """What its base is to it: of a quantized cell it may be the unquantized one."""
+        alike = self.base is None or self.base.record.quantization == self.record.quantization
+        return "its base" if alike else "its unquantized base"
+
     def named(self, task: EvalTask) -> str:
         """The name of the metric that it is judged by, before its score; nothing where that is the headline."""
         return "" if task.headline == self.task.headline else f"{task.headline.label} "

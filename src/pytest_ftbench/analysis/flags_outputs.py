@@ -28,7 +28,7 @@ def unreadable(case: Case, study: Study) -> Iterator[Finding]:
         return
     base = None if case.base is None or case.base.standing is Standing.INVALID else case.base.rate("format_rate")
     best = case.block.best_format(case)
-    for other, whose in ((base, "its base's"), (max(rate, best or 0), "the best of its block,")):
+    for other, whose in ((base, f"{case.whose_base}'s"), (max(rate, best or 0), "the best of its block,")):
         if other is not None and round(abs(rate - other), 9) > limits.format_gap:
             text = f"{_percent(rate)} of the outputs could be read, against {whose} {_percent(other)}"
             yield Finding("V03", f"{text}: part of a difference is form", abs(rate - other) / 10)
@@ -117,7 +117,8 @@ def worse_than_base(case: Case, study: Study) -> Iterator[Finding]:
         return
     if task.goodness(after) < task.goodness(before):
         name, shown = task.headline.key.replace("_", " "), task.headline.format
-        text = f"training on this very task took the {name} from {before:{shown}} to {after:{shown}}"
+        whose = "" if case.whose_base == "its base" else f" of {case.whose_base}"
+        text = f"training on this very task took the {name} from {before:{shown}}{whose} to {after:{shown}}"
         yield Finding("V15", text, min(abs(found.low), abs(found.high)))
 
 
@@ -193,7 +194,7 @@ def _agreement(case: Case, base: Case) -> tuple[float, str]:
     if case.items and case.items.keys() == base.items.keys():
         texts = [(item.get("output"), base.items[name].get("output")) for name, item in case.items.items()]
         if all(isinstance(text, str) for pair in texts for text in pair):
-            said = [(a, b) for a, b in texts if a.strip() or b.strip()]  # two that say nothing are no agreement
+            said = [(a, b) for a, b in texts if f"{a}{b}".strip()]  # two that say nothing are no agreement
             few = len(said) < min(_FEWEST, len(texts))
             return (0.0, "") if few else (sum(a == b for a, b in said) / len(said), "the output is the base's")
     if not apart:

@@ -33,7 +33,7 @@ def too_few_items(case: Case, study: Study) -> Iterator[Finding]:
     if next_best is not None and block.task is not None:
         yield from _too_close(case, next_best, block.task, study, "the next best of its block")
     if base is not None and base.standing is not Standing.INVALID:
-        yield from _too_close(case, base, case.task.judged_by(case.record, base.record), study, "its base")
+        yield from _too_close(case, base, case.task.judged_by(case.record, base.record), study, case.whose_base)
 
 
 def _too_close(case: Case, other: Case, task: EvalTask, study: Study, whose: str) -> Iterator[Finding]:
@@ -58,7 +58,7 @@ def other_dtype(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG001
     """V06: answered in another dtype than its base, or trained or answered in another than most of its block."""
     base = None if case.base is None else case.base.answered_in
     for verb, mine, other, whose in (
-        ("answered", case.answered_in, base, "its base"),
+        ("answered", case.answered_in, base, case.whose_base),
         ("answered", case.answered_in, case.block.answered_in, "most of its block"),
         ("trained", case.trained_in, case.block.trained_in, "most of its block"),
     ):

@@ -26,9 +26,9 @@ def only_shorter(case: Case, study: Study) -> Iterator[Finding]:
     if share is not None and share > limits.token_share:
         shown = "all" if share > 0.995 else f"{100 * share:.0f} %"
         word = "fewer" if tokens < before else "more"
-        text = (
-            f"{shown} of the latency difference is {word} tokens: {_count(tokens)} against {_count(before)} per answer"
-        )
+        whose = "" if case.whose_base == "its base" else f" of {case.whose_base}"
+        counts = f"{_count(tokens)} against {_count(before)} per answer{whose}"
+        text = f"{shown} of the latency difference is {word} tokens: {counts}"
         yield Finding("V07", text, abs(apart) / max(mine, its))
 
 

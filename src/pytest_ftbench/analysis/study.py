@@ -1,7 +1,8 @@
 """The records of a study as the checks see them: what is compared with what.
 
-A tuned cell is compared with its base, the untuned cell of the same model, quantization and eval task; and with the
-other cells of its block, those trained on the same task and tested on the same.
+A tuned cell is compared with its base, the untuned cell of the same model, quantization and eval task, or else the
+unquantized one, which sentences then say; and with the other cells of its block, those trained on the same task and
+tested on the same.
 """
 
 from collections.abc import Sequence
@@ -69,7 +70,8 @@ class Study:
         for case in cases:
             record = case.record
             if case.is_tuned:
-                case.base = bases.get(_key(record.model, record.quantization, record.eval_task))
+                alike = (bases.get(_key(record.model, kind, record.eval_task)) for kind in (record.quantization, None))
+                case.base = next((base for base in alike if base is not None), None)
             case.checkpoint = groups[_group("checkpoint", record)]
             case.way = groups[_group("way", record)]
         return cls(cases, trivial, thresholds, evidence or Evidence.of(records))
