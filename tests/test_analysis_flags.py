@@ -563,7 +563,8 @@ def test_no_record_is_too_strange(records, trivial):
     assert len(found) == len(records)
     for record, mine in zip(records, found, strict=True):
         codes = [finding.code for finding in mine]
-        assert codes == sorted(set(codes))
+        assert codes == sorted(codes)
+        assert len({(finding.code, finding.kind) for finding in mine}) == len(mine)
         assert set(codes) <= set(CHECKS)
         assert record.ok or not codes
         assert all(isinstance(f.said, str) and f.said and not math.isnan(f.size) for f in mine)

@@ -180,3 +180,21 @@ def test_what_is_found_on_some_seeds_says_on_which():
     lines = shown(*records)
     assert "alone" not in notes(lines)["V03"]
     assert not any("through a seed" in line for line in lines)
+
+
+def test_each_kind_of_finding_has_a_sentence_and_detail_lists_them_all():
+    empty = {"format_rate": 0.8, "empty_rate": 0.2, "truncated_rate": 0.0}
+    cut = {"format_rate": 0.94, "empty_rate": 0.0, "truncated_rate": 0.3}
+    records = [cell(train=None), cell(**empty), cell(rank=4, **cut)]
+    lines = shown(*records, width=160)
+    assert [line for line in lines if line.startswith(("V03", "V04"))] == [
+        "V03: only 80 % of the outputs could be read (nano-lora-r8-arc-to-arc).",
+        "V03: 94 % of the outputs could be read, against its base's 100 %: part of a difference is form "
+        "(nano-lora-r4-arc-to-arc).",
+        "V04: 20 % of the outputs are empty (nano-lora-r8-arc-to-arc).",
+        "V04: 30 % of the outputs were cut off at the token limit (nano-lora-r4-arc-to-arc).",
+    ]
+    text = " ".join(" ".join(render(Results("small", records), detail=True)).split())
+    assert "cell by cell nano-lora-r8-arc-to-arc: V01 trained with one seed" in text
+    assert "V03 only 80 % of the outputs could be read; V04 20 % of the outputs are empty. nano-lora-r4" in text
+    assert "cell by cell" not in " ".join(lines)

@@ -24,27 +24,24 @@ def unreadable(case: Case, study: Study) -> Iterator[Finding]:
     if rate is None:
         return
     if rate < limits.format_rate:
-        yield Finding("V03", f"only {_percent(rate)} of the outputs could be read", 1 - rate)
+        yield Finding("V03", f"only {_percent(rate)} of the outputs could be read", 1 - rate, "low")
         return
     base = None if case.base is None or case.base.standing is Standing.INVALID else case.base.rate("format_rate")
     best = case.block.best_format(case)
     for other, whose in ((base, f"{case.whose_base}'s"), (max(rate, best or 0), "the best of its block,")):
         if other is not None and round(abs(rate - other), 9) > limits.format_gap:
             text = f"{_percent(rate)} of the outputs could be read, against {whose} {_percent(other)}"
-            yield Finding("V03", f"{text}: part of a difference is form", abs(rate - other) / 10)
+            yield Finding("V03", f"{text}: part of a difference is form", abs(rate - other) / 10, "gap")
             return
 
 
 def empty_or_cut(case: Case, study: Study) -> Iterator[Finding]:
     """V04: too many empty outputs, or outputs that ended at the limit of tokens."""
     empty, cut = case.rate("empty_rate"), case.rate("truncated_rate")
-    said = []
     if empty is not None and round(empty, 9) > study.thresholds.empty_rate:
-        said.append(f"{_percent(empty)} of the outputs are empty")
+        yield Finding("V04", f"{_percent(empty)} of the outputs are empty", empty, "empty")
     if cut is not None and round(cut, 9) > study.thresholds.truncated_rate:
-        said.append(f"{_percent(cut)} were cut off at the token limit")
-    if said:
-        yield Finding("V04", " and ".join(said), max(empty or 0, cut or 0))
+        yield Finding("V04", f"{_percent(cut)} of the outputs were cut off at the token limit", cut, "cut")
 
 
 def one_item(case: Case, study: Study) -> Iterator[Finding]:
@@ -54,10 +51,9 @@ def one_item(case: Case, study: Study) -> Iterator[Finding]:
         "the mean latency": _largest_share(case.latency_s),
         "the mean number of tokens": _largest_share(case.tokens),
     }
-    over = {name: share for name, share in shares.items() if share > study.thresholds.item_share}
-    if over:
-        said = " and ".join(f"{_percent(share)} of {name}" for name, share in over.items())
-        yield Finding("V05", f"one item makes {said}", max(over.values()))
+    for name, share in shares.items():
+        if share > study.thresholds.item_share:
+            yield Finding("V05", f"one item makes {_percent(share)} of {name}", share, name)
 
 
 def unchanged(case: Case, study: Study) -> Iterator[Finding]:

@@ -57,14 +57,12 @@ def _too_close(case: Case, other: Case, task: EvalTask, study: Study, whose: str
 def other_dtype(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG001
     """V06: answered in another dtype than its base, or trained or answered in another than most of its block."""
     base = None if case.base is None else case.base.answered_in
-    for verb, mine, other, whose in (
-        ("answered", case.answered_in, base, case.whose_base),
-        ("answered", case.answered_in, case.block.answered_in, "most of its block"),
-        ("trained", case.trained_in, case.block.trained_in, "most of its block"),
-    ):
-        if mine is not None and other is not None and mine != other:
-            yield Finding("V06", f"{verb} in {mine}, {whose} in {other}")
-            return
+    answered = [(base, case.whose_base), (case.block.answered_in, "most of its block")]
+    trained = [(case.block.trained_in, "most of its block")]
+    for verb, mine, others in (("answered", case.answered_in, answered), ("trained", case.trained_in, trained)):
+        unlike = [(other, whose) for other, whose in others if None not in (mine, other) and mine != other]
+        for other, whose in unlike[:1]:
+            yield Finding("V06", f"{verb} in {mine}, {whose} in {other}", kind=verb)
 
 
 def rate_not_tuned(case: Case, study: Study) -> Iterator[Finding]:
@@ -76,19 +74,25 @@ def rate_not_tuned(case: Case, study: Study) -> Iterator[Finding]:
         yield from _edge(case, numbers(sweep.get("rates")), number(sweep.get("chosen")), sweep.get("at_edge"))
     elif isinstance(recipe, str) and recipe:
         if recipe != _TUNED:
-            yield Finding("V09", f"the learning rate{_rate(case)} is the {recipe} recipe's, not tuned for the method")
+            yield Finding(
+                "V09",
+                f"the learning rate{_rate(case)} is the {recipe} recipe's, not tuned for the method",
+                kind="recipe",
+            )
     elif _are_alike(case, study):
-        yield Finding("V09", f"all methods were trained with one learning rate{_rate(case)}, tuned for none")
+        yield Finding(
+            "V09", f"all methods were trained with one learning rate{_rate(case)}, tuned for none", kind="alike"
+        )
 
 
 def _edge(case: Case, rates: list[float], chosen: float | None, at_edge: object) -> Iterator[Finding]:
     if len(rates) == 1:
-        yield Finding("V09", f"the only learning rate tried is {rates[0]:g}", 1)
+        yield Finding("V09", f"the only learning rate tried is {rates[0]:g}", 1, "only")
     elif at_edge is True or (at_edge is not False and rates and chosen in (min(rates), max(rates))):
         chosen = above_zero(case.train.get("learning_rate")) if chosen is None else chosen
         best = "the best learning rate" if chosen is None else f"the best learning rate, {chosen:g},"
         ends = f" of {min(rates):g} to {max(rates):g}" if rates else ""
-        yield Finding("V09", f"{best} lies at the edge{ends}: a better one may lie beyond", 2)
+        yield Finding("V09", f"{best} lies at the edge{ends}: a better one may lie beyond", 2, "edge")
 
 
 def _rate(case: Case) -> str:
@@ -136,11 +140,11 @@ def other_prompts(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG00
         "training targets are empty": case.train.get("targets_empty"),
         "training targets lack the end token": case.train.get("targets_without_end"),
     }
-    said = [f"{count:g} {what}" for what, value in counts.items() if (count := above_zero(value)) is not None]
+    for what, value in counts.items():
+        if (count := above_zero(value)) is not None:
+            yield Finding("V11", f"{count:g} {what}", count, what)
     if isinstance(trained, str) and isinstance(tested, str) and trained and tested and trained != tested:
-        said.append("the chat template in training is not the one in evaluation")
-    if said:
-        yield Finding("V11", "; ".join(said), len(said))
+        yield Finding("V11", "the chat template in training is not the one in evaluation", kind="template")
 
 
 def overlap(case: Case, study: Study) -> Iterator[Finding]:
@@ -162,10 +166,8 @@ def merge_differs(case: Case, study: Study) -> Iterator[Finding]:
     merge = table(case.provenance.get("merge"))
     gap, spread, flips = (number(merge.get(key)) for key in ("max_logit_gap", "logit_std", "argmax_flips"))
     relative = number(abs(gap) / spread) if gap is not None and spread is not None and spread > 1e-12 else None
-    said = []
     if relative is not None and relative > study.thresholds.merge_gap:
-        said.append(f"merged logits are up to {relative:.2g} standard deviations from the unmerged")
+        text = f"merged logits are up to {relative:.2g} standard deviations from the unmerged"
+        yield Finding("V14", text, relative, "gap")
     if flips is not None and flips > study.thresholds.merge_flips:
-        said.append(f"{100 * flips:.3g} % of the most likely tokens differ once merged")
-    if said:
-        yield Finding("V14", "; ".join(said), max(relative or 0, flips or 0))
+        yield Finding("V14", f"{100 * flips:.3g} % of the most likely tokens differ once merged", flips, "flips")

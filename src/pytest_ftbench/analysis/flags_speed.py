@@ -29,7 +29,7 @@ def only_shorter(case: Case, study: Study) -> Iterator[Finding]:
         whose = "" if case.whose_base == "its base" else f" of {case.whose_base}"
         counts = f"{_count(tokens)} against {_count(before)} per answer{whose}"
         text = f"{shown} of the latency difference is {word} tokens: {counts}"
-        yield Finding("V07", text, abs(apart) / max(mine, its))
+        yield Finding("V07", text, abs(apart) / max(mine, its), word)
 
 
 def _cost_of_a_token(base: Case) -> float | None:
@@ -61,14 +61,18 @@ def company(case: Case, study: Study) -> Iterator[Finding]:
     timing = case.record.latency_s
     cores = number(timing.get("cores_of_others"))
     workers = number(timing.get("workers"))
-    said = []
-    if cores is not None and cores > study.thresholds.busy_cores:
-        said.append(f"other processes kept {cores:.2g} cores busy")
-    if timing.get("gpu_shared") is True:
-        said.append("other processes used the GPU")
-    if timing.get("gpu_throttled") is True:
-        said.append("the GPU was throttled")
-    if timing.get("exclusive") is False and workers is not None and workers > 1:
-        said.append(f"{workers:.0f} workers shared the machine without taking turns")
-    if said:
-        yield Finding("V16", f"while answers were timed, {' and '.join(said)}", len(said) + min(cores or 0, 1e3))
+    said = {
+        "cores": cores is not None and cores > study.thresholds.busy_cores,
+        "gpu": timing.get("gpu_shared") is True,
+        "throttled": timing.get("gpu_throttled") is True,
+        "workers": timing.get("exclusive") is False and workers is not None and workers > 1,
+    }
+    texts = {
+        "cores": f"other processes kept {cores:.2g} cores busy" if cores is not None else "",
+        "gpu": "other processes used the GPU",
+        "throttled": "the GPU was throttled",
+        "workers": f"{workers or 0:.0f} workers shared the machine without taking turns",
+    }
+    sizes = {"cores": cores or 0.0, "workers": workers or 0.0}
+    for kind in (kind for kind, fires in said.items() if fires):
+        yield Finding("V16", f"while answers were timed, {texts[kind]}", sizes.get(kind, 1.0), kind)

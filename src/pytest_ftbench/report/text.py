@@ -30,7 +30,7 @@ from pytest_ftbench.analysis import (
 from pytest_ftbench.grid import CellRecord, Results, Thresholds
 from pytest_ftbench.report.cost_table import COST_TITLE, Costs, cost_notes, cost_sheet, memory_notes
 from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
-from pytest_ftbench.report.flag_marks import FlagMarks, flag_notes, invalid_notes
+from pytest_ftbench.report.flag_marks import FINDINGS_TITLE, FlagMarks, flag_notes, invalid_notes, listed_findings
 from pytest_ftbench.report.full_table import full_sheet
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
@@ -72,11 +72,10 @@ def render(
         sheet, left_out = full_sheet(table, costs, checked, names, width)
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
-        lines += wrapped(_trivial_lines(table, results, sources), width, no_paint)
-        lines += wrapped(findings.seen(), width, no_paint)
+        lines += wrapped([*_trivial_lines(table, results, sources), *findings.seen()], width, no_paint)
         lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
-        lines += wrapped(invalid_notes(results.cells), width, no_paint)
-        lines += wrapped(flag_notes(results.cells, found_in, checked.everywhere), width, no_paint)
+        notes = [*invalid_notes(results.cells), *flag_notes(results.cells, found_in, checked.everywhere)]
+        lines += wrapped(notes, width, no_paint)
         lines += _measured_parts(results, detail, names, found, width, paint)
         if training := cost_sheet(table, costs, names):
             lines += ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
@@ -87,6 +86,8 @@ def render(
         lines += findings.parts(table, names, found, width, paint)
         if curves := learning_curves(results.cells, results.trivial):
             lines += ["", *_curve_part(curves, names, found, width, paint)]
+        if detail and (listed := list(listed_findings(results.cells, found_in))):
+            lines += ["", *wrapped([FINDINGS_TITLE], width, paint, Style.STRONG), *wrapped(listed, width, no_paint)]
     return lines + _reasons(results.cells, width, paint)
 
 
