@@ -101,6 +101,9 @@ def test_a_narrow_page_gives_up_other_columns_before_flags():
 def test_results_are_judged_by_the_thresholds_stored_with_them():
     lines = shown(cell(format_rate=0.8), provenance={"checks": {"format_rate": 0.7, "off": ["V01"]}})
     assert notes(lines) == {}
+    assert "Checks as the results ask for them: V01 not made; format_rate 0.7 (default 0.9)." in lines
+    usual = shown(cell(), provenance={"checks": {"format_rate": 0.9, "off": ["V17"], "overlap": "many"}})
+    assert not any("ask for them" in line for line in usual)
 
 
 def test_foreign_names_are_made_plain():

@@ -64,6 +64,12 @@ class Thresholds:
         """Every threshold by name, plain values."""
         return asdict(self) | {"off": list(self.off)}
 
+    @property
+    def moved(self) -> dict[str, tuple[float, float]]:
+        """The thresholds that aren't the defaults, each with its default."""
+        usual, mine = Thresholds().as_dict(), self.as_dict()
+        return {name: (mine[name], usual[name]) for name in mine if name != "off" and mine[name] != usual[name]}
+
     @staticmethod
     def problem(name: str, value: Any) -> tuple[str, str] | None:
         """What is wrong with the value of a threshold and how to mend it; None: nothing is."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_ftbench.analysis import CHECKS, TRAINING, Finding, FullTable, checkpoint_key, unreadable_seeds
-from pytest_ftbench.grid import CellRecord, CheckpointKey
+from pytest_ftbench.grid import CellRecord, CheckpointKey, Thresholds
 from pytest_ftbench.report.layout import Column, Text
 from pytest_ftbench.report.words import clean, elided
 
@@ -82,6 +82,14 @@ def flag_notes(
         alike = len({each.said for each, _ in mine}) == 1
         where = name if len(mine) == 1 else of if alike else f"{name}; {of}"
         yield f"{code}{_ALSO.get(code, '')}: {elided(clean(finding.said), _SAID_ROOM)} ({where})."
+
+
+def checks_note(thresholds: Thresholds) -> Iterator[str]:
+    """Which checks the results' own ``[checks]`` leave out, and which thresholds they move; nothing where none."""
+    off = [f"{' '.join(thresholds.off)} not made"] if thresholds.off else []
+    moved = [f"{name} {value:g} (default {usual:g})" for name, (value, usual) in thresholds.moved.items()]
+    if off or moved:
+        yield f"Checks as the results ask for them: {'; '.join([*off, *moved])}."
 
 
 def listed_findings(records: Sequence[CellRecord], found: Sequence[Sequence[Finding]]) -> Iterator[str]:

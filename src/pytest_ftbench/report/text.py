@@ -30,7 +30,14 @@ from pytest_ftbench.analysis import (
 from pytest_ftbench.grid import CellRecord, Results, Thresholds
 from pytest_ftbench.report.cost_table import COST_TITLE, Costs, cost_notes, cost_sheet, memory_notes
 from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
-from pytest_ftbench.report.flag_marks import FINDINGS_TITLE, FlagMarks, flag_notes, invalid_notes, listed_findings
+from pytest_ftbench.report.flag_marks import (
+    FINDINGS_TITLE,
+    FlagMarks,
+    checks_note,
+    flag_notes,
+    invalid_notes,
+    listed_findings,
+)
 from pytest_ftbench.report.full_table import full_sheet
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
@@ -74,20 +81,17 @@ def render(
         lines += ["", *sheet.draw(width, paint), ""]
         lines += wrapped([*_trivial_lines(table, results, sources), *findings.seen()], width, no_paint)
         lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
-        notes = [*invalid_notes(results.cells), *flag_notes(results.cells, found_in, checked.everywhere)]
-        lines += wrapped(notes, width, no_paint)
+        lines += wrapped([*invalid_notes(results.cells), *checks_note(limits)], width, no_paint)
+        lines += wrapped(flag_notes(results.cells, found_in, checked.everywhere), width, no_paint)
         lines += _measured_parts(results, detail, names, found, width, paint)
-        if training := cost_sheet(table, costs, names):
-            lines += ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
-        if sweeps := rate_sweeps(results.cells):
-            lines += ["", *_sweep_part(sweeps, names, width, paint)]
+        lines += _training_parts(results, table, costs, names, found, width, paint)
         if matrices := transfer_matrices(results.cells, results.trivial, findings.evidence):
             lines += ["", *_transfer_part(transfer_sheet(matrices, names), found, width, paint)]
         lines += findings.parts(table, names, found, width, paint)
         if curves := learning_curves(results.cells, results.trivial):
             lines += ["", *_curve_part(curves, names, found, width, paint)]
         if detail and (listed := list(listed_findings(results.cells, found_in))):
-            lines += ["", *wrapped([FINDINGS_TITLE], width, paint, Style.STRONG), *wrapped(listed, width, no_paint)]
+            lines += ["", *wrapped([FINDINGS_TITLE], width, paint, Style.STRONG), "", *wrapped(listed, width, no_paint)]
     return lines + _reasons(results.cells, width, paint)
 
 
@@ -100,6 +104,16 @@ def _measured_parts(
         yield from ["", *_latency_part(blocks, names, found, width, paint)]
     if detail and (seeds := seed_table(results.cells, results.trivial)):
         yield from ["", *_seed_part(seeds, names, found, width, paint)]
+
+
+def _training_parts(
+    results: Results, table: FullTable, costs: Costs, names: Names, found: set[str], width: int, paint: Paint
+) -> Iterator[str]:
+    """The lines of what training took and which rates were tried, an empty one before each table."""
+    if training := cost_sheet(table, costs, names):
+        yield from ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
+    if sweeps := rate_sweeps(results.cells):
+        yield from ["", *_sweep_part(sweeps, names, width, paint)]
 
 
 def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> list[str]:
