@@ -30,7 +30,7 @@ from pytest_ftbench.grid import CellRecord, Results, Thresholds
 from pytest_ftbench.report.cost_table import COST_TITLE, Costs, cost_notes, cost_sheet, memory_notes
 from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
 from pytest_ftbench.report.flag_marks import FlagMarks, flag_notes
-from pytest_ftbench.report.full_table import full_sheet
+from pytest_ftbench.report.full_table import full_sheet, unrecorded
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
 from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint, wrapped
@@ -74,7 +74,7 @@ def render(
         lines += ["", *sheet.draw(width, paint), ""]
         lines += wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
         lines += wrapped(findings.seen(), width, no_paint)
-        lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
+        lines += wrapped(_table_notes(found, left_out, table, costs, names), width, paint)
         lines += wrapped(flag_notes(results.cells, found_in, checked.everywhere), width, no_paint)
         blocks = latencies(results.cells, results.trivial)
         if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
@@ -149,12 +149,15 @@ def _provenance(results: Results) -> Iterator[str]:
 
 
 def _table_notes(
-    found: set[str], left_out: Sequence[str], tasks: Sequence[EvalTask], costs: Costs, names: Names
+    found: set[str], left_out: Sequence[str], table: FullTable, costs: Costs, names: Names
 ) -> Iterator[str]:
     yield COLUMNS
     yield from memory_notes(costs, names)
-    yield from embedders(tasks)
+    yield from embedders(table.tasks)
     yield from explained(found)
+    if missing := unrecorded(table):
+        so = "; without tokens latencies can't be compared" if "Tok" in missing else ""
+        yield f"Not recorded: {', '.join(missing)}{so}."
     if left_out:
         yield f"Left out at this width: {', '.join(left_out)}."
     yield from (f"{short} is {full}." for short, full in names.shortened.items())
