@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from strategies_compare import runs, trivials
 from strategies_grid import json_values
 
-from pytest_ftbench.analysis import CHECKS, Standing, flags, full_table, set_flags, standing
+from pytest_ftbench.analysis import (
+    CHECKS,
+    Standing,
+    eval_tasks,
+    flags,
+    full_table,
+    known_trivial,
+    pooled,
+    pooled_flags,
+    set_flags,
+    standing,
+)
 from pytest_ftbench.grid import Cell, CellRecord, Results, Thresholds, UserError
 
 HEADLINE = {"arc": "macro_f1", "openmath": "solve_rate", "squad": "f1"}
@@ -568,6 +579,13 @@ def test_no_record_is_too_strange(records, trivial):
         assert set(codes) <= set(CHECKS)
         assert record.ok or not codes
         assert all(isinstance(f.said, str) and f.said and not math.isnan(f.size) for f in mine)
+    means = pooled(records)
+    for record, mine in zip(means, pooled_flags(means, trivial), strict=True):
+        assert len({(finding.code, finding.kind) for finding in mine}) == len(mine)
+        assert ("V17" in {finding.code for finding in mine}) == (
+            standing(record, known_trivial(means, trivial).scores, eval_tasks(means)[record.eval_task])
+            is Standing.TRIVIAL
+        )
 
 
 _WHERE = [

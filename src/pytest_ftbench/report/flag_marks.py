@@ -110,7 +110,7 @@ def invalid_notes(records: Sequence[CellRecord]) -> Iterator[str]:
     if named:
         more = [f"and {len(named) - _LISTED} more"] if len(named) > _LISTED else []
         listed = ", ".join([*named[:_LISTED], *more])
-        yield f"INVALID through a seed of it alone, without which there is no mean: {listed}."
+        yield f"INVALID through a seed of it, though the others can be read: {listed}."
 
 
 def _columns(codes: Sequence[Sequence[str]]) -> list[Column]:

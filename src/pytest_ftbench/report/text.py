@@ -38,7 +38,7 @@ from pytest_ftbench.report.flag_marks import (
     invalid_notes,
     listed_findings,
 )
-from pytest_ftbench.report.full_table import full_sheet
+from pytest_ftbench.report.full_table import full_sheet, unrecorded
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
 from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint, wrapped
@@ -68,7 +68,7 @@ def render(
     trivial, sources = known_trivial(results.cells, results.trivial)
     results = replace(results, cells=pooled(results.cells), trivial=trivial)
     table = full_table(results.cells, results.trivial)
-    findings = Findings(results, detail, baseline)
+    findings = Findings(results, detail, _judged(baseline))
     limits = Thresholds.from_json(results.provenance.get("checks"))
     found_in = pooled_flags(results.cells, results.trivial, limits, findings.evidence)
     names = Names([row.key for row in table.rows], width)
@@ -80,7 +80,7 @@ def render(
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
         lines += wrapped([*_trivial_lines(table, results, sources), *findings.seen()], width, no_paint)
-        lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
+        lines += wrapped(_table_notes(found, left_out, table, costs, names), width, paint)
         lines += wrapped([*invalid_notes(results.cells), *checks_note(limits)], width, no_paint)
         lines += wrapped(flag_notes(results.cells, found_in, checked.everywhere), width, no_paint)
         lines += _measured_parts(results, detail, names, found, width, paint)
@@ -93,6 +93,14 @@ def render(
         if detail and (listed := list(listed_findings(results.cells, found_in))):
             lines += ["", *wrapped([FINDINGS_TITLE], width, paint, Style.STRONG), "", *wrapped(listed, width, no_paint)]
     return lines + _reasons(results.cells, width, paint)
+
+
+def _judged(baseline: Baseline | None) -> Baseline | None:
+    """The baseline with what trivial answerers score there, as far as that can be known."""
+    if baseline is None:
+        return None
+    name, stored = baseline
+    return name, replace(stored, trivial=known_trivial(stored.cells, stored.trivial).scores)
 
 
 def _measured_parts(
@@ -172,12 +180,15 @@ def _provenance(results: Results) -> Iterator[str]:
 
 
 def _table_notes(
-    found: set[str], left_out: Sequence[str], tasks: Sequence[EvalTask], costs: Costs, names: Names
+    found: set[str], left_out: Sequence[str], table: FullTable, costs: Costs, names: Names
 ) -> Iterator[str]:
     yield COLUMNS
     yield from memory_notes(costs, names)
-    yield from embedders(tasks)
+    yield from embedders(table.tasks)
     yield from explained(found)
+    if missing := unrecorded(table):
+        so = "; without tokens latencies can't be compared" if "Tok" in missing else ""
+        yield f"Not recorded: {', '.join(missing)}{so}."
     if left_out:
         yield f"Left out at this width: {', '.join(left_out)}."
     yield from (f"{short} is {full}." for short, full in names.shortened.items())
