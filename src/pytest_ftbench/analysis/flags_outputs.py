@@ -127,7 +127,7 @@ def trivial(case: Case, study: Study) -> Iterator[Finding]:
     names = [name for name, value in trivial_scores(study.trivial, task).items() if value == bar]
     if bar is not None and score is not None:
         text = f"{case.named(task)}{score:{shown}}, where {answerer(names[0])} scores {bar:{shown}}"
-        yield Finding("V17", text, abs(bar - score) / (abs(bar) or 1))
+        yield Finding("V17", text, abs(bar - score) / (abs(bar) or 1), case.named(task))
 
 
 def _abstentions(case: Case, study: Study) -> Iterator[Finding]:
@@ -136,8 +136,7 @@ def _abstentions(case: Case, study: Study) -> Iterator[Finding]:
     answered = next((each for key in ("has_ans_f1", "has_ans_em") if (each := scores.get(key)) is not None), None)
     if answered is None:
         # all that is right is then the unanswerable questions
-        bar, whole = study.trivial.get(case.task.name, {}).get("always_abstain", {}), scores.get("f1")
-        share = number(bar.get("f1"))
+        share, whole = trivial_scores(study.trivial, case.task).get("always_abstain"), scores.get("f1")
         answered = None if whole is None or share is None else round(abs(whole - share), 2)
     if none == 0:
         yield Finding("V13", "it never abstains: none of the unanswerable questions is left unanswered", 1, "never")
