@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies_items import arc_items, measured, number_items, scores_of, span_items, suite_records
 
-from pytest_ftbench.analysis import Evidence, Standing, contrasts, detectable_differences, pooled, transfer_matrices
+from pytest_ftbench.analysis import (
+    Evidence,
+    Standing,
+    contrasts,
+    detectable_differences,
+    difference_quartiles,
+    pooled,
+    transfer_matrices,
+)
 from pytest_ftbench.analysis.paired import holm
 from pytest_ftbench.grid import CellRecord, Results, UserError
 from pytest_ftbench.report import render
@@ -323,3 +331,16 @@ def test_where_macro_f1_is_missing_the_accuracy_has_its_interval():
     start = lines.index("Scores with intervals")
     assert any("Accuracy" in line for line in lines[start:])
     assert any("0.480 0.412 to 0.549" in line for line in lines[start:])
+
+
+def test_of_means_over_seeds_quartiles_are_of_all_outputs_and_nearness_is_not_told():
+    rng = np.random.default_rng(0)
+    seeds = [measured("openmath", number_items(0.5, rng), "openmath", "lora", 8, seed=seed) for seed in range(3)]
+    base = measured("openmath", number_items(0.5, rng))
+    records = pooled([base, *seeds])
+    assert [each.absolute for each in found(records)] == [None]
+    # what is right under every seed is all that the seeds agree on: of those alone, the median would be 0
+    quartiles = difference_quartiles(records[1], Evidence.of(records))
+    off = [abs(float(item["parsed"]) - 12) for seed in seeds for item in seed.items]
+    assert (quartiles.n, quartiles.high) == (600, pytest.approx(np.quantile(off, 0.75, method="midpoint")))
+    assert "Nearer" not in " ".join(shown([base, *seeds], detail=True))

@@ -1,7 +1,7 @@
 """What an analysis draws its intervals from: items and resamples of records, each read and drawn once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_ftbench.analysis.items import ItemTable, item_table
@@ -52,7 +52,7 @@ class Evidence:
         """The record's items."""
         if id(record) not in self._tables:
             # kept with the record, so that no other one takes its id
-            self._tables[id(record)] = (record, item_table(record) if record.ok else None)
+            self._tables[id(record)] = (record, _table(record))
         return self._tables[id(record)][1]
 
     def distribution(self, record: CellRecord, task: EvalTask) -> Distribution | None:
@@ -99,3 +99,9 @@ class Evidence:
         if task.headline.key == "macro_f1":
             return None if table.golds is None else macro_f1_sample(table)
         return mean_sample(table)
+
+
+def _table(record: CellRecord) -> ItemTable | None:
+    """The items; of several seeds without differences of numbers: what seeds agree on is mostly what is right."""
+    table = item_table(record) if record.ok else None
+    return table if table is None or len(seeds_of(record)) == 1 else replace(table, differences=None)

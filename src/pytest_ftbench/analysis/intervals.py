@@ -14,6 +14,7 @@ import numpy as np
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
+from pytest_ftbench.analysis.pooling import seeds_of
 from pytest_ftbench.analysis.resampling import (
     RESAMPLES,
     Distribution,
@@ -181,10 +182,11 @@ def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> flo
 
 
 def difference_quartiles(record: CellRecord, evidence: Evidence) -> Quartiles | None:
-    """Median and quartiles of the absolute differences of a cell's parsed outputs; None: unknown."""
-    table = evidence.table(record)
-    known = None if table is None or table.differences is None else table.differences[~np.isnan(table.differences)]
-    if known is None or not len(known):
+    """Median and quartiles of the absolute differences of a cell's parsed outputs, all seeds'; None: unknown."""
+    tables = [evidence.table(seed) for seed in seeds_of(record)] if record.ok else []
+    each = [table.differences for table in tables if table is not None and table.differences is not None]
+    known = np.concatenate(each)[~np.isnan(np.concatenate(each))] if each and len(each) == len(tables) else np.empty(0)
+    if not len(known):
         return None
     # in halves: the mean of two differences near the largest float is one, their sum isn't
     largest = float(np.finfo(np.float64).max)

@@ -23,7 +23,7 @@ from pytest_ftbench.report.words import ABSENT, clean, score
 INTERVAL_TITLE = "Scores with intervals"
 
 _NOTE = "95 %: the score's interval over items of this kind, by {methods}."
-_QUARTILES = "Off by: the median absolute difference of parsed outputs, and its quartiles."
+_QUARTILES = "Off by: the median absolute difference of parsed outputs, those of all seeds together, and its quartiles."
 _METHODS = {
     "Wilson": "Wilson (shares, and scores that nearly all items have at an end)",
     "BCa": "BCa bootstrap",

@@ -24,7 +24,7 @@ _MARKS = (
 _SPEED = "ms/tok%: the median time per token against the other's; its p is Mann-Whitney's, corrected likewise."
 _ABSOLUTE = (
     "Nearer: items on which the number is nearer to the right one, as near, farther, where both gave one; its p is "
-    "Wilcoxon's, corrected likewise."
+    "Wilcoxon's, corrected likewise. Of means over several seeds it is not told."
 )
 _TESTS = {
     "McNemar": "McNemar's exact test of the answers",
