@@ -191,12 +191,13 @@ def test_seeds_that_differ_widen_the_interval_and_take_away_a_difference():
     base = measured("squad", items)
     task = eval_task("squad", [base])
     alike, apart = mean_over_seeds([0, 0, 0], better), mean_over_seeds([-15, 0, 15], better)
-    evidence = Evidence.of([base, alike, apart])
-    widths = [i.high - i.low for i in (score_interval(record, task, evidence) for record in (alike, apart))]
+    known = [Evidence.of([base, record]) for record in (alike, apart)]
+    pairs = list(zip((alike, apart), known, strict=True))
+    widths = [i.high - i.low for i in (score_interval(record, task, evidence) for record, evidence in pairs)]
     assert widths[1] > 3 * widths[0]
-    assert not difference_interval(alike, base, task, evidence).includes_zero
-    assert difference_interval(apart, base, task, evidence).includes_zero
-    p = [difference_test(record, base, task, evidence) for record in (alike, apart)]
+    differences = [difference_interval(record, base, task, evidence) for record, evidence in pairs]
+    assert [found.includes_zero for found in differences] == [False, True]
+    p = [difference_test(record, base, task, evidence) for record, evidence in pairs]
     assert [test for _, test in p] == ["seeds + items"] * 2
     assert p[0][0] < 0.001 < 0.05 < p[1][0]
 
@@ -257,3 +258,23 @@ def test_an_interval_over_seeds_ends_where_its_scale_does():
     found = score_interval(mean, eval_task("squad", [mean]), Evidence.of([mean]))
     assert (found.high, found.method) == (100.0, "seeds + items")
     assert 0 <= found.low < 96
+
+
+def test_seeds_of_other_ways_tell_how_far_one_seed_may_be_off():
+    items = [{"item": str(i), "gold": "", "parsed": "", "score": 100.0 * (i % 2)} for i in range(200)]
+    several = [
+        measured("squad", [item | {"score": item["score"] * 0.9 + shift} for item in items], "squad", "lora", r, seed=s)
+        for r in (8, 16, 32)
+        for s, shift in enumerate([-8, 0, 8])
+    ]
+    one = measured("squad", items, "squad", "nopeft")
+    task, alone = eval_task("squad", [one]), score_interval(one, eval_task("squad", [one]), Evidence.of([one]))
+    records = pooled([one, *several])
+    evidence = Evidence.of(records)
+    beside = score_interval(records[0], task, evidence)
+    assert (alone.method, beside.method) == ("BCa", "seeds + items")
+    assert beside.high - beside.low > 1.5 * (alone.high - alone.low)
+    # nine trainings say more of their spread than three
+    narrow = score_interval(records[1], task, evidence)
+    wide = score_interval(records[1], task, Evidence.of([records[1]]))
+    assert narrow.high - narrow.low < 0.8 * (wide.high - wide.low)

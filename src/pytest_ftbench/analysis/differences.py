@@ -1,7 +1,7 @@
 """The difference between two cells' scores: its interval and its test, over the same items where they share them.
 
-Where cells are means over several seeds, each one's seeds are a variance component of their own: a training that came
-out well by luck is no better method.
+Where cells are means over several seeds, the seeds of either are a variance component of their own: a training that
+came out well by luck is no better method.
 """
 
 import math
@@ -25,7 +25,7 @@ from pytest_ftbench.analysis.items import Codes, Floats, ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
 from pytest_ftbench.analysis.paired import WinsTiesLosses, mcnemar, sign_flips, summed, wins_ties_losses
 from pytest_ftbench.analysis.resampling import Distribution, bca, mean_sample, percentile, resampled
-from pytest_ftbench.analysis.seeds import Parts, half_width, p_value, seed_scores, variance_parts
+from pytest_ftbench.analysis.seeds import Parts, half_width, p_value, variance_parts
 from pytest_ftbench.grid import CellRecord
 
 
@@ -62,7 +62,7 @@ def _difference_interval(
     scores, n = (task.score(first), task.score(second)), min(item_count(first) or 0, item_count(second) or 0)
     if scores[0] is None or scores[1] is None or not (first.ok and second.ok):
         return None
-    if _has_seeds(first, second, task):
+    if _has_seeds(first, second, task, evidence):
         parts = difference_parts(first, second, task, evidence)
         if parts is None:
             return None
@@ -92,8 +92,8 @@ def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evid
         if variances[0] is None or variances[1] is None or n < 2:
             return None
         of_items = variances[0] + variances[1]
-    of_seeds = [seed_scores(record, task.headline.key) for record in (first, second)]
-    return [*variance_parts(of_seeds[0], of_items, n), *variance_parts(of_seeds[1], 0.0, n)[1:]]
+    (ours, block), (theirs, other) = (evidence.seeds(record, task) for record in (first, second))
+    return [*variance_parts(ours, of_items, n, block), *variance_parts(theirs, 0.0, n, other)[1:]]
 
 
 def _paired_variance(pair: Distribution, first: ItemTable, second: ItemTable, task: EvalTask) -> float:
@@ -136,7 +136,7 @@ def difference_test(
     tables = evidence.table(first), evidence.table(second)
     if tables[0] is None or tables[1] is None or not aligned(*tables):
         return None
-    if _has_seeds(first, second, task):
+    if _has_seeds(first, second, task, evidence):
         return _seeds_test(first, second, task, evidence)
     off = tables[0].scores - tables[1].scores
     clusters = same_clusters(tables[0], tables[1])
@@ -153,8 +153,10 @@ def _seeds_test(first: CellRecord, second: CellRecord, task: EvalTask, evidence:
     return p_value(scores[0] - scores[1], parts), "seeds + items"
 
 
-def _has_seeds(first: CellRecord, second: CellRecord, task: EvalTask) -> bool:
-    return any(seed_scores(record, task.headline.key) for record in (first, second))
+def _has_seeds(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> bool:
+    """Whether either is a mean over seeds, or stands beside such means, which tell how far its one seed may be off."""
+    known = [evidence.seeds(record, task) for record in (first, second)]
+    return any(len(seeds) > 1 or (seeds and block is not None) for seeds, block in known)
 
 
 def _paired_means(first: ItemTable | None, second: ItemTable | None, evidence: Evidence) -> Distribution | None:

@@ -16,6 +16,7 @@ from pytest_ftbench.analysis.resampling import (
     mean_sample,
     resampled,
 )
+from pytest_ftbench.analysis.seeds import Spread, block_spread, seed_scores
 from pytest_ftbench.grid import CellRecord
 
 ROUNDING = 0.006  # records made elsewhere may have their scores to two digits
@@ -38,6 +39,7 @@ class Evidence:
     _tables: dict[int, tuple[CellRecord, ItemTable | None]] = field(default_factory=dict)
     _distributions: dict[tuple[int, str], Distribution | None] = field(default_factory=dict)
     _waiting: dict[str, list[CellRecord]] = field(default_factory=dict)
+    _spreads: dict[str, dict[tuple[str, ...], Spread | None]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Sequence[CellRecord]) -> "Evidence":
@@ -54,6 +56,24 @@ class Evidence:
             # kept with the record, so that no other one takes its id
             self._tables[id(record)] = (record, _table(record))
         return self._tables[id(record)][1]
+
+    def seeds(self, record: CellRecord, task: EvalTask) -> tuple[list[float], Spread | None]:
+        """The scores of a record's seeds, one where it has no more, and the variance between seeds in its block.
+
+        None: the block has no way of several seeds, or the record isn't tuned.
+        """
+        score = task.score(record)
+        scores = seed_scores(record, task.headline.key) or ([score] if score is not None else [])
+        if record.train_task is None or not record.ok:
+            return scores, None
+        key = task.headline.key
+        if key not in self._spreads:
+            blocks: dict[tuple[str, ...], list[list[float]]] = {}
+            for each in self.records:
+                if each.train_task is not None and each.ok:
+                    blocks.setdefault(_block(each), []).append(seed_scores(each, key))
+            self._spreads[key] = {name: block_spread(ways) for name, ways in blocks.items()}
+        return scores, self._spreads[key].get(_block(record))
 
     def distribution(self, record: CellRecord, task: EvalTask) -> Distribution | None:
         """How the headline score varies over its items; None where these don't yield that very score."""
@@ -99,6 +119,11 @@ class Evidence:
         if task.headline.key == "macro_f1":
             return None if table.golds is None else macro_f1_sample(table)
         return mean_sample(table)
+
+
+def _block(record: CellRecord) -> tuple[str, ...]:
+    """What ways of tuning have in common whose seeds are taken to vary alike."""
+    return repr(record.model), repr(record.train_task), repr(record.eval_task)
 
 
 def _table(record: CellRecord) -> ItemTable | None:

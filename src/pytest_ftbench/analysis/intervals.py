@@ -24,7 +24,7 @@ from pytest_ftbench.analysis.resampling import (
     percentile,
     resampled,
 )
-from pytest_ftbench.analysis.seeds import half_width, seed_scores, variance_parts
+from pytest_ftbench.analysis.seeds import Spread, half_width, variance_parts
 from pytest_ftbench.grid import CellRecord
 
 LEVEL = 0.95
@@ -123,12 +123,12 @@ def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level
     if not record.ok or score is None:
         return None
     table, found = evidence.table(record), evidence.distribution(record, task)
-    seeds = seed_scores(record, task.headline.key)
-    if seeds:
+    seeds, block = evidence.seeds(record, task)
+    if len(seeds) > 1 or (seeds and block is not None):
         spread = item_variance(record, task, evidence)
         if spread is None or n is None:
             return None
-        return _on_scale(seeds_interval(score, seeds, spread, n, level), score, task.headline.key)
+        return _on_scale(seeds_interval(score, seeds, spread, n, level, block), score, task.headline.key)
     unit = RATES.get(task.headline.key)
     if unit is not None and n is not None and 0 <= score <= unit and (table is None or table.clusters is None):
         return wilson(score, n, level, unit)
@@ -156,13 +156,16 @@ def _at_most(score: float, n: int, key: str, level: float) -> Interval | None:
     return replace(share, low=low + share.low, high=low + share.high, method="at most")
 
 
-def seeds_interval(score: float, seeds: Sequence[float], of_items: float, n: int, level: float = LEVEL) -> Interval:
+def seeds_interval(
+    score: float, seeds: Sequence[float], of_items: float, n: int, level: float = LEVEL, block: Spread | None = None
+) -> Interval:
     """The interval of a mean over seeds and ``n`` items, by Howe; ``of_items`` is the variance of the mean over items.
 
-    With one seed only the items are left.
+    With one seed, and no ``block`` that tells how far seeds lie apart, only the items are left.
     """
-    half = half_width(variance_parts(seeds, of_items, n), 1 - level)
-    return Interval(score - half, score + half, level, "seeds + items" if len(seeds) > 1 else "items", n)
+    parts = variance_parts(seeds, of_items, n, block)
+    half = half_width(parts, 1 - level)
+    return Interval(score - half, score + half, level, "seeds + items" if len(parts) > 1 else "items", n)
 
 
 def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:

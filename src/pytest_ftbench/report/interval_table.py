@@ -28,7 +28,7 @@ _METHODS = {
     "Wilson": "Wilson (shares, and scores that nearly all items have at an end)",
     "BCa": "BCa bootstrap",
     "cluster BCa": "BCa bootstrap of whole passages",
-    "seeds + items": "Student's t for seeds and items (Howe)",
+    "seeds + items": "Student's t for seeds and items (Howe; seeds taken to vary alike over the ways tuned on a task)",
     "percentile": "percentile bootstrap",
     "at most": "Wilson as for a share of that height, the widest it can be (no items)",
     "degenerate": "nothing (all items score the same)",
