@@ -17,6 +17,7 @@ from pytest_ftbench.analysis.detectable import detectable_differences
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.flags import CHECKS, TRAINING, Check, flags, over_seeds, set_flags
 from pytest_ftbench.analysis.intervals import (
+    ALPHA,
     Interval,
     Quartiles,
     difference_quartiles,
@@ -30,6 +31,7 @@ from pytest_ftbench.analysis.pairs import BASE, FULL
 from pytest_ftbench.analysis.pooling import PooledRecord, pooled, seeds_of
 from pytest_ftbench.analysis.power import Detectable
 from pytest_ftbench.analysis.ranking import (
+    Gap,
     Place,
     Ranking,
     Reordering,
@@ -54,7 +56,7 @@ from pytest_ftbench.analysis.table import (
 )
 from pytest_ftbench.analysis.transfer import BaseScore, TransferEntry, TransferMatrix, transfer_matrices
 from pytest_ftbench.analysis.validity import UNMEASURED, Standing, best_trivial, standing, trivial_scores
-from pytest_ftbench.analysis.versus import ALPHA, Contrast, contrasts
+from pytest_ftbench.analysis.versus import Contrast, contrasts
 
 __all__ = [
     "ALPHA",
@@ -84,6 +86,7 @@ __all__ = [
     "Evidence",
     "Finding",
     "FullTable",
+    "Gap",
     "Interval",
     "Latency",
     "LatencyBlock",

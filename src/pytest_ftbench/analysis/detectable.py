@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from pytest_ftbench.analysis.differences import difference_parts, median
 from pytest_ftbench.analysis.evidence import Evidence
-from pytest_ftbench.analysis.intervals import RATES
+from pytest_ftbench.analysis.intervals import ALPHA, RATES
 from pytest_ftbench.analysis.metrics import EvalTask, item_count, number
 from pytest_ftbench.analysis.pairs import compared, comparison_count
 from pytest_ftbench.analysis.power import Detectable, independent_variance, mcnemar_detectable, mean_detectable
 from pytest_ftbench.analysis.table import eval_tasks
-from pytest_ftbench.analysis.versus import ALPHA, Contrast
+from pytest_ftbench.analysis.versus import Contrast
 from pytest_ftbench.grid import CellRecord
 
 _MANY = 20_000  # items, beyond which a sum over all numbers of discordant pairs says no more than the normal curve

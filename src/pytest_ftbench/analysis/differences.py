@@ -146,6 +146,44 @@ def difference_test(
     return float(sign_flips(summed(off, clusters))[0]), "sign flips"
 
 
+def difference_p(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
+    """The two-sided p-value of no difference: of the test, or of scores that share no items the level of the interval.
+
+    That is the one that just reaches zero. None: unknown.
+    """
+    tested = difference_test(first, second, task, evidence)
+    return tested[0] if tested is not None else _unpaired_p(first, second, task, evidence)
+
+
+def answers_agree(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> bool:
+    """Whether macro F1 goes the way of the answers that McNemar's test is of, and its interval leaves zero out.
+
+    Of scores that are tested themselves nothing more is asked.
+    """
+    tested = difference_test(first, second, task, evidence)
+    if task.headline.key != "macro_f1" or tested is None or tested[1] != "McNemar":
+        return True
+    tables, interval = (
+        (evidence.table(first), evidence.table(second)),
+        difference_interval(first, second, task, evidence),
+    )
+    if tables[0] is None or tables[1] is None or interval is None or interval.includes_zero:
+        return False
+    counts = wins_ties_losses(tables[0].scores - tables[1].scores)
+    return (counts.wins > counts.losses) == (interval.low > 0)
+
+
+def _unpaired_p(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
+    low, high = -9.0, 0.0  # of the logarithm of 1 less the level
+    if _difference_interval(first, second, task, evidence, LEVEL) is None:
+        return None
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        found = _difference_interval(first, second, task, evidence, 1 - 10**middle)
+        low, high = (middle, high) if found is None or found.includes_zero else (low, middle)
+    return float(10**high)
+
+
 def _seeds_test(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> tuple[float, str] | None:
     parts, scores = difference_parts(first, second, task, evidence), (task.score(first), task.score(second))
     if parts is None or scores[0] is None or scores[1] is None:

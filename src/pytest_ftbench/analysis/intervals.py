@@ -28,6 +28,8 @@ from pytest_ftbench.analysis.seeds import Spread, half_width, variance_parts
 from pytest_ftbench.grid import CellRecord
 
 LEVEL = 0.95
+ALPHA = 0.05
+"""What a corrected p-value is at most of what counts as shown."""
 SCALES = {
     "macro_f1": (0.0, 1.0),
     "accuracy": (0.0, 1.0),

@@ -13,7 +13,7 @@ import numpy as np
 from pytest_ftbench.analysis import refusals
 from pytest_ftbench.analysis.differences import aligned, difference_interval, difference_test, same_clusters
 from pytest_ftbench.analysis.evidence import Evidence
-from pytest_ftbench.analysis.intervals import Interval
+from pytest_ftbench.analysis.intervals import ALPHA, Interval
 from pytest_ftbench.analysis.items import Floats
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero
 from pytest_ftbench.analysis.paired import WinsTiesLosses, holm, mann_whitney, summed, wilcoxon, wins_ties_losses
@@ -22,7 +22,6 @@ from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks
 from pytest_ftbench.analysis.validity import Standing, standing
 from pytest_ftbench.grid import CellRecord, CheckpointKey
 
-ALPHA = 0.05
 _LIKE_LENGTH = 1.2  # longer answers spread the reading of their prompt over more tokens
 
 
@@ -77,8 +76,9 @@ class Contrast:
         if self.adjusted is None or self.adjusted > ALPHA or Standing.INVALID in (self.standing, self.standing_against):
             return 0
         better, won = self.task.goodness(self.difference) > 0, self.counts.wins - self.counts.losses
-        if self.test == "McNemar" and (won > 0) is not better:
-            # more answers are right and macro F1 is lower, or the other way round: the test is of the answers
+        of_others = self.test == "McNemar" and self.task.headline.key == "macro_f1"
+        if of_others and ((won > 0) is not better or self.interval is None or self.interval.includes_zero):
+            # the test is of the answers: macro F1 may be lower where more of them are right, or as good
             return 0
         return (1 if self.standing is Standing.OK else 0) if better else -1
 
