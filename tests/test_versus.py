@@ -22,6 +22,7 @@ from pytest_ftbench.analysis import (
 from pytest_ftbench.analysis.paired import holm
 from pytest_ftbench.grid import CellRecord, Results, UserError
 from pytest_ftbench.report import render
+from pytest_ftbench.report.words import signed
 
 TRIVIAL = {"squad": {"always_abstain": {"f1": 49.0}}}
 
@@ -344,3 +345,15 @@ def test_of_means_over_seeds_quartiles_are_of_all_outputs_and_nearness_is_not_to
     off = [abs(float(item["parsed"]) - 12) for seed in seeds for item in seed.items]
     assert (quartiles.n, quartiles.high) == (600, pytest.approx(np.quantile(off, 0.75, method="midpoint")))
     assert "Nearer" not in " ".join(shown([base, *seeds], detail=True))
+
+
+def test_where_no_possible_difference_could_have_been_seen_there_is_none():
+    records = [measured("openmath", [], scores={"solve_rate": 0.5}, n=4)]
+    records.append(measured("openmath", [], "openmath", "nopeft", scores={"solve_rate": 0.5}, n=4))
+    text = " ".join(" ".join(shown(records)).split())
+    assert "could have seen: OpenMath Solved none (found" in text
+    assert "had they been compared item by item" in text
+
+
+def test_zero_is_not_below_itself():
+    assert [signed(value, ".3f") for value in (-0.0001, 0.0, 0.0004, -0.2)] == ["+0.000", "+0.000", "+0.000", "-0.200"]

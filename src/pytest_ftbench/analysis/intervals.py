@@ -36,6 +36,7 @@ SCALES = {
     "solve_rate": (0.0, 1.0),
     "exact": (0.0, 1.0),
     "f1": (0.0, 100.0),
+    "em": (0.0, 100.0),
     "cosine": (-1.0, 1.0),
 }
 """The ends between which a score lies, in its own unit."""
@@ -130,23 +131,29 @@ def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level
         spread = item_variance(record, task, evidence)
         if spread is None or n is None:
             return None
-        return _on_scale(seeds_interval(score, seeds, spread, n, level, block), score, task.headline.key)
+        return on_scale(seeds_interval(score, seeds, spread, n, level, block), score, scale(task.headline.key))
     unit = RATES.get(task.headline.key)
     if unit is not None and n is not None and 0 <= score <= unit and (table is None or table.clusters is None):
         return wilson(score, n, level, unit)
     if table is None or found is None:
         return None if n is None else _at_most(score, n, task.headline.key, level)
     if task.headline.key == "macro_f1":
-        return _of_macro_f1(found, table, level)
-    return _of_mean(found, table, level, FULL_SCORES.get(task.headline.key, 1.0))
+        return on_scale(_of_macro_f1(found, table, level), score, scale(task.headline.key))
+    interval = _of_mean(found, table, level, FULL_SCORES.get(task.headline.key, 1.0))
+    return on_scale(interval, score, scale(task.headline.key))
 
 
-def _on_scale(interval: Interval, score: float, key: str) -> Interval:
-    """The part of an interval that is possible: Student's t knows nothing of a scale's ends."""
-    low, high = SCALES.get(key, (-math.inf, math.inf))
-    if not low <= score <= high:
+def on_scale(interval: Interval, value: float, ends: tuple[float, float]) -> Interval:
+    """The part of a value's interval that is possible: Student's t knows nothing of a scale's ends."""
+    low, high = ends
+    if not low <= value <= high:
         return interval
     return replace(interval, low=max(low, interval.low), high=min(high, interval.high))
+
+
+def scale(key: str) -> tuple[float, float]:
+    """The ends between which a score lies; infinite where they aren't known."""
+    return SCALES.get(key, (-math.inf, math.inf))
 
 
 def _at_most(score: float, n: int, key: str, level: float) -> Interval | None:
