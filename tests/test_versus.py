@@ -357,3 +357,19 @@ def test_where_no_possible_difference_could_have_been_seen_there_is_none():
 
 def test_zero_is_not_below_itself():
     assert [signed(value, ".3f") for value in (-0.0001, 0.0, 0.0004, -0.2)] == ["+0.000", "+0.000", "+0.000", "-0.200"]
+
+
+def test_times_of_several_seeds_are_no_more_samples_than_prompts():
+    rng = np.random.default_rng(0)
+    items = number_items(0.5, rng)
+    prompts = rng.lognormal(0, 0.2, 12)
+
+    def timed_cell(train, method, seed, drift):
+        tpot = (0.01 * drift * prompts).tolist()
+        times = {"tpot": tpot, "tpot_median": float(np.median(tpot)), "workers": 1}
+        return measured("openmath", items, train, method, seed=seed, latency_s=times)
+
+    seeds = [timed_cell("openmath", "nopeft", seed, drift) for seed, drift in enumerate([1.0, 1.1, 1.5])]
+    base, middle = timed_cell(None, "base", 0, 1.0), timed_cell("openmath", "nopeft", 0, 1.1)
+    three, one = found(pooled([base, *seeds]))[0].speed, found([base, middle])[0].speed
+    assert (three.percent, three.p) == pytest.approx((one.percent, one.p))

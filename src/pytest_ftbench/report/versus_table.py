@@ -25,7 +25,11 @@ _MARKS = (
     f"{BETTER} {WORSE} better, worse at 5 %; a cell marked INVALID or <trivial is never better, and nothing is better "
     "or worse than one marked INVALID."
 )
-_SPEED = "ms/tok%: the median time per token against the other's; its p is Mann-Whitney's, corrected likewise."
+_SPEED = (
+    "ms/tok%: the median time per token against the other's, of several seeds the median of each prompt; its p is "
+    "Mann-Whitney's, corrected likewise. Times of one session drift together, which no such p knows: few per cent may "
+    "be the machine's."
+)
 _ABSOLUTE = (
     "Nearer: items on which the number is nearer to the right one, as near, farther, where both gave one; its p is "
     "Wilcoxon's, corrected likewise. Of means over several seeds it is not told."
