@@ -18,6 +18,7 @@ from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.flags import CHECKS, TRAINING, Check, flags, over_seeds, set_flags
 from pytest_ftbench.analysis.intervals import (
     ALPHA,
+    AT_MOST,
     Interval,
     Quartiles,
     difference_quartiles,
@@ -60,6 +61,7 @@ from pytest_ftbench.analysis.versus import Contrast, contrasts
 
 __all__ = [
     "ALPHA",
+    "AT_MOST",
     "BASE",
     "BASE_HEADING",
     "CHECKS",

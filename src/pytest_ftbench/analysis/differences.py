@@ -12,6 +12,7 @@ import numpy as np
 
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.intervals import (
+    AT_MOST,
     FEW,
     FULL_SCORES,
     LEVEL,
@@ -90,7 +91,10 @@ def _difference_interval(
         return None
     # the same construction from other intervals than Wilson's: Zou and Donner (2008)
     found = newcombe(intervals[0], scores[0], intervals[1], scores[1])
-    return found if intervals[0].method == intervals[1].method == "Wilson" else replace(found, method="unpaired")
+    methods = {intervals[0].method, intervals[1].method}
+    if AT_MOST in methods:
+        return replace(found, method=AT_MOST)
+    return found if methods == {"Wilson"} else replace(found, method="unpaired")
 
 
 def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Parts | None:

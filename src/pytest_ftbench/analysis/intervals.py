@@ -46,6 +46,8 @@ RATES = {"accuracy": 1.0, "solve_rate": 1.0, "exact": 1.0, "em": 100.0}
 FEW = 15
 """Items: of fewer that differ the bootstrap says too little."""
 _HARDLY = 5
+AT_MOST = "at most"
+"""The method of an interval that is the widest a score may have."""
 FULL_SCORES = {"f1": 100.0}
 """What an item scores at most, where that isn't 1."""
 
@@ -162,7 +164,7 @@ def _at_most(score: float, n: int, key: str, level: float) -> Interval | None:
     if not low <= score <= high:
         return None
     share = wilson(score - low, n, level, high - low)
-    return replace(share, low=low + share.low, high=low + share.high, method="at most")
+    return replace(share, low=low + share.low, high=low + share.high, method=AT_MOST)
 
 
 def seeds_interval(

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from pytest_ftbench.analysis import Place, Ranking, Reordering, counterparts, reorderings, task_label
+from pytest_ftbench.analysis import AT_MOST, Place, Ranking, Reordering, counterparts, reorderings, task_label
 from pytest_ftbench.grid import CheckpointKey
 from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
@@ -16,6 +16,7 @@ _COLUMNS = (
     "95 %: the score's interval. Rank: by score; in brackets the places that are open, for a way counts as better than "
     "another only where their difference is shown at 5 %, corrected by Holm for the pairs of the ranking."
 )
+_AT_MOST = "Of scores without items the interval is the widest that a score of that height may have."
 _RATE = "rate: the learning rate it was trained at."
 _SEEDS = "Seeds: how many trainings the score is the mean of."
 _ONE_SEED = "One seed alone stands behind every place{of_run}: none of it says how another would come out."
@@ -55,6 +56,9 @@ def ranking_sheet(runs: Rankings, names: Names) -> Sheet:
 def ranking_notes(runs: Rankings) -> Iterator[str]:
     """What the columns are."""
     yield _COLUMNS
+    intervals = [place.interval for _, found in runs for ranking in found for place in ranking.places.values()]
+    if any(interval is not None and interval.method == AT_MOST for interval in intervals):
+        yield _AT_MOST
     if any(place.rate is not None for _, found in runs for ranking in found for place in ranking.places.values()):
         yield _RATE
     for name, found in runs:
