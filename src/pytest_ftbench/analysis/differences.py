@@ -86,7 +86,7 @@ def _difference_interval(
     pair, tables = paired_distribution(first, second, task, evidence), (evidence.table(first), evidence.table(second))
     if pair is not None and tables[0] is not None and tables[1] is not None:
         return paired_interval(pair, tables[0], tables[1], FULL_SCORES.get(task.headline.key, 1.0), level)
-    intervals = [score_interval(record, task, evidence, level) for record in (first, second)]
+    intervals = [_own_interval(record, task, evidence, level) for record in (first, second)]
     if intervals[0] is None or intervals[1] is None:
         return None
     # the same construction from other intervals than Wilson's: Zou and Donner (2008)
@@ -95,6 +95,15 @@ def _difference_interval(
     if AT_MOST in methods:
         return replace(found, method=AT_MOST)
     return found if methods == {"Wilson"} else replace(found, method="unpaired")
+
+
+def _own_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level: float) -> Interval | None:
+    """The interval of one score, kept for the other pairs that it is of."""
+    alone = (id(record), 0, task.headline.key, level)  # with no other
+    if alone not in evidence.differences:
+        evidence.differences[alone] = score_interval(record, task, evidence, level)
+    found: Interval | None = evidence.differences[alone]
+    return found
 
 
 def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Parts | None:
@@ -191,10 +200,11 @@ def answers_agree(first: CellRecord, second: CellRecord, task: EvalTask, evidenc
 
 
 def _unpaired_p(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
+    """The level whose interval just reaches zero."""
     low, high = -9.0, 0.0  # of the logarithm of 1 less the level
     if _difference_interval(first, second, task, evidence, LEVEL) is None:
         return None
-    while high - low > 1e-3:
+    while high - low > 5e-3:
         middle = (low + high) / 2
         found = _difference_interval(first, second, task, evidence, 1 - 10**middle)
         low, high = (middle, high) if found is None or found.includes_zero else (low, middle)

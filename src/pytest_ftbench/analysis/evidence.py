@@ -17,6 +17,7 @@ from pytest_ftbench.analysis.resampling import (
     resampled,
 )
 from pytest_ftbench.analysis.seeds import Spread, block_spread, seed_scores
+from pytest_ftbench.analysis.validity import hardly_answers
 from pytest_ftbench.grid import CellRecord
 
 ROUNDING = 0.006  # records made elsewhere may have their scores to two digits
@@ -70,7 +71,8 @@ class Evidence:
         if key not in self._spreads:
             blocks: dict[tuple[str, ...], list[list[float]]] = {}
             for each in self.records:
-                if each.train_task is not None and each.ok:
+                # a training that came out unreadable says how it went wrong, not how far good ones lie apart
+                if each.train_task is not None and each.ok and not any(map(hardly_answers, seeds_of(each))):
                     blocks.setdefault(_block(each), []).append(seed_scores(each, key))
             self._spreads[key] = {name: block_spread(ways) for name, ways in blocks.items()}
         return scores, self._spreads[key].get(_block(record))
