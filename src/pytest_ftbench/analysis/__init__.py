@@ -17,6 +17,8 @@ from pytest_ftbench.analysis.detectable import detectable_differences
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.flags import CHECKS, TRAINING, Check, flags, pooled_flags, set_flags
 from pytest_ftbench.analysis.intervals import (
+    ALPHA,
+    AT_MOST,
     Interval,
     Quartiles,
     difference_quartiles,
@@ -30,6 +32,7 @@ from pytest_ftbench.analysis.pairs import BASE, FULL
 from pytest_ftbench.analysis.pooling import PooledRecord, pooled, seeds_of
 from pytest_ftbench.analysis.power import Detectable
 from pytest_ftbench.analysis.ranking import (
+    Gap,
     Place,
     Ranking,
     Reordering,
@@ -63,10 +66,11 @@ from pytest_ftbench.analysis.validity import (
     trivial_scores,
     unreadable_seeds,
 )
-from pytest_ftbench.analysis.versus import ALPHA, Contrast, contrasts
+from pytest_ftbench.analysis.versus import Contrast, contrasts
 
 __all__ = [
     "ALPHA",
+    "AT_MOST",
     "BASE",
     "BASE_HEADING",
     "CHECKS",
@@ -93,6 +97,7 @@ __all__ = [
     "Evidence",
     "Finding",
     "FullTable",
+    "Gap",
     "Interval",
     "KnownTrivial",
     "Latency",

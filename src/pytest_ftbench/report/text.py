@@ -12,6 +12,7 @@ from pytest_ftbench.analysis import (
     RateSweep,
     SeedTable,
     Standing,
+    TransferMatrix,
     Trivial,
     answerer,
     checkpoint_costs,
@@ -46,7 +47,7 @@ from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
 from pytest_ftbench.report.seed_table import SEED_TITLE, seed_notes, seed_sheet
 from pytest_ftbench.report.statistics import Baseline, Findings
 from pytest_ftbench.report.sweep_table import SWEEP_TITLE, sweep_notes, sweep_sheet
-from pytest_ftbench.report.transfer_table import transfer_sheet
+from pytest_ftbench.report.transfer_table import transfer_notes, transfer_sheet
 from pytest_ftbench.report.words import clean, elided, score
 
 _NAME_ROOM = 40
@@ -86,7 +87,7 @@ def render(
         lines += _measured_parts(results, detail, names, found, width, paint)
         lines += _training_parts(results, table, costs, names, found, width, paint)
         if matrices := transfer_matrices(results.cells, results.trivial, findings.evidence):
-            lines += ["", *_transfer_part(transfer_sheet(matrices, names), found, width, paint)]
+            lines += ["", *_transfer_part(matrices, names, found, width, paint)]
         lines += findings.parts(table, names, found, width, paint)
         if curves := learning_curves(results.cells, results.trivial):
             lines += ["", *_curve_part(curves, names, found, width, paint)]
@@ -245,10 +246,13 @@ def _sweep_part(sweeps: Sequence[RateSweep], names: Names, width: int, paint: Pa
     return [*lines, "", *wrapped(sweep_notes(sweeps, sheet), width, paint)]
 
 
-def _transfer_part(sheet: Sheet, told: set[str], width: int, paint: Paint) -> list[str]:
+def _transfer_part(
+    matrices: Sequence[TransferMatrix], names: Names, told: set[str], width: int, paint: Paint
+) -> list[str]:
     """The transfer matrices, and the marks in them that were not told before, which are then."""
+    sheet = transfer_sheet(matrices, names)
     title = "Transfer: change of the headline score against the untuned model, in percent; + is better"
-    notes = explained(marks(sheet) - told)
+    notes = [*explained(marks(sheet) - told), *transfer_notes(matrices)]
     told |= marks(sheet)
     lines = [*wrapped([title], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
     return lines + [""] * bool(notes) + wrapped(notes, width, paint)
