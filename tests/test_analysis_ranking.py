@@ -150,3 +150,30 @@ def test_eight_ways_alike_are_hardly_ever_ordered():
 def test_without_another_run_a_ranking_is_there_where_seeds_are(seeds):
     text = "\n".join(render(Results("s", records(seeds=seeds, nopeft=0.9, lora=0.4))))
     assert ("Ranking of the ways" in text) == (seeds == 3)
+
+
+def test_a_run_of_one_seed_is_as_unsure_as_the_seeds_of_the_other():
+    rng = np.random.default_rng(1)
+
+    def run(*shares):
+        made = []
+        for rank, of_way in zip((8, 16), shares, strict=True):
+            for seed, share in enumerate(of_way):
+                right = (rng.random(200) < share).astype(float)
+                items = [{"item": str(i), "gold": "1", "parsed": None, "score": each} for i, each in enumerate(right)]
+                scores = {"solve_rate": right.mean()}
+                made.append(measured("openmath", items, "openmath", "lora", rank, seed=seed, scores=scores))
+        cells = pooled(made)
+        return rankings(cells, {}, Evidence.of(cells))
+
+    one, alike, apart = run([0.45], [0.75]), run([0.5], [0.5]), run([0.35, 0.5, 0.65], [0.65, 0.5, 0.35])
+    assert [one[0].gaps[ways].order for ways in one[0].gaps] == [-1]
+    assert len(reorderings(one, alike)[0]) == 1
+    assert reorderings(one, apart) == reorderings(apart, one) == ([], 1)
+
+
+def test_what_two_runs_of_one_seed_order_otherwise_are_trainings():
+    now, then = records(seeds=1, nopeft=0.9, lora=0.4), records(seeds=1, nopeft=0.4, lora=0.9)
+    text = " ".join(" ".join(render(Results("s", now), baseline=("old.json", Results("s", then)))).split())
+    assert "better here NoPeft over LoRA r8, there LoRA r8 over NoPeft" in text
+    assert "what they order otherwise are these trainings" in text

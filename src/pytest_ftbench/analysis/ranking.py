@@ -57,7 +57,8 @@ class Gap:
     @property
     def turned(self) -> "Gap":
         """The same from the second's side."""
-        return replace(self, difference=-self.difference, order=-self.order)
+        parts = None if self.parts is None else [*self.parts[:1], *reversed(self.parts[1:])]
+        return replace(self, difference=-self.difference, parts=parts, order=-self.order)
 
 
 @dataclass(frozen=True)
@@ -128,15 +129,15 @@ def reorderings(now: Sequence[Ranking], then: Sequence[Ranking]) -> tuple[list[R
     errs to the wide side.
     """
     pairs = [
-        (ranking, ways, gap, was)
+        (ranking, other, ways, gap, was)
         for ranking, other in counterparts(now, then)
         for ways, gap in ranking.gaps.items()
         if (was := other.gap(*ways)) is not None
     ]
-    tested = holm([_p_between(gap, was) for _, _, gap, was in pairs])
+    tested = holm([_p_between(ranking, other, ways) for ranking, other, ways, _, _ in pairs])
     each = [
         Reordering(ranking, *ways, now=gap, then=was, p=p)
-        for (ranking, ways, gap, was), p in zip(pairs, tested, strict=True)
+        for (ranking, _, ways, gap, was), p in zip(pairs, tested, strict=True)
     ]
     # by how much one way is better is no matter of order
     found = [
@@ -147,11 +148,32 @@ def reorderings(now: Sequence[Ranking], then: Sequence[Ranking]) -> tuple[list[R
     return found, len(pairs)
 
 
-def _p_between(now: Gap, then: Gap) -> float | None:
-    """The p-value of no difference between two runs' differences; None: unknown."""
-    if now.parts is None or then.parts is None:
+def _p_between(now: Ranking, then: Ranking, ways: tuple[CheckpointKey, CheckpointKey]) -> float | None:
+    """The p-value of no difference between two runs' differences of these ways; None: unknown.
+
+    Where one run has a single seed, its seeds are taken to lie as far apart as the other's.
+    """
+    (ours, ours_of_seeds), (theirs, theirs_of_seeds) = (_seed_parts(run, ways) for run in (now, then))
+    gaps = now.gap(*ways), then.gap(*ways)
+    if not ours or not theirs or gaps[0] is None or gaps[1] is None:
         return None
-    return p_value(now.difference - then.difference, [*now.parts, *then.parts])
+    parts = [
+        *ours[:1],
+        *theirs[:1],
+        *(ours[1:] or theirs_of_seeds),
+        *(theirs[1:] or ours_of_seeds),
+    ]
+    return p_value(gaps[0].difference - gaps[1].difference, parts)
+
+
+def _seed_parts(run: Ranking, ways: tuple[CheckpointKey, CheckpointKey]) -> tuple[Parts, Parts]:
+    """The parts of the variance of a difference, and those that one seed of either way would have."""
+    gap = run.gap(*ways)
+    parts = [] if gap is None or gap.parts is None else list(gap.parts)
+    seeds = [run.places[way].seeds for way in ways]
+    # of one part alone, the way it is of is the one that has several seeds
+    counts = seeds if len(parts) == 3 else [max(seeds)]
+    return parts, [(part * count, freedom) for (part, freedom), count in zip(parts[1:], counts, strict=False)]
 
 
 def counterparts(now: Sequence[Ranking], then: Sequence[Ranking]) -> Iterator[tuple[Ranking, Ranking]]:

@@ -20,6 +20,9 @@ _AT_MOST = "Of scores without items the interval is the widest that a score of t
 _RATE = "rate: the learning rate it was trained at."
 _SEEDS = "Seeds: how many trainings the score is the mean of."
 _ONE_SEED = "One seed alone stands behind every place{of_run}: none of it says how another would come out."
+_TRAININGS = (
+    "Both runs are of one seed each: what they order otherwise are these trainings, other seeds may order them anew."
+)
 _NONE = "No pair of ways is shown to be ordered otherwise, of the {count} that both runs rank."
 _NO_PAIR = "The two runs share no pair of ways that both can rank."
 _BETWEEN = (
@@ -86,6 +89,8 @@ def difference_notes(now: Sequence[Ranking], then: Sequence[Ranking], names: Nam
     yield from texts[:_LISTED]
     if len(texts) > _LISTED:
         yield f"And {len(texts) - _LISTED} more."
+    if found and all(place.seeds == 1 for ranking in (*now, *then) for place in ranking.places.values()):
+        yield _TRAININGS
     if count:
         yield _BETWEEN.format(count=count)
 
