@@ -383,11 +383,16 @@ def test_v13_is_for_never_or_always_abstaining(none, f1, fires):
 @pytest.mark.parametrize(
     ("merge", "fires"),
     [
-        ({"max_logit_gap": 0.25, "logit_std": 1.0, "argmax_flips": 0.02}, False),
-        ({"max_logit_gap": 0.26, "logit_std": 1.0, "argmax_flips": 0.0}, True),
-        ({"max_logit_gap": 0.5, "logit_std": 2.5, "argmax_flips": 0.0}, False),
-        ({"max_logit_gap": 0.0, "logit_std": 1.0, "argmax_flips": 0.03}, True),
-        ({"max_logit_gap": 0.5, "logit_std": 0.0, "argmax_flips": None}, False),
+        ({"relative_rms": 0.6, "max_logit_gap": 9.0, "logit_std": 1.0, "argmax_flips": 1.0}, False),
+        ({"relative_rms": 0.61, "max_logit_gap": 0.0, "logit_std": 1.0, "argmax_flips": 0.0}, True),
+        ({"relative_rms": None, "max_logit_gap": 9.0, "logit_std": 1.0, "argmax_flips": 1.0}, False),
+        ({"relative_rms": "1e9", "max_logit_gap": 9.0, "logit_std": 1.0}, False),
+        # whose adapter's own effect nobody knows
+        ({"max_logit_gap": 0.5, "logit_std": 1.0, "argmax_flips": 0.1}, False),
+        ({"max_logit_gap": 0.51, "logit_std": 1.0, "argmax_flips": 0.0}, True),
+        ({"max_logit_gap": 1.0, "logit_std": 2.5, "argmax_flips": 0.0}, False),
+        ({"max_logit_gap": 0.0, "logit_std": 1.0, "argmax_flips": 0.11}, True),
+        ({"max_logit_gap": 1.0, "logit_std": 0.0, "argmax_flips": None}, False),
         (None, False),
     ],
 )
