@@ -13,7 +13,7 @@ from pytest_ftbench.ml import hygiene as looking
 from pytest_ftbench.ml.base import load_tokenizer
 from pytest_ftbench.ml.inspection import check_rows
 from pytest_ftbench.ml.prompts import Example, Renderer
-from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.ml.rows import RowSource, in_validation_share
 from pytest_ftbench.ml.targets import differs, examined, trained_on
 from pytest_ftbench.store import MachineLock, Store, digest
 from pytest_ftbench.tasks import get_task
@@ -109,7 +109,7 @@ def suite_of(data, model, max_length=999):
 def check(suite, root, trains=True):
     """What a collection says, and how many entries its cache then has."""
     said = check_rows(
-        suite, RowSource(suite.data), root and Store(root, print), MachineLock(print), print if trains else None
+        suite, RowSource.of(suite), root and Store(root, print), MachineLock(print), print if trains else None
     )
     return said, len(list(root.glob("hygiene/*"))) if root else 0
 
@@ -150,6 +150,23 @@ def test_a_changed_row_length_or_template_is_looked_at_anew(dirty, model_folder,
     write(dirty, test=lab.rows("arc", "test", 5))
     said, entries = check(suite_of(dirty, model_folder, 200), root)
     assert (len(said), entries) == (1, 5)
+
+
+def test_a_row_that_is_held_out_of_training_is_not_in_it(model_folder, tmp_path):
+    data, root = tmp_path / "data", tmp_path / "cache"
+    train = [{key: row[key] for key in ("question", "answer")} for row in lab.rows("arc", "train", 30)]
+    held = next(row for row in train if in_validation_share(ARC, row))
+    write(data, train=train, test=[*lab.rows("arc", "test", 5), {**held, "id": "q7"}])
+    fixed = suite_of(data, model_folder)
+    tuned = replace(fixed, recipe=replace(fixed.recipe, name="tuned"))
+    assert tuned.tuned
+    assert [check(suite, root)[0] for suite in (fixed, tuned, fixed, tuned)] == [
+        ["test-ai2_arc.jsonl: q7: 1 of 6 test items of arc are training rows too, word for word."],
+        [],
+    ] * 2
+    # where there is a file of rows to choose by, all others are trained on
+    write(data, validation=lab.rows("arc", "validation", 5))
+    assert len(check(tuned, root)[0]) == 1
 
 
 def test_a_mere_list_needs_no_tokenizer_and_no_cache(dirty, model_folder, tmp_path, monkeypatch):

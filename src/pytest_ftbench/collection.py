@@ -98,7 +98,7 @@ def _suite_run(node: pytest.Item) -> SuiteRun:
         for model in suite.models:
             check_source(model)
         check_embedder(suite.evaluation.embedder)
-        rows = RowSource(suite.data)
+        rows = RowSource.of(suite)
         rows.check(get_task(name) for name in dict.fromkeys((*suite.train_tasks, *suite.eval_tasks)))
         _look_at_rows(node.config, suite, rows, settings.cache)
         runs[path] = SuiteRun(suite, settings)

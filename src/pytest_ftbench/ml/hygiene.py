@@ -152,7 +152,8 @@ class Hygiene:
                 content = digest([[row.get("id"), task.messages(row), task.target(row)] for row in both])
             else:
                 content = self.rows.digests(task)
-            self._materials[name] = [data.source, data.train_samples, data.test_samples, content]
+            samples = data.train_samples, data.test_samples, self.rows.validation_samples
+            self._materials[name] = [data.source, *samples, content]
         return self._materials[name]
 
     def _overlap(self, task: Task, eval_task: Task) -> Finding:

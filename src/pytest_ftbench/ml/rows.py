@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import lab
-from pytest_ftbench.grid import DataSpec, HubSource, UserError, first_line
+from pytest_ftbench.grid import DataSpec, HubSource, Suite, UserError, first_line
 from pytest_ftbench.store import file_digest
 from pytest_ftbench.tasks import Row, Task
 
@@ -39,6 +39,11 @@ class RowSource:
     data: DataSpec
     validation_samples: int | None = None
     _read: dict[tuple[str, str], list[Row] | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, suite: Suite) -> "RowSource":
+        """The rows that a suite's cells are trained, tuned and tested on."""
+        return cls(suite.data, suite.sweep.validation_samples if suite.tuned else None)
 
     def train(self, task: Task) -> list[Row]:
         """The rows to train on, in file order; ``train_samples`` of them, chosen by hash, where there are more."""
@@ -114,8 +119,12 @@ class RowSource:
                 )
 
     def digests(self, task: Task) -> list[list[str]]:
-        """The names of a task's files in a data folder, each with the digest of its content."""
-        files = (_file(Path(self.data.source), task, split) for split in ("train", "test"))
+        """The names of a task's files in a data folder, each with the digest of its content.
+
+        A file of validation rows is among them where learning rates are chosen: without one, training rows are.
+        """
+        splits = ("train", "test") if self.validation_samples is None else ("train", "test", "validation")
+        files = (_file(Path(self.data.source), task, split) for split in splits)
         return [[path.name, file_digest(path)] for path in files if path is not None]
 
     def where(self, task: Task, split: str, some: Sequence[Row]) -> str:

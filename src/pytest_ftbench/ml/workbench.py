@@ -58,7 +58,7 @@ class Workbench:
         self.fresh_timings = fresh_timings
         self.machine = machine or MachineLock(say)
         self.desk = Desk(runtime, self.machine, say, doing, suite.quantizes)
-        self.rows = RowSource(suite.data, suite.sweep.validation_samples if suite.tuned else None)
+        self.rows = RowSource.of(suite)
         self.embedder = Embedder(suite.evaluation.embedder, runtime)
         self.materials = Materials(suite, runtime, self.rows, self.embedder)
         self.hygiene = Hygiene(suite, self.rows, store, self.machine)
