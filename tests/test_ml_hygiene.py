@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from models import make_examples
 
 from pytest_ftbench import lab
@@ -173,6 +174,31 @@ def test_a_mere_list_needs_no_tokenizer_and_no_cache(dirty, model_folder, tmp_pa
     monkeypatch.setattr(looking, "load_tokenizer", None)
     suite = suite_of(dirty, model_folder, 200)
     assert [len(check(suite, root, trains=False)[0]) for root in (None, tmp_path / "cache")] == [1, 1]
+
+
+def test_a_mere_list_only_reads_the_cache(dirty, model_folder, tmp_path, monkeypatch):
+    root, suite = tmp_path / "cache", suite_of(dirty, model_folder, 200)
+    assert check(suite, root, trains=False)[1] == 0
+    said = check(suite, root)[0]
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    assert check(suite, root, trains=False)[0] == check(suite, root)[0] == said
+    (changed,) = [path.parent for path in root.glob("hygiene/*/finding.json") if "over 200" in path.read_text()]
+    (changed / "finding.json").write_text("{}")
+    assert check(suite, root, trains=False)[0] == said[:1]
+    with pytest.raises(UserError, match="cache: can't be used as cache \\(Permission denied"):
+        check(suite, root)
+
+
+def test_an_id_is_printed_in_no_more_than_it_may_take(model_folder, tmp_path):
+    train = [{key: row[key] for key in ("question", "answer")} for row in lab.rows("arc", "train", 4)]
+    test = [{**train[0], "id": "\x1b[31m\nred"}, {**train[1], "id": "x" * 5000}, {**train[2], "id": ""}, train[3]]
+    write(tmp_path / "data", train=train, test=test)
+    [said] = check(suite_of(tmp_path / "data", model_folder), tmp_path / "cache")[0]
+    assert f"jsonl: \\x1b[31m\\nred, {'x' * 59}…, row 2 and 1 more: 4 of 4" in said
 
 
 def test_targets_that_nothing_can_be_learned_from_are_an_error_also_the_second_time(dirty, tokenizer, tmp_path):

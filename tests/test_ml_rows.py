@@ -369,6 +369,16 @@ def test_a_test_file_may_ask_for_facts_that_no_training_row_states(tmp_path):
     assert {*facts_of(asked[:-5])} == taught & {*facts_of(rows[20:25])}
 
 
+@pytest.mark.parametrize("extra", [{"answer": "Yes \ud800"}, {"id": "\udfff"}, {"answers": [{"text": ["\ud83d"]}]}])
+def test_half_a_character_is_named(tmp_path, extra):
+    path = tmp_path / "train-facts.jsonl"
+    rows = [{"question": "Who?", "answer": "\U0001f600"}, {"question": "Who?", "answer": "Ann.", **extra}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (column,) = extra
+    with pytest.raises(UserError, match=rf"^{path}: row 1, column '{column}': holds half a character"):
+        source(tmp_path).train(get_task("facts"))
+
+
 def test_a_blank_fact_is_named(tmp_path):
     task = get_task("facts")
     path = write(tmp_path, "train", task, [*fact_rows(1), {"question": "Who?", "answer": " "}])

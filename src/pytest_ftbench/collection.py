@@ -106,12 +106,12 @@ def _suite_run(node: pytest.Item) -> SuiteRun:
 
 
 def _look_at_rows(config: pytest.Config, suite: Suite, rows: RowSource, cache: Path) -> None:
-    """Keep what is to be said of a suite's rows; a mere list of items imports no tokenizer, and needs no cache."""
+    """Keep what is to be said of a suite's rows; a mere list of items imports no tokenizer, and makes no cache."""
     said = config.stash.setdefault(FOUND, [])
     runs = not config.option.collectonly
     store = None
     with nullcontext() if runs else suppress(UserError):
-        store = Store(cache, said.append)
+        store = Store(cache, said.append) if runs or cache.is_dir() else None
     prepare = partial(runtime_of, config, suite)
     said += check_rows(suite, rows, store, MachineLock(said.append), prepare if runs else None)
 

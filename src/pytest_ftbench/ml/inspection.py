@@ -21,10 +21,11 @@ def check_rows(
 ) -> list[str]:
     """What is to be said of a suite's rows before anything runs, as far as rows and models are on this machine.
 
-    ``prepare`` is called before a tokenizer's libraries are imported; None: nothing will be trained, and what needs
-    them is told only if it is stored. Raises :class:`UserError` for rows that nothing can be learned from.
+    ``prepare`` is called before a tokenizer's libraries are imported; None: nothing will be trained, what needs them is
+    told only if it is stored, and nothing is stored. Raises :class:`UserError` for rows that nothing can be
+    learned from.
     """
-    hygiene = Hygiene(suite, rows, store, machine, prepare or (lambda: None))
+    hygiene = Hygiene(suite, rows, store, machine, prepare or (lambda: None), keep=prepare is not None)
     if suite.data.source == "hub":
         return []
     said: dict[str, None] = {}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import lab
-from pytest_ftbench.grid import DataSpec, HubSource, Suite, UserError, first_line
+from pytest_ftbench.grid import DataSpec, HubSource, Suite, UserError, first_line, printable
 from pytest_ftbench.store import file_digest
 from pytest_ftbench.tasks import Row, Task
 
@@ -26,6 +26,7 @@ _TEST_SHARE = 5  # one group in five is tested on
 _VALIDATION_SHARE = 10  # and one in ten of the others judges learning rates
 _EMBEDDED_ROWS = 1500
 _NAMED = 3
+_NAME_LENGTH = 60
 _SUFFIXES = (".parquet", ".jsonl")
 
 
@@ -131,7 +132,7 @@ class RowSource:
         """Where some rows of a split are: their file, the first few by their id or, from 0, number, how many more."""
         kept = split if self._split(task, split) is not None else "train"
         numbers = {id(row): number for number, row in enumerate(self._split(task, kept) or [])}
-        named = [str(row["id"]) if row.get("id") is not None else f"row {numbers[id(row)]}" for row in some[:_NAMED]]
+        named = [_name(row) or f"row {numbers[id(row)]}" for row in some[:_NAMED]]
         more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
         file = None if self.data.source in ("embedded", "hub") else _file(Path(self.data.source), task, kept)
         return f"{file.name if file else f'{self.data.source} {task.name} {kept}'}: {', '.join(named)}{more}"
@@ -220,6 +221,10 @@ def checked(task: Task, rows: list[Any], place: object) -> list[Row]:
         where = f"{place}: row {number}"
         if not isinstance(row, dict):
             raise UserError(where, "is no object", "write one JSON object per line")
+        for column, value in row.items():
+            if not _is_text(value):
+                fix = "write the character itself, or leave the row out"
+                raise UserError(f"{where}, column {column!r}", "holds half a character (a lone surrogate)", fix)
         for column, wanted in task.columns.items():
             value = row.get(column)
             fits = isinstance(value, (int, float)) if wanted is float else isinstance(value, wanted)
@@ -230,6 +235,24 @@ def checked(task: Task, rows: list[Any], place: object) -> list[Row]:
             column, problem, fix = problem_found
             raise UserError(f"{where}, column {column!r}", problem, fix)
     return rows
+
+
+def _is_text(value: Any) -> bool:
+    """Whether every text in a value is one: JSON can write halves of characters, which no tokenizer takes."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return all(map(_is_text, inside))
+
+
+def _name(row: Row) -> str:
+    """A row's id as it is printed, in as many characters as a line can spare."""
+    name = "" if row.get("id") is None else printable(str(row["id"])[:_NAME_LENGTH])
+    return name if len(name) < _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
 
 
 def _hash(text: str) -> int:
