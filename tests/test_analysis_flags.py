@@ -430,6 +430,11 @@ def test_v15_takes_accuracy_where_the_headline_is_missing_and_outputs_can_be_rea
     [
         ({"cores_of_others": 0.5}, False),
         ({"cores_of_others": 0.6}, True),
+        ({"cores_of_others": 12.0, "cores": 64.0, "threads": 16}, False),
+        ({"cores_of_others": 48.5, "cores": 64.0, "threads": 16}, False),
+        ({"cores_of_others": 48.6, "cores": 64.0, "threads": 16}, True),
+        ({"cores_of_others": 0.6, "cores": 2.0, "threads": 4}, True),
+        ({"cores_of_others": 0.6, "cores": 64.0}, True),
         ({"gpu_shared": True}, True),
         ({"gpu_throttled": True}, True),
         ({"gpu_shared": False, "gpu_throttled": None, "cores_of_others": None}, False),

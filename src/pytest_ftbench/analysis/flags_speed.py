@@ -59,11 +59,14 @@ def _count(tokens: float) -> str:
 def company(case: Case, study: Study) -> Iterator[Finding]:
     """V16: others used the device while answers were timed, or it slowed itself down."""
     timing = case.record.latency_s
-    cores = number(timing.get("cores_of_others"))
+    cores, there, threads = (number(timing.get(key)) for key in ("cores_of_others", "cores", "threads"))
     workers = number(timing.get("workers"))
     said = []
-    if cores is not None and cores > study.thresholds.busy_cores:
-        said.append(f"other processes kept {cores:.2g} cores busy")
+    # on a large machine others may be busy and leave more than was needed
+    spare = 0 if there is None or threads is None else max(0, there - threads)
+    if cores is not None and cores - spare > study.thresholds.busy_cores:
+        of = "" if there is None else f" of {there:g}"
+        said.append(f"other processes kept {cores:.2g}{of} cores busy")
     if timing.get("gpu_shared") is True:
         said.append("other processes used the GPU")
     if timing.get("gpu_throttled") is True:

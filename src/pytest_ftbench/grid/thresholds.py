@@ -29,7 +29,8 @@ class Thresholds:
     ``overlap`` the most test items that may be in the training set (V12), ``class_share`` the most of the predictions
     that one class may take (V13). Merging an adapter may change the logits by ``merge_relative`` of what the
     adapter itself changes; where that isn't known, by ``merge_gap``, in standard deviations of the logits, and by
-    ``merge_flips`` of their maxima (V14). ``busy_cores`` is how many cores others may keep busy in timing (V16).
+    ``merge_flips`` of their maxima (V14). ``busy_cores`` is how many cores others may keep busy in timing (V16), of
+    those that the threads timed need (of any, where it isn't known how many there were).
     """
 
     off: tuple[str, ...] = ()

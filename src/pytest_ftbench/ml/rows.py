@@ -59,6 +59,10 @@ class RowSource:
         """The rows to train on, or none where there are none: for what may do without."""
         return self.train(task) if self._split(task, "train") else []
 
+    def trivially_taught(self, task: Task) -> list[Row]:
+        """The training rows that a task's trivial answerers learn from; of most tasks none, and no file is read."""
+        return self.any_train(task) if task.trivial_learns else []
+
     def validation(self, task: Task) -> list[Row]:
         """The rows to choose a learning rate by, in file order, none of them tested on."""
         if self._holds_out(task):
