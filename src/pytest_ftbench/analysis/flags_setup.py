@@ -162,12 +162,21 @@ def overlap(case: Case, study: Study) -> Iterator[Finding]:
 
 
 def merge_differs(case: Case, study: Study) -> Iterator[Finding]:
-    """V14: merging changed what the adapter computes: the logits, or which of them is the largest."""
-    merge = table(case.provenance.get("merge"))
+    """V14: merging changed what the adapter computes, by about as much as it changes itself.
+
+    Where it isn't known how much that is: the logits, or which of them is the largest.
+    """
+    merge, limits = table(case.provenance.get("merge")), study.thresholds
+    if "relative_rms" in merge:
+        relative = number(merge["relative_rms"])  # null: the adapter changes next to nothing, which is V08's
+        if relative is not None and relative > limits.merge_relative:
+            text = f"merging changed the logits by {100 * relative:.0f} % of what the adapter changes in its base's"
+            yield Finding("V14", text, relative, "relative")
+        return
     gap, spread, flips = (number(merge.get(key)) for key in ("max_logit_gap", "logit_std", "argmax_flips"))
-    relative = number(abs(gap) / spread) if gap is not None and spread is not None and spread > 1e-12 else None
-    if relative is not None and relative > study.thresholds.merge_gap:
-        text = f"merged logits are up to {relative:.2g} standard deviations from the unmerged"
-        yield Finding("V14", text, relative, "gap")
-    if flips is not None and flips > study.thresholds.merge_flips:
+    apart = number(abs(gap) / spread) if gap is not None and spread is not None and spread > 1e-12 else None
+    if apart is not None and apart > limits.merge_gap:
+        text = f"merged logits are up to {apart:.2g} standard deviations from the unmerged"
+        yield Finding("V14", text, apart, "gap")
+    if flips is not None and flips > limits.merge_flips:
         yield Finding("V14", f"{100 * flips:.3g} % of the most likely tokens differ once merged", flips, "flips")

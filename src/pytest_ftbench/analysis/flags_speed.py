@@ -59,16 +59,19 @@ def _count(tokens: float) -> str:
 def company(case: Case, study: Study) -> Iterator[Finding]:
     """V16: others used the device while answers were timed, or it slowed itself down."""
     timing = case.record.latency_s
-    cores = number(timing.get("cores_of_others"))
+    cores, there, threads = (number(timing.get(key)) for key in ("cores_of_others", "cores", "threads"))
     workers = number(timing.get("workers"))
+    # on a large machine others may be busy and leave more than was needed
+    spare = 0 if there is None or threads is None else max(0, there - threads)
+    of = "" if there is None else f" of {there:g}"
     said = {
-        "cores": cores is not None and cores > study.thresholds.busy_cores,
+        "cores": cores is not None and cores - spare > study.thresholds.busy_cores,
         "gpu": timing.get("gpu_shared") is True,
         "throttled": timing.get("gpu_throttled") is True,
         "workers": timing.get("exclusive") is False and workers is not None and workers > 1,
     }
     texts = {
-        "cores": f"other processes kept {cores:.2g} cores busy" if cores is not None else "",
+        "cores": f"other processes kept {cores:.2g}{of} cores busy" if cores is not None else "",
         "gpu": "other processes used the GPU",
         "throttled": "the GPU was throttled",
         "workers": f"{workers or 0:.0f} workers shared the machine without taking turns",

@@ -27,8 +27,10 @@ class Thresholds:
     ``token_share`` is another number of tokens is V07. An adapter whose answers agree with the base's in at least
     ``unchanged`` of the items has changed nothing (V08). ``alpha_per_rank`` is the least scale of an adapter (V10),
     ``overlap`` the most test items that may be in the training set (V12), ``class_share`` the most of the predictions
-    that one class may take (V13). Merged logits may differ by ``merge_gap``, in standard deviations of the logits, and
-    by ``merge_flips`` of their maxima (V14). ``busy_cores`` is how many cores others may keep busy in timing (V16).
+    that one class may take (V13). Merging an adapter may change the logits by ``merge_relative`` of what the
+    adapter itself changes; where that isn't known, by ``merge_gap``, in standard deviations of the logits, and by
+    ``merge_flips`` of their maxima (V14). ``busy_cores`` is how many cores others may keep busy in timing (V16), of
+    those that the threads timed need (of any, where it isn't known how many there were).
     """
 
     off: tuple[str, ...] = ()
@@ -44,8 +46,9 @@ class Thresholds:
     alpha_per_rank: float = 0.1
     overlap: int = 0
     class_share: float = 0.8
-    merge_gap: float = 0.25
-    merge_flips: float = 0.02
+    merge_relative: float = 0.6
+    merge_gap: float = 0.5
+    merge_flips: float = 0.1
     busy_cores: float = 0.5
 
     @classmethod

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import lab
-from pytest_ftbench.grid import DataSpec, HubSource, UserError, first_line
+from pytest_ftbench.grid import DataSpec, HubSource, Suite, UserError, first_line, printable
 from pytest_ftbench.store import file_digest
 from pytest_ftbench.tasks import Row, Task
 
@@ -26,6 +26,7 @@ _TEST_SHARE = 5  # one group in five is tested on
 _VALIDATION_SHARE = 10  # and one in ten of the others judges learning rates
 _EMBEDDED_ROWS = 1500
 _NAMED = 3
+_NAME_LENGTH = 60
 _SUFFIXES = (".parquet", ".jsonl")
 
 
@@ -40,6 +41,11 @@ class RowSource:
     validation_samples: int | None = None
     _read: dict[tuple[str, str], list[Row] | None] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, suite: Suite) -> "RowSource":
+        """The rows that a suite's cells are trained, tuned and tested on."""
+        return cls(suite.data, suite.sweep.validation_samples if suite.tuned else None)
+
     def train(self, task: Task) -> list[Row]:
         """The rows to train on, in file order; ``train_samples`` of them, chosen by hash, where there are more."""
         rows = self._split(task, "train") or []
@@ -52,6 +58,10 @@ class RowSource:
     def any_train(self, task: Task) -> list[Row]:
         """The rows to train on, or none where there are none: for what may do without."""
         return self.train(task) if self._split(task, "train") else []
+
+    def trivially_taught(self, task: Task) -> list[Row]:
+        """The training rows that a task's trivial answerers learn from; of most tasks none, and no file is read."""
+        return self.any_train(task) if task.trivial_learns else []
 
     def validation(self, task: Task) -> list[Row]:
         """The rows to choose a learning rate by, in file order, none of them tested on."""
@@ -114,15 +124,19 @@ class RowSource:
                 )
 
     def digests(self, task: Task) -> list[list[str]]:
-        """The names of a task's files in a data folder, each with the digest of its content."""
-        files = (_file(Path(self.data.source), task, split) for split in ("train", "test"))
+        """The names of a task's files in a data folder, each with the digest of its content.
+
+        A file of validation rows is among them where learning rates are chosen: without one, training rows are.
+        """
+        splits = ("train", "test") if self.validation_samples is None else ("train", "test", "validation")
+        files = (_file(Path(self.data.source), task, split) for split in splits)
         return [[path.name, file_digest(path)] for path in files if path is not None]
 
     def where(self, task: Task, split: str, some: Sequence[Row]) -> str:
         """Where some rows of a split are: their file, the first few by their id or, from 0, number, how many more."""
         kept = split if self._split(task, split) is not None else "train"
         numbers = {id(row): number for number, row in enumerate(self._split(task, kept) or [])}
-        named = [str(row["id"]) if row.get("id") is not None else f"row {numbers[id(row)]}" for row in some[:_NAMED]]
+        named = [_name(row) or f"row {numbers[id(row)]}" for row in some[:_NAMED]]
         more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
         file = None if self.data.source in ("embedded", "hub") else _file(Path(self.data.source), task, kept)
         return f"{file.name if file else f'{self.data.source} {task.name} {kept}'}: {', '.join(named)}{more}"
@@ -211,6 +225,10 @@ def checked(task: Task, rows: list[Any], place: object) -> list[Row]:
         where = f"{place}: row {number}"
         if not isinstance(row, dict):
             raise UserError(where, "is no object", "write one JSON object per line")
+        for column, value in row.items():
+            if not _is_text(value):
+                fix = "write the character itself, or leave the row out"
+                raise UserError(f"{where}, column {column!r}", "holds half a character (a lone surrogate)", fix)
         for column, wanted in task.columns.items():
             value = row.get(column)
             fits = isinstance(value, (int, float)) if wanted is float else isinstance(value, wanted)
@@ -221,6 +239,24 @@ def checked(task: Task, rows: list[Any], place: object) -> list[Row]:
             column, problem, fix = problem_found
             raise UserError(f"{where}, column {column!r}", problem, fix)
     return rows
+
+
+def _is_text(value: Any) -> bool:
+    """Whether every text in a value is one: JSON can write halves of characters, which no tokenizer takes."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return all(map(_is_text, inside))
+
+
+def _name(row: Row) -> str:
+    """A row's id as it is printed, in as many characters as a line can spare."""
+    name = "" if row.get("id") is None else printable(str(row["id"])[:_NAME_LENGTH])
+    return name if len(name) < _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
 
 
 def _hash(text: str) -> int:

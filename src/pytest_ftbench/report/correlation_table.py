@@ -18,7 +18,7 @@ _COLUMNS = (
     "by Fisher's z, from four points on. {corrected}"
 )
 _UNCORRECTED = "None of the p-values is corrected for the {count} correlations here."
-_FEW_POINTS = "With n = {n} no p can be below {least:.2f}."
+_FEW_POINTS = "With n = {n} no p of r can be below {least:.2f}, none of rho and tau below {ranked:.2f}."
 _UNRANKED = (
     "Ranked: of these points, those not marked INVALID or <trivial. Where that isn't all of them, the figure is there "
     "to be compared with the studies', in brackets, and nothing follows from it."
@@ -56,9 +56,9 @@ def correlation_notes(correlations: Sequence[Correlation]) -> Iterator[str]:
     count = len(correlations)
     yield _COLUMNS.format(exact=exact, corrected=_UNCORRECTED.format(count=count) if count > 1 else "").rstrip()
     for n in sorted({each.n for each in correlations if not each.constant}):
-        # of all orders the given one and its reverse are as far off, whatever the points
-        if (least := 2 / factorial(n)) > ALPHA:
-            yield _FEW_POINTS.format(n=n, least=least)
+        # of all orders of ranks the best one and its reverse are as far off; of points at uneven distances one may be
+        if (least := 1 / factorial(n)) > ALPHA / 2:
+            yield _FEW_POINTS.format(n=n, least=least, ranked=2 * least)
     if any(each.ranked < each.n for each in correlations):
         yield _UNRANKED
 
