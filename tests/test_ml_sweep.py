@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from models import make_examples
+from models import forbid_loading, make_examples
 
 from pytest_ftbench import lab
 from pytest_ftbench.grid import DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Recipe, Suite, SweepSpec, UserError
-from pytest_ftbench.ml import workbench
+from pytest_ftbench.ml import trainer
 from pytest_ftbench.ml.base import load_weights
 from pytest_ftbench.ml.runtime import at_work
 from pytest_ftbench.ml.sweep import mean_loss
@@ -152,11 +152,7 @@ def test_a_trial_is_stored_without_its_weights(first):
 
 
 def test_a_suite_that_is_complete_loads_no_model(first, suite, runtime, monkeypatch):
-    def load(*_, **__):
-        raise AssertionError("a model was loaded")
-
-    for name in ("load_weights", "load_decoder", "load_tokenizer"):
-        monkeypatch.setattr(workbench, name, load)
+    forbid_loading(monkeypatch)
     again = Bench(suite, first[0].store.root, runtime)
     assert again.records() == first[1]
     assert again.said == []
@@ -181,7 +177,7 @@ def test_the_checkpoint_is_the_one_that_the_rate_itself_would_train(first, suite
 def test_a_sweep_that_was_interrupted_goes_on_where_it_stopped(suite, runtime, tmp_path, monkeypatch):
     bench = Bench(suite, tmp_path, runtime)
     cell = next(cell for cell in suite.cells() if cell.method == "nopeft")
-    judge, judged = workbench.judge, []
+    judge, judged = trainer.judge, []
 
     def interrupted(*given):
         judged.append(1)
@@ -189,12 +185,12 @@ def test_a_sweep_that_was_interrupted_goes_on_where_it_stopped(suite, runtime, t
             raise KeyboardInterrupt
         return judge(*given)
 
-    monkeypatch.setattr(workbench, "judge", interrupted)
+    monkeypatch.setattr(trainer, "judge", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench.checkpoint(cell.checkpoint_key)
     assert len(trials(tmp_path)) == 1
     assert list((tmp_path / "building").iterdir()) == []
-    monkeypatch.setattr(workbench, "judge", judge)
+    monkeypatch.setattr(trainer, "judge", judge)
     again = Bench(suite, tmp_path, runtime)
     again.checkpoint(cell.checkpoint_key)
     assert not set(again.tried()) & set(bench.tried())
