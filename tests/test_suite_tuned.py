@@ -1,11 +1,13 @@
 """Tuned recipes in suite files: what is swept around which rate, and the one sentence that each mistake gets."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from test_suite import TASKS, changed, sentence, write
 
+from pytest_ftbench import lab
 from pytest_ftbench.grid import Recipe, Suite, SweepSpec, UserError, load_suite
 from pytest_ftbench.settings import Settings
 
@@ -85,7 +87,7 @@ def test_how_it_sweeps_can_be_said_also_where_only_an_option_tunes(load):
         ([("sweep", {"factor": 1})], "sweep.factor: is 1", "give at least 1.1"),
         ([("sweep", {"factor": "x"})], "sweep.factor: is 'x'", "float"),
         ([("sweep", {"extensions": -1})], "sweep.extensions: is -1", "give at least 0"),
-        ([("sweep", {"validation_samples": 0})], "sweep.validation_samples: is 0", "give at least 1"),
+        ([("sweep", {"validation_samples": 0})], "sweep.validation_samples: is 0", "give at least 20"),
         ([("sweep", {"seed": -1})], "sweep.seed: is -1", "give at least 0"),
         ([("recipe", "tuned"), ("sweep", {"seed": 0})], "sweep.seed: is 0", "tested with"),
         ([("recipe", {"name": "tuned", "learning_rate": 0})], "methods.nopeft: a sweep around the rate 0", "above 0"),
@@ -113,3 +115,13 @@ def test_embedded_suites_can_be_tuned():
         suite = settings(recipe="tuned", seeds=3).apply(load_suite(path, (*TASKS, "facts")))
         assert isinstance(suite, Suite)
         assert all(1e-5 < rate < 0.1 for rate in centres(suite).values())
+
+
+def test_too_few_rows_to_choose_by_are_known_at_collection(load, tmp_path):
+    suite = load(("data.source", str(tmp_path)))
+    rows = lab.rows("arc", "train", 30)
+    (tmp_path / "train-ai2_arc.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    suite = replace(suite, train_tasks=("arc",))
+    assert settings().apply(suite) == suite
+    with pytest.raises(UserError, match=r"train-ai2_arc\.jsonl: has too few rows to choose learning rates by"):
+        settings(recipe="tuned").apply(suite)

@@ -38,7 +38,7 @@ _AT_LEAST = {
     "trials": 2,
     "factor": 1.1,
     "extensions": 0,
-    "validation_samples": 1,
+    "validation_samples": 20,
     "seed": 0,
 }
 

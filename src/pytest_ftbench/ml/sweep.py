@@ -97,7 +97,7 @@ class Sweeps:
             "seconds": sum(trial.seconds for trial in sweep.trials),
             "train_tokens": max(trial.tokens for trial in sweep.trials),
             "seed": self.suite.selection_seed,
-            "validation_rows": len(self.materials.rows.validation(task)),
+            **self.materials.rows.judges(task),
         }
 
     def _make(self, way: CheckpointKey, base: BaseModel) -> Sweep:
