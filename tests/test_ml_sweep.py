@@ -13,8 +13,8 @@ from pytest_ftbench import lab
 from pytest_ftbench.grid import DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Recipe, Suite, SweepSpec, UserError
 from pytest_ftbench.ml import trainer
 from pytest_ftbench.ml.base import load_weights
+from pytest_ftbench.ml.judge import mean_loss
 from pytest_ftbench.ml.runtime import at_work
-from pytest_ftbench.ml.sweep import mean_loss
 from pytest_ftbench.ml.workbench import Workbench
 from pytest_ftbench.store import Store, digest, read_json
 from pytest_ftbench.tasks import get_task
@@ -263,6 +263,18 @@ def test_seed_validation_rows_and_factor_are_part_of_what_is_tried(first, suite,
     assert keys(replace(suite, evaluation=replace(suite.evaluation, epochs=(1,)))) == before
 
 
+def test_a_stored_trial_of_other_fields_is_one_sentence(suite, runtime, tmp_path):
+    bench = Bench(suite, tmp_path, runtime)
+    cell = next(cell for cell in suite.cells() if cell.method == "nopeft")
+    spec = replace(suite.recipe_for("nopeft"), learning_rate=suite.sweep.wanted(1e-4, [])[0])
+    way = cell.checkpoint_key._replace(seed=suite.selection_seed)
+    material = bench.materials.trial(way, bench.base("tiny"), spec)
+    bench.store.get("trials", material, lambda folder: (folder / "trial.json").write_text('{"rate": 1, "more": 2}'))
+    bench.sweeps.attempt = lambda *_: {"score": 1.0, "loss": 1.0}
+    with pytest.raises(UserError, match=r"trial.json: is no trial of a learning rate; remove its folder"):
+        bench.sweeps.of(cell.checkpoint_key, bench.base("tiny"))
+
+
 def test_while_another_process_is_at_a_trial_the_others_are_made(suite, runtime, tmp_path):
     bench = Bench(suite, tmp_path, runtime)
     cell = next(cell for cell in suite.cells() if cell.method == "nopeft")
@@ -295,23 +307,52 @@ def test_while_another_process_is_at_a_trial_the_others_are_made(suite, runtime,
     assert sweep.chosen == spec.learning_rate
 
 
-def test_the_loss_is_the_mean_over_all_target_tokens(model_folder, runtime):
+def losses_one_by_one(model, examples, ahead=0):
+    """The loss of each target, every example by itself and all its logits; ``ahead`` tokens are put before each."""
     import torch
 
-    examples = make_examples(model_folder, "squad", 7)
+    losses = []
+    for example in examples:
+        with torch.inference_mode():
+            odds = model(input_ids=torch.tensor([example.input_ids])).logits[0, ahead:].double().log_softmax(-1)
+        for place, counts in enumerate(example.completion_mask):
+            if counts:
+                losses.append(-float(odds[place - 1, example.input_ids[place]]))
+    return math.fsum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("size", [1, 3, 20])
+def test_the_loss_is_the_mean_over_all_target_tokens(model_folder, runtime, size):
+    examples = [*make_examples(model_folder, "squad", 7), *make_examples(model_folder, "arc", 4)]
     with at_work():
         model = load_weights(model_folder, runtime).eval()
-        found = mean_loss(model, examples)
-        losses = []
-        for example in examples:
-            ids = torch.tensor([example.input_ids])
-            with torch.inference_mode():
-                odds = model(input_ids=ids).logits[0].double().log_softmax(-1)
-            for place, counts in enumerate(example.completion_mask):
-                if counts:
-                    losses.append(-float(odds[place - 1, example.input_ids[place]]))
-        assert found == pytest.approx(math.fsum(losses) / len(losses), rel=1e-5)
-        assert mean_loss(model, []) is None
+        assert mean_loss(model, examples, size) == pytest.approx(losses_one_by_one(model, examples), rel=1e-5)
+        assert mean_loss(model, [], size) is None
         for parameter in model.parameters():
             parameter.data.fill_(float("nan"))
-        assert mean_loss(model, examples) is None
+        assert mean_loss(model, examples, size) is None
+
+
+@pytest.mark.parametrize(("kind", "ahead"), [("LORA", 0), ("PROMPT_TUNING", 5), ("PREFIX_TUNING", 0)])
+def test_so_it_is_with_an_adapter_beside_the_weights(model_folder, runtime, kind, ahead):
+    import peft
+
+    own = {"r": 2, "target_modules": ["q_proj"], "init_lora_weights": False}
+    options = own if kind == "LORA" else {"num_virtual_tokens": 5}
+    with at_work():
+        config = peft.get_peft_config({"peft_type": kind, "task_type": "CAUSAL_LM", **options})
+        model = peft.get_peft_model(load_weights(model_folder, runtime), config).eval()
+        examples = make_examples(model_folder, "arc", 5)
+        expected = losses_one_by_one(model, examples, ahead)
+        assert mean_loss(model, examples, 2) == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_more_logits_are_made_than_from_the_first_target_on(model_folder, runtime):
+    examples, shapes = make_examples(model_folder, "squad", 5), []
+    with at_work():
+        model = load_weights(model_folder, runtime).eval()
+        model.lm_head.register_forward_hook(lambda *given: shapes.append(given[-1].shape))
+        mean_loss(model, examples, 2)
+    assert [shape[0] for shape in shapes] == [2, 2, 1]
+    longest = max(len(example.input_ids) for example in examples)
+    assert max(shape[1] for shape in shapes) < longest / 2

@@ -149,7 +149,7 @@ class Workbench:
 
     def _train(self, key: CheckpointKey, base: BaseModel, recipe: Recipe, folder: Path) -> None:
         self.close()
-        self.trainer.train(key, base, recipe, folder)
+        self.trainer.train(key, base, recipe, folder, checkpoint_name(key))
 
     def _attempt(self, key: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> dict[str, Any]:
         self.close()
