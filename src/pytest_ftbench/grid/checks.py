@@ -37,6 +37,7 @@ _AT_LEAST = {
     "deltaT": 1,
     "trials": 2,
     "factor": 1.1,
+    "centre": 0,
     "extensions": 0,
     "validation_samples": 20,
     "seed": 0,
