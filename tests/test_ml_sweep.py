@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pytest_ftbench.ml import trainer
 from pytest_ftbench.ml.base import load_weights
 from pytest_ftbench.ml.judge import mean_loss
 from pytest_ftbench.ml.runtime import at_work
+from pytest_ftbench.ml.train import DivergedError
 from pytest_ftbench.ml.workbench import Workbench
 from pytest_ftbench.store import Store, digest, read_json
 from pytest_ftbench.tasks import get_task
@@ -29,8 +31,11 @@ WAYS = ("tiny-nopeft-arc", "tiny-lora-r2-arc")
 def data(tmp_path_factory):
     """A data folder with all three splits of a task."""
     folder = tmp_path_factory.mktemp("data")
-    for split, count in (("train", TRAIN_ROWS), ("validation", 2 * JUDGES), ("test", 3)):
+    for split, count in (("train", TRAIN_ROWS), ("validation", 24), ("test", 3)):
         rows = lab.rows("arc", split, count)
+        if split == "validation":
+            # some that mustn't judge, whoever samples how many of them
+            rows += lab.rows("arc", "test", 3) + lab.rows("arc", "train", 3)
         path = folder / f"{split}-{get_task('arc').stem}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return folder
@@ -134,11 +139,12 @@ def test_a_record_tells_the_whole_sweep(first, suite):
 
 def test_all_ways_have_the_same_budget(first):
     told = [sweep_of(record) for record in first[1].values() if record.train]
-    assert len({one["train_tokens"] for one in told}) == 1
+    assert len({count for one in told for count in one["tokens"]}) == 1
     tokens = sum(
         len(example.input_ids) for example in make_examples(first[0].suite.models[0].source, "arc", TRAIN_ROWS)
     )
-    assert told[0]["train_tokens"] == tokens
+    assert all(one["tokens"] == [tokens] * one["trials"] for one in told)
+    assert all(one["train_tokens"] == tokens * one["trials"] for one in told)
     assert {record.train["tokens"] for record in first[1].values() if record.train} == {tokens}
 
 
@@ -211,7 +217,12 @@ def test_a_rate_that_diverges_has_no_score_and_another_is_chosen(suite, runtime,
     assert told["rates"] == [1e-3, 1e29]
     assert (told["scores"][1], told["losses"][1]) == (None, None)
     assert (told["chosen"], told["trials"]) == (1e-3, 2)
-    assert told["train_tokens"] > 0
+    # of the one that diverged as much as it was trained
+    (failed,) = (trial for trial in trials(tmp_path) if trial["failed"])
+    step, steps = int(re.match(r"training step (\d)", failed["failed"])[1]), 4
+    assert told["tokens"][1] == failed["tokens"] == round(told["tokens"][0] * step / steps)
+    assert told["train_tokens"] == sum(told["tokens"])
+    assert failed["seconds"] > 0
     assert any("rate 1e+29: training step" in line and line.endswith("it failed") for line in bench.said)
     json.dumps(told, allow_nan=False)
     # it is known now, and not tried again
@@ -232,6 +243,27 @@ def test_where_every_rate_diverges_each_cell_fails_with_one_sentence_and_no_furt
     with pytest.raises(UserError, match="diverges at every rate"):
         again.measure(cells[1])
     assert again.tried() == []
+
+
+def test_a_rate_that_only_diverges_with_the_suites_seed_is_the_sweeps_doing(suite, runtime, tmp_path, monkeypatch):
+    cell = next(cell for cell in suite.cells() if cell.method == "nopeft")
+    bench = Bench(suite, tmp_path, runtime)
+    monkeypatch.setattr(bench.sweeps, "attempt", lambda *_: {"score": 1.0, "loss": 1.0, "tokens": 1, "seconds": 1.0})
+
+    def diverge(*_):
+        raise DivergedError("training step 3", "the loss is nan", "lower the learning rate")
+
+    monkeypatch.setattr("pytest_ftbench.ml.train.train", diverge)
+    with pytest.raises(UserError) as raised:
+        bench.measure(cell)
+    assert str(raised.value) == (
+        "tiny-nopeft-arc, seed 0: its training diverges at the rate that its sweep chose, 1e-07 (training step 3: "
+        "the loss is nan), though it did not with the sweep's seed, 1000; lower sweep.factor, so that a rate nearby "
+        "can be chosen, or recipe.learning_rate (or give sweep.centre)."
+    )
+    plain = Bench(replace(suite, tuned=False), tmp_path, runtime)
+    with pytest.raises(DivergedError, match=r"^training step 3: the loss is nan; lower the learning rate\.$"):
+        plain.measure(cell)
 
 
 def test_a_mistake_that_no_rate_mends_is_no_trial(suite, runtime, tmp_path):
@@ -259,7 +291,9 @@ def test_seed_validation_rows_and_factor_are_part_of_what_is_tried(first, suite,
     # a sweep that is wider or longer finds the trials it shares with another
     assert keys(sweep(trials=7, factor=2.0, extensions=0)) == before
     assert keys(replace(suite, seeds=(4, 5, 6))) == before
-    assert keys(replace(suite, data=replace(suite.data, test_samples=1))) == before
+    # nor does it matter which of the rows that are tested are sampled: none of them judges
+    every = sweep(validation_samples=100)
+    assert keys(replace(every, data=replace(suite.data, test_samples=1))) == keys(every)
     assert keys(replace(suite, evaluation=replace(suite.evaluation, epochs=(1,)))) == before
 
 

@@ -6,7 +6,6 @@ was judged and no weights: a sweep that was interrupted goes on, and processes t
 """
 
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -69,6 +68,24 @@ class Sweeps:
                 raise
         return self._made[way]
 
+    def explained(self, key: CheckpointKey, recipe: Recipe, error: DivergedError) -> UserError:
+        """What is to be said where a checkpoint diverges: where its rate was chosen, by what, and what to do."""
+        if not self.suite.tuned:
+            return error
+        return UserError(
+            f"{way_name(key)}, seed {key.seed}",
+            f"its training diverges at the rate that its sweep chose, {recipe.learning_rate:g} ({error.place}: "
+            f"{error.problem}), though it did not with the sweep's seed, {self.suite.selection_seed}",
+            f"lower sweep.factor, so that a rate nearby can be chosen, or {self._middle(key)}",
+        )
+
+    def _middle(self, key: CheckpointKey) -> str:
+        """The key of the suite that decides where the sweep of a way lies."""
+        if self.suite.sweep.centre is not None:
+            return "sweep.centre"
+        own = "learning_rate" in self.suite.method(key.method).recipe
+        return f"methods.{key.method}.recipe.learning_rate" if own else "recipe.learning_rate (or give sweep.centre)"
+
     def told(self, key: CheckpointKey, base: BaseModel) -> dict[str, Any] | None:
         """What a record tells of the sweep of its checkpoint; None where there was none."""
         sweep = self.of(key, base)
@@ -85,7 +102,8 @@ class Sweeps:
             "trials": len(sweep.trials),
             "extended": sweep.extended,
             "seconds": sum(trial.seconds for trial in sweep.trials),
-            "train_tokens": max(trial.tokens for trial in sweep.trials),
+            "tokens": [trial.tokens for trial in sweep.trials],
+            "train_tokens": sum(trial.tokens for trial in sweep.trials),
             "seed": self.suite.selection_seed,
             **self.materials.rows.judges(task),
         }
@@ -105,7 +123,7 @@ class Sweeps:
             raise UserError(
                 way_name(way),
                 f"its training diverges at every rate tried ({_listed(tried)})",
-                "lower the learning rate",
+                f"lower {self._middle(way)}, which they lie around",
             )
         return sweep
 
@@ -135,12 +153,12 @@ class Sweeps:
 
     def _build(self, way: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> Trial:
         """Fill a trial's entry. One that diverges is an entry too: it would do so again."""
-        weights, began = folder / "weights", time.perf_counter()
+        weights = folder / "weights"
         weights.mkdir()
         try:
             trial = Trial(recipe.learning_rate, **self.attempt(way, recipe, weights, place))
         except DivergedError as error:
-            trial = Trial(recipe.learning_rate, None, None, time.perf_counter() - began, failed=str(error))
+            trial = Trial(recipe.learning_rate, None, None, error.seconds, error.tokens, failed=str(error))
         shutil.rmtree(weights)
         write_json(folder / "trial.json", asdict(trial))
         return trial

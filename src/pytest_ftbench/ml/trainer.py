@@ -14,6 +14,7 @@ from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.sweep import way_name
 from pytest_ftbench.ml.targets import trained_on
+from pytest_ftbench.ml.train import DivergedError, Training
 from pytest_ftbench.store import write_json
 from pytest_ftbench.tasks import get_task
 
@@ -46,7 +47,7 @@ class Trainer:
     ) -> dict[str, Any]:
         """Train into a folder, called by a name in progress lines; how it went. A trial keeps no snapshots."""
         from pytest_ftbench.ml.adapters import peft_config
-        from pytest_ftbench.ml.train import Training, train
+        from pytest_ftbench.ml.train import train
 
         assert key.train_task is not None
         desk, task = self.desk, get_task(key.train_task)
@@ -64,9 +65,13 @@ class Trainer:
             training = Training(examples, recipe, adapter, key.seed, snapshots, method.trained_on)
             model = load_weights(base.folder, desk.runtime, method.trained_on)
             say, give_way = lambda line: desk.say(f"{name}: {line}"), desk.machine.give_way
-            facts = train(model, tokenizer, training, desk.runtime, folder, say, give_way)
+            tokens = round(recipe.num_train_epochs * sum(len(example.input_ids) for example in examples))
+            try:
+                facts = train(model, tokenizer, training, desk.runtime, folder, say, give_way)
+            except DivergedError as error:
+                error.tokens = round(error.share * tokens)
+                raise
             memory = peak()
-        tokens = round(recipe.num_train_epochs * sum(len(example.input_ids) for example in examples))
         facts |= {"tokens": tokens, "rows_left_out": left_out, "peak_memory_gib": memory}
         facts |= trained_on(examples, tokenizer)
         if not is_trial:
