@@ -28,6 +28,25 @@ FAST = Recipe(
     gradient_checkpointing=False,
 )
 
+# everywhere in the ml room that a name stands for loading a model or its tokenizer
+_LOADERS = {
+    "trainer": ("load_weights", "load_tokenizer", "load_decoder"),
+    "workbench": ("load_decoder",),
+    "checkpoint": ("load_weights", "load_tokenizer"),
+    "probe": ("load_tokenizer",),
+}
+
+
+def forbid_loading(monkeypatch):
+    """Let whatever loads a model, or its tokenizer, fail the test."""
+
+    def load(*_, **__):
+        raise AssertionError("a model was loaded")
+
+    for module, names in _LOADERS.items():
+        for name in names:
+            monkeypatch.setattr(f"pytest_ftbench.ml.{module}.{name}", load)
+
 
 def make_folder(folder, dtype="float32"):
     """The folder of a model with random weights and a tokenizer that knows the world's words."""

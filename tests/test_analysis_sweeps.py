@@ -21,9 +21,11 @@ TOLD = {
     "trials": 3,
     "extended": 1,
     "seconds": 30.5,
-    "train_tokens": 1000,
+    "train_tokens": 3000,
     "seed": 1000,
+    "validation": "held out",
     "validation_rows": 100,
+    "validation_rows_tested": 0,
 }
 
 
@@ -53,6 +55,7 @@ def test_what_it_tells_is_what_was_recorded():
     assert (sweep.chosen, sweep.at_edge, sweep.extended) == (1e-3, False, 1)
     # of all trials together
     assert (sweep.seconds, sweep.tokens, sweep.rows, sweep.seed) == (30.5, 3000, 100, 1000)
+    assert (sweep.judged_by, sweep.tested) == ("held out", 0)
     assert sweep.metric.label == "F1"
     (other,) = rate_sweeps([record(TOLD | {"metric": "bleu"})])
     assert other.metric.key == "bleu"

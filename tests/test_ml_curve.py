@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from models import FAST, at_work
+from models import FAST, at_work, forbid_loading
 
 from pytest_ftbench.grid import CellRecord, DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Suite
 from pytest_ftbench.ml import workbench
@@ -124,8 +124,7 @@ def test_whole_lines_tell_which_snapshot_was_answered(first):
 
 def test_a_second_workbench_loads_no_model_and_has_the_same_curves(first, suite, runtime, monkeypatch):
     bench, records = first
-    monkeypatch.setattr("pytest_ftbench.ml.workbench.load_weights", None)
-    monkeypatch.setattr("pytest_ftbench.ml.checkpoint.load_weights", None)
+    forbid_loading(monkeypatch)
     again = Bench(suite, bench.store.root, runtime)
     assert {cell.id: again.measure(cell) for cell in suite.cells()} == records
     assert again.said == []

@@ -9,7 +9,7 @@ BY_CONTENT = {"__init__", "countdown", "hub", "inspection", "material", "pretrai
 
 def test_every_module_that_decides_a_number_is_part_of_a_key():
     keyed = set(material._SHARED) | {"train", "targets", "generate", "probe", "latency", "memory", "neighbours"}
-    keyed |= {"record", "embedder", "hygiene", "sweep", "trainer"}
+    keyed |= {"record", "embedder", "hygiene", "judge", "sweep", "trainer"}
     modules = {path.stem for path in Path(material.__file__).parent.glob("*.py")}
     assert modules == keyed | BY_CONTENT
     assert not keyed & BY_CONTENT
@@ -23,3 +23,11 @@ def test_the_digests_of_code_change_with_any_of_their_modules(tmp_path, monkeypa
     assert material._code("two", "one") == before
     (tmp_path / "two.py").write_text("x = 2\n")
     assert material._code("one", "two") != before
+
+
+def test_what_finds_rows_that_are_alike_makes_no_trial_anew():
+    given = {path.stem for path in material._TRIAL_SOURCES}
+    assert {"embedder", "judge", "sweep", "squad", "boxed", "similarity"} <= given
+    assert not {"overlap", "record", "hygiene"} & given
+    # both of that name: who sweeps, and the grid's, which says what a trial is
+    assert [path.parent.name for path in material._TRIAL_SOURCES if path.stem == "sweep"] == ["ml", "grid"]

@@ -2,19 +2,21 @@
 
 import json
 import math
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from models import make_examples
+from models import forbid_loading, make_examples
 
 from pytest_ftbench import lab
 from pytest_ftbench.grid import DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Recipe, Suite, SweepSpec, UserError
-from pytest_ftbench.ml import workbench
+from pytest_ftbench.ml import trainer
 from pytest_ftbench.ml.base import load_weights
+from pytest_ftbench.ml.judge import mean_loss
 from pytest_ftbench.ml.runtime import at_work
-from pytest_ftbench.ml.sweep import mean_loss
+from pytest_ftbench.ml.train import DivergedError
 from pytest_ftbench.ml.workbench import Workbench
 from pytest_ftbench.store import Store, digest, read_json
 from pytest_ftbench.tasks import get_task
@@ -29,8 +31,11 @@ WAYS = ("tiny-nopeft-arc", "tiny-lora-r2-arc")
 def data(tmp_path_factory):
     """A data folder with all three splits of a task."""
     folder = tmp_path_factory.mktemp("data")
-    for split, count in (("train", TRAIN_ROWS), ("validation", 2 * JUDGES), ("test", 3)):
+    for split, count in (("train", TRAIN_ROWS), ("validation", 24), ("test", 3)):
         rows = lab.rows("arc", split, count)
+        if split == "validation":
+            # some that mustn't judge, whoever samples how many of them
+            rows += lab.rows("arc", "test", 3) + lab.rows("arc", "train", 3)
         path = folder / f"{split}-{get_task('arc').stem}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return folder
@@ -134,11 +139,12 @@ def test_a_record_tells_the_whole_sweep(first, suite):
 
 def test_all_ways_have_the_same_budget(first):
     told = [sweep_of(record) for record in first[1].values() if record.train]
-    assert len({one["train_tokens"] for one in told}) == 1
+    assert len({count for one in told for count in one["tokens"]}) == 1
     tokens = sum(
         len(example.input_ids) for example in make_examples(first[0].suite.models[0].source, "arc", TRAIN_ROWS)
     )
-    assert told[0]["train_tokens"] == tokens
+    assert all(one["tokens"] == [tokens] * one["trials"] for one in told)
+    assert all(one["train_tokens"] == tokens * one["trials"] for one in told)
     assert {record.train["tokens"] for record in first[1].values() if record.train} == {tokens}
 
 
@@ -152,11 +158,7 @@ def test_a_trial_is_stored_without_its_weights(first):
 
 
 def test_a_suite_that_is_complete_loads_no_model(first, suite, runtime, monkeypatch):
-    def load(*_, **__):
-        raise AssertionError("a model was loaded")
-
-    for name in ("load_weights", "load_decoder", "load_tokenizer"):
-        monkeypatch.setattr(workbench, name, load)
+    forbid_loading(monkeypatch)
     again = Bench(suite, first[0].store.root, runtime)
     assert again.records() == first[1]
     assert again.said == []
@@ -181,7 +183,7 @@ def test_the_checkpoint_is_the_one_that_the_rate_itself_would_train(first, suite
 def test_a_sweep_that_was_interrupted_goes_on_where_it_stopped(suite, runtime, tmp_path, monkeypatch):
     bench = Bench(suite, tmp_path, runtime)
     cell = next(cell for cell in suite.cells() if cell.method == "nopeft")
-    judge, judged = workbench.judge, []
+    judge, judged = trainer.judge, []
 
     def interrupted(*given):
         judged.append(1)
@@ -189,12 +191,12 @@ def test_a_sweep_that_was_interrupted_goes_on_where_it_stopped(suite, runtime, t
             raise KeyboardInterrupt
         return judge(*given)
 
-    monkeypatch.setattr(workbench, "judge", interrupted)
+    monkeypatch.setattr(trainer, "judge", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench.checkpoint(cell.checkpoint_key)
     assert len(trials(tmp_path)) == 1
     assert list((tmp_path / "building").iterdir()) == []
-    monkeypatch.setattr(workbench, "judge", judge)
+    monkeypatch.setattr(trainer, "judge", judge)
     again = Bench(suite, tmp_path, runtime)
     again.checkpoint(cell.checkpoint_key)
     assert not set(again.tried()) & set(bench.tried())
@@ -215,7 +217,12 @@ def test_a_rate_that_diverges_has_no_score_and_another_is_chosen(suite, runtime,
     assert told["rates"] == [1e-3, 1e29]
     assert (told["scores"][1], told["losses"][1]) == (None, None)
     assert (told["chosen"], told["trials"]) == (1e-3, 2)
-    assert told["train_tokens"] > 0
+    # of the one that diverged as much as it was trained
+    (failed,) = (trial for trial in trials(tmp_path) if trial["failed"])
+    step, steps = int(re.match(r"training step (\d)", failed["failed"])[1]), 4
+    assert told["tokens"][1] == failed["tokens"] == round(told["tokens"][0] * step / steps)
+    assert told["train_tokens"] == sum(told["tokens"])
+    assert failed["seconds"] > 0
     assert any("rate 1e+29: training step" in line and line.endswith("it failed") for line in bench.said)
     json.dumps(told, allow_nan=False)
     # it is known now, and not tried again
@@ -236,6 +243,27 @@ def test_where_every_rate_diverges_each_cell_fails_with_one_sentence_and_no_furt
     with pytest.raises(UserError, match="diverges at every rate"):
         again.measure(cells[1])
     assert again.tried() == []
+
+
+def test_a_rate_that_only_diverges_with_the_suites_seed_is_the_sweeps_doing(suite, runtime, tmp_path, monkeypatch):
+    cell = next(cell for cell in suite.cells() if cell.method == "nopeft")
+    bench = Bench(suite, tmp_path, runtime)
+    monkeypatch.setattr(bench.sweeps, "attempt", lambda *_: {"score": 1.0, "loss": 1.0, "tokens": 1, "seconds": 1.0})
+
+    def diverge(*_):
+        raise DivergedError("training step 3", "the loss is nan", "lower the learning rate")
+
+    monkeypatch.setattr("pytest_ftbench.ml.train.train", diverge)
+    with pytest.raises(UserError) as raised:
+        bench.measure(cell)
+    assert str(raised.value) == (
+        "tiny-nopeft-arc, seed 0: its training diverges at the rate that its sweep chose, 1e-07 (training step 3: "
+        "the loss is nan), though it did not with the sweep's seed, 1000; lower sweep.factor, so that a rate nearby "
+        "can be chosen, or recipe.learning_rate (or give sweep.centre)."
+    )
+    plain = Bench(replace(suite, tuned=False), tmp_path, runtime)
+    with pytest.raises(DivergedError, match=r"^training step 3: the loss is nan; lower the learning rate\.$"):
+        plain.measure(cell)
 
 
 def test_a_mistake_that_no_rate_mends_is_no_trial(suite, runtime, tmp_path):
@@ -263,8 +291,22 @@ def test_seed_validation_rows_and_factor_are_part_of_what_is_tried(first, suite,
     # a sweep that is wider or longer finds the trials it shares with another
     assert keys(sweep(trials=7, factor=2.0, extensions=0)) == before
     assert keys(replace(suite, seeds=(4, 5, 6))) == before
-    assert keys(replace(suite, data=replace(suite.data, test_samples=1))) == before
+    # nor does it matter which of the rows that are tested are sampled: none of them judges
+    every = sweep(validation_samples=100)
+    assert keys(replace(every, data=replace(suite.data, test_samples=1))) == keys(every)
     assert keys(replace(suite, evaluation=replace(suite.evaluation, epochs=(1,)))) == before
+
+
+def test_a_stored_trial_of_other_fields_is_one_sentence(suite, runtime, tmp_path):
+    bench = Bench(suite, tmp_path, runtime)
+    cell = next(cell for cell in suite.cells() if cell.method == "nopeft")
+    spec = replace(suite.recipe_for("nopeft"), learning_rate=suite.sweep.wanted(1e-4, [])[0])
+    way = cell.checkpoint_key._replace(seed=suite.selection_seed)
+    material = bench.materials.trial(way, bench.base("tiny"), spec)
+    bench.store.get("trials", material, lambda folder: (folder / "trial.json").write_text('{"rate": 1, "more": 2}'))
+    bench.sweeps.attempt = lambda *_: {"score": 1.0, "loss": 1.0}
+    with pytest.raises(UserError, match=r"trial.json: is no trial of a learning rate; remove its folder"):
+        bench.sweeps.of(cell.checkpoint_key, bench.base("tiny"))
 
 
 def test_while_another_process_is_at_a_trial_the_others_are_made(suite, runtime, tmp_path):
@@ -299,23 +341,52 @@ def test_while_another_process_is_at_a_trial_the_others_are_made(suite, runtime,
     assert sweep.chosen == spec.learning_rate
 
 
-def test_the_loss_is_the_mean_over_all_target_tokens(model_folder, runtime):
+def losses_one_by_one(model, examples, ahead=0):
+    """The loss of each target, every example by itself and all its logits; ``ahead`` tokens are put before each."""
     import torch
 
-    examples = make_examples(model_folder, "squad", 7)
+    losses = []
+    for example in examples:
+        with torch.inference_mode():
+            odds = model(input_ids=torch.tensor([example.input_ids])).logits[0, ahead:].double().log_softmax(-1)
+        for place, counts in enumerate(example.completion_mask):
+            if counts:
+                losses.append(-float(odds[place - 1, example.input_ids[place]]))
+    return math.fsum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("size", [1, 3, 20])
+def test_the_loss_is_the_mean_over_all_target_tokens(model_folder, runtime, size):
+    examples = [*make_examples(model_folder, "squad", 7), *make_examples(model_folder, "arc", 4)]
     with at_work():
         model = load_weights(model_folder, runtime).eval()
-        found = mean_loss(model, examples)
-        losses = []
-        for example in examples:
-            ids = torch.tensor([example.input_ids])
-            with torch.inference_mode():
-                odds = model(input_ids=ids).logits[0].double().log_softmax(-1)
-            for place, counts in enumerate(example.completion_mask):
-                if counts:
-                    losses.append(-float(odds[place - 1, example.input_ids[place]]))
-        assert found == pytest.approx(math.fsum(losses) / len(losses), rel=1e-5)
-        assert mean_loss(model, []) is None
+        assert mean_loss(model, examples, size) == pytest.approx(losses_one_by_one(model, examples), rel=1e-5)
+        assert mean_loss(model, [], size) is None
         for parameter in model.parameters():
             parameter.data.fill_(float("nan"))
-        assert mean_loss(model, examples) is None
+        assert mean_loss(model, examples, size) is None
+
+
+@pytest.mark.parametrize(("kind", "ahead"), [("LORA", 0), ("PROMPT_TUNING", 5), ("PREFIX_TUNING", 0)])
+def test_so_it_is_with_an_adapter_beside_the_weights(model_folder, runtime, kind, ahead):
+    import peft
+
+    own = {"r": 2, "target_modules": ["q_proj"], "init_lora_weights": False}
+    options = own if kind == "LORA" else {"num_virtual_tokens": 5}
+    with at_work():
+        config = peft.get_peft_config({"peft_type": kind, "task_type": "CAUSAL_LM", **options})
+        model = peft.get_peft_model(load_weights(model_folder, runtime), config).eval()
+        examples = make_examples(model_folder, "arc", 5)
+        expected = losses_one_by_one(model, examples, ahead)
+        assert mean_loss(model, examples, 2) == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_more_logits_are_made_than_from_the_first_target_on(model_folder, runtime):
+    examples, shapes = make_examples(model_folder, "squad", 5), []
+    with at_work():
+        model = load_weights(model_folder, runtime).eval()
+        model.lm_head.register_forward_hook(lambda *given: shapes.append(given[-1].shape))
+        mean_loss(model, examples, 2)
+    assert [shape[0] for shape in shapes] == [2, 2, 1]
+    longest = max(len(example.input_ids) for example in examples)
+    assert max(shape[1] for shape in shapes) < longest / 2

@@ -7,7 +7,7 @@ from test_ml_rows import SPLIT, fact_rows, squad_rows, write
 
 from pytest_ftbench import lab
 from pytest_ftbench.grid import DataSpec, UserError
-from pytest_ftbench.ml.rows import RowSource, in_test_share, in_validation_share
+from pytest_ftbench.ml.rows import RowSource, in_validation_share
 from pytest_ftbench.tasks import TASK_NAMES, get_task
 
 
@@ -38,10 +38,7 @@ def test_a_file_of_them_is_taken_and_nothing_is_kept_from_training(tmp_path, nam
         write(tmp_path, split, task, lab.rows(name, split, 40))
     rows = source(tmp_path)
     assert rows.train(task) == RowSource(DataSpec(str(tmp_path), None, None)).train(task)
-    expected = [
-        row for row in lab.rows(name, "validation", 40) if tested or task.recalls or not in_test_share(task, row)
-    ]
-    assert rows.validation(task) == expected
+    assert rows.validation(task) == lab.rows(name, "validation", 40)
     assert len(source(tmp_path, 7).validation(task)) == 7
 
 
@@ -80,12 +77,98 @@ def test_how_many_are_trained_on_stays_where_the_file_has_more(tmp_path):
     assert len(source(tmp_path, 10, train_samples=100).validation(task)) == 10
 
 
-def test_rows_of_a_validation_file_that_are_tested_on_are_left_out(tmp_path):
-    task, every = get_task("arc"), lab.rows("arc", "train", 40)
+def shouted(rows):
+    """The same rows in other letters, with other marks between the words."""
+    return [row | {"question": f"  {row['question'].upper()} !"} for row in rows]
+
+
+@pytest.mark.parametrize("written", [list, shouted])
+def test_rows_of_a_validation_file_that_are_tested_or_trained_on_are_left_out(tmp_path, written):
+    task, every = get_task("arc"), lab.rows("arc", "train", 60)
     write(tmp_path, "train", task, every[:20])
     write(tmp_path, "test", task, every[20:30])
-    write(tmp_path, "validation", task, every[25:])
-    assert source(tmp_path).validation(task) == every[30:]
+    write(tmp_path, "validation", task, written(every[10:]))
+    assert source(tmp_path).validation(task) == written(every[30:])
+    # also by whoever trains on fewer, or tests on one
+    assert source(tmp_path, 1000, 1, 1).validation(task) == written(every[30:])
+
+
+def test_a_passage_that_is_trained_on_judges_nothing(tmp_path):
+    task, every = get_task("squad"), squad_rows(40, 2)
+    write(tmp_path, "train", task, every[:30])
+    write(tmp_path, "test", task, [row for row in every if row["context"] == "On 39."])
+    write(tmp_path, "validation", task, every)
+    judged = source(tmp_path, 18).validation(task)
+    assert {row["context"] for row in judged} == {f"On {number}." for number in range(30, 39)}
+
+
+def test_without_a_test_file_what_is_tested_does_not_judge_either(tmp_path):
+    task, every = get_task("arc"), lab.rows("arc", "train", 300)
+    write(tmp_path, "train", task, every[:100])
+    write(tmp_path, "validation", task, shouted(every))
+    assert source(tmp_path).validation(task) == shouted(every[100:])
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_how_many_are_tested_decides_nothing(tmp_path, name):
+    task, every = get_task(name), lab.rows(name, "train", 400)
+    write(tmp_path, "train", task, every)
+    write(tmp_path, "test", task, every[:100])
+    chosen = source(tmp_path, 20).validation(task)
+    assert chosen
+    assert source(tmp_path, 20, test_samples=1).validation(task) == chosen
+    assert source(tmp_path, 20, train_samples=30).validation(task) == chosen
+
+
+@pytest.mark.parametrize("count", [0, 1, 19])
+def test_hardly_any_rows_choose_nothing(tmp_path, count):
+    task, every = get_task("arc"), lab.rows("arc", "train", 60)
+    write(tmp_path, "train", task, every[:20])
+    write(tmp_path, "test", task, every[20:30])
+    path = write(tmp_path, "validation", task, every[: 30 + count][::-1])
+    with pytest.raises(UserError) as raised:
+        source(tmp_path).check_validation([task])
+    assert str(raised.value) == (
+        f"{path}: has too few rows to choose learning rates by ({count} that are neither trained on nor tested on); "
+        "have 20 or more, of no other file, in validation-ai2_arc.parquet."
+    )
+    if count:
+        assert len(source(tmp_path, count).validation(task)) == count
+
+
+def test_a_validation_file_that_is_the_training_file_is_noticed(tmp_path):
+    task = get_task("arc")
+    for split in ("train", "validation"):
+        write(tmp_path, split, task, lab.rows("arc", "train", 200))
+    with pytest.raises(UserError, match=r"validation-ai2_arc\.jsonl: has too few rows .* \(0 that are neither"):
+        source(tmp_path).check_validation([task])
+
+
+def test_what_is_not_there_is_said_elsewhere(tmp_path):
+    source(tmp_path / "nowhere").check_validation([get_task("arc")])
+    source(tmp_path).check_validation([get_task("arc")])
+    RowSource(DataSpec("hub"), 100).check_validation([get_task("arc")])
+
+
+def test_a_record_tells_which_rows_judged(tmp_path):
+    arc, facts = get_task("arc"), get_task("facts")
+    write(tmp_path, "train", arc, lab.rows("arc", "train", 400))
+    rows = source(tmp_path)
+    count = len(rows.validation(arc))
+    assert rows.judges(arc) == {"validation": "held out", "validation_rows": count, "validation_rows_tested": 0}
+    write(tmp_path, "validation", arc, lab.rows("arc", "validation", 30))
+    told = {"validation": "validation split", "validation_rows": 30, "validation_rows_tested": 0}
+    assert source(tmp_path).judges(arc) == told
+    # of facts in a single wording, the items that are tested
+    write(tmp_path, "train", facts, fact_rows(40))
+    told = {"validation": "tested items", "validation_rows": 40, "validation_rows_tested": 40}
+    assert source(tmp_path).judges(facts) == told
+    write(tmp_path, "validation", facts, fact_rows(40))
+    assert source(tmp_path).judges(facts) == told
+    write(tmp_path, "test", facts, fact_rows(40, "What did {} study?"))
+    assert source(tmp_path).judges(facts) == told | {"validation": "training rows", "validation_rows_tested": 0}
+    write(tmp_path, "validation", facts, fact_rows(40, "At which school was {}?"))
+    assert source(tmp_path).judges(facts) == told | {"validation": "validation split", "validation_rows_tested": 0}
 
 
 def test_what_is_recalled_is_judged_by_what_was_taught(tmp_path):
@@ -103,12 +186,12 @@ def test_what_is_recalled_is_judged_by_what_was_taught(tmp_path):
     assert not {row["question"] for row in asked} & {row["question"] for row in every}
 
 
-def test_where_there_are_none_the_file_to_add_is_named(tmp_path):
+def test_where_none_are_left_to_hold_out_the_file_to_add_is_named(tmp_path):
     task = get_task("arc")
     few = [row for row in lab.rows("arc", "train", 30) if not in_validation_share(task, row)]
     write(tmp_path, "train", task, few)
     write(tmp_path, "test", task, lab.rows("arc", "test", 3))
-    with pytest.raises(UserError, match=r"has no validation rows; add validation-ai2_arc.parquet"):
+    with pytest.raises(UserError, match=r"train-ai2_arc.jsonl: has too few rows .* in validation-ai2_arc.parquet"):
         source(tmp_path).validation(task)
 
 
@@ -123,7 +206,7 @@ def test_a_hub_split_that_is_tested_on_judges_nothing(monkeypatch):
     def hub_rows(task, split, source):
         asked.append(split)
         theirs = task.hub.splits.get(split)
-        return None if theirs is None else lab.rows(task.name, theirs if theirs != "train_1M" else "train", 50)
+        return None if theirs is None else lab.rows(task.name, theirs if theirs != "train_1M" else "train", 400)
 
     monkeypatch.setattr("pytest_ftbench.ml.hub.hub_rows", hub_rows)
     rows = RowSource(DataSpec("hub"), 100)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from models import bytes_in
+from models import bytes_in, forbid_loading
 
 from pytest_ftbench import lab
 from pytest_ftbench.grid import CellRecord, DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Recipe, Suite
@@ -190,9 +190,7 @@ def test_tuned_models_answer_otherwise_than_their_base(first):
 def test_a_second_workbench_trains_and_writes_nothing_and_has_the_same_records(first, suite, runtime, monkeypatch):
     bench, records = first
     before = times(bench.store.root)
-    # were a model loaded, this would be the end
-    monkeypatch.setattr("pytest_ftbench.ml.workbench.load_weights", None)
-    monkeypatch.setattr("pytest_ftbench.ml.checkpoint.load_weights", None)
+    forbid_loading(monkeypatch)
     again = Bench(suite, bench.store.root, runtime)
     assert [again.measure(cell) for cell in suite.cells()] == records
     assert again.said == []

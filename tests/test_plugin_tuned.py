@@ -17,7 +17,7 @@ pytestmark = pytest.mark.torch
 TUNED = (
     SUITE.replace('["arc", "squad"]', '["arc"]')
     .replace("lora = { ranks = [2] }\n", "")
-    .replace("[recipe]", "[sweep]\ntrials = 3\nextensions = 1\nvalidation_samples = 6\n[recipe]")
+    .replace("[recipe]", "[sweep]\ntrials = 3\nextensions = 1\nvalidation_samples = 20\n[recipe]")
 )
 TUNE = ("--ftbench-recipe", "tuned", "--ftbench-seeds", "2")
 CELLS = 1 + 2

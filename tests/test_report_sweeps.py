@@ -75,3 +75,20 @@ def test_rates_that_do_not_fit_side_by_side_go_on_below(width):
 def test_rates_that_look_alike_are_told_apart():
     close = TOLD | {"rates": [1.23e-3, 1.24e-3, 1.3e-3], "chosen": 1.24e-3}
     assert part(record(close))[2].split()[3:6] == ["1.23e-3", "1.24e-3", "1.3e-3"]
+
+
+def test_it_says_by_which_rows_rates_were_chosen():
+    def said(*records):
+        return " ".join(" ".join(part(*records)).split())
+
+    both = said(record(TOLD), record(TOLD | {"validation": "tested items"}, train="facts", task="facts"))
+    assert "SQuAD v2: rates were chosen by a tenth of the training rows, left out of all training here" in both
+    assert "Facts: rates were chosen by items that are tested, for want of others" in both
+    assert "rates were chosen by" not in said(record(TOLD | {"validation": "validation split"}))
+    assert "rates were chosen by" not in said(record(TOLD | {"validation": ["held out"]}))
+
+
+def test_it_says_what_was_the_same_for_all_and_what_was_not():
+    said = " ".join(" ".join(part(record(TOLD))).split())
+    assert "tried at as many planned rates, around one that is usual for its method (ten times" in said
+    assert "a best one at the edge adds some" in said

@@ -1,11 +1,13 @@
 """Tuned recipes in suite files: what is swept around which rate, and the one sentence that each mistake gets."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from test_suite import TASKS, changed, sentence, write
 
+from pytest_ftbench import lab
 from pytest_ftbench.grid import Recipe, Suite, SweepSpec, UserError, load_suite
 from pytest_ftbench.settings import Settings
 
@@ -84,8 +86,10 @@ def test_how_it_sweeps_can_be_said_also_where_only_an_option_tunes(load):
         ([("sweep", {"trials": 2.5})], "sweep.trials: is 2.5", "int"),
         ([("sweep", {"factor": 1})], "sweep.factor: is 1", "give at least 1.1"),
         ([("sweep", {"factor": "x"})], "sweep.factor: is 'x'", "float"),
+        ([("sweep", {"centre": -1})], "sweep.centre: is -1", "give at least 0"),
+        ([("recipe", "tuned"), ("sweep", {"centre": 0})], "methods.nopeft: a sweep around the rate 0", "above 0"),
         ([("sweep", {"extensions": -1})], "sweep.extensions: is -1", "give at least 0"),
-        ([("sweep", {"validation_samples": 0})], "sweep.validation_samples: is 0", "give at least 1"),
+        ([("sweep", {"validation_samples": 0})], "sweep.validation_samples: is 0", "give at least 20"),
         ([("sweep", {"seed": -1})], "sweep.seed: is -1", "give at least 0"),
         ([("recipe", "tuned"), ("sweep", {"seed": 0})], "sweep.seed: is 0", "tested with"),
         ([("recipe", {"name": "tuned", "learning_rate": 0})], "methods.nopeft: a sweep around the rate 0", "above 0"),
@@ -108,8 +112,59 @@ def test_a_seed_that_an_option_brings_in_must_not_be_the_sweeps(load):
     settings(seeds=3, recipe="published").apply(suite)
 
 
-def test_embedded_suites_can_be_tuned():
-    for path in (Path(__file__).parents[1] / "benchmarks" / "suites").glob("embedded*.toml"):
-        suite = settings(recipe="tuned", seeds=3).apply(load_suite(path, (*TASKS, "facts")))
-        assert isinstance(suite, Suite)
-        assert all(1e-5 < rate < 0.1 for rate in centres(suite).values())
+def test_the_sweeps_centre_is_full_fine_tunings_whatever_rates_the_recipes_name(load):
+    own = ("methods.lora.recipe", {"learning_rate": 5e-3, "num_train_epochs": 3})
+    plain, tuned = load(own), load(own, ("recipe.name", "tuned"), ("sweep", {"centre": 2e-4}))
+    assert centres(tuned) == {"nopeft": 2e-4, "lora": pytest.approx(2e-3)}
+    assert tuned.recipe_for("lora").num_train_epochs == 3
+    # as it stands the suite is what it was
+    assert centres(settings(recipe="published").apply(tuned)) == centres(plain) == {"nopeft": 1e-3, "lora": 5e-3}
+
+
+SUITES = sorted((Path(__file__).parents[1] / "benchmarks" / "suites").glob("*.toml"))
+# of full fine-tuning: what small models take, and at the size of Qwen3-0.6B the studies' own
+FULL = {"qwen3": (1e-5, 1e-5), "embed": (1e-4, 5e-4), "real-": (1e-4, 5e-4)}
+PRIORS = {"nopeft": 1, "lora": 10, "dora": 10, "qlora": 10, "adalora": 10, "vera": 100, "ia3": 100}
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_each_suites_sweeps_lie_around_what_its_methods_usually_need(path):
+    suite = load_suite(path, (*TASKS, "facts"))
+    tuned = settings(recipe="tuned", seeds=3).apply(suite)
+    assert isinstance(tuned, Suite)
+    found = centres(tuned)
+    low, high = FULL[path.stem[:5]]
+    assert low <= found["nopeft"] <= high
+    for method, rate in found.items():
+        assert rate == pytest.approx(found["nopeft"] * PRIORS[method])
+        tried = tuned.sweep.wanted(rate, [])
+        assert tried[0] < rate < tried[-1] < 1
+    assert settings(recipe="published").apply(tuned) == replace(suite, seeds=(0, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "rates"),
+    [
+        ("embedded", {"nopeft": 2e-4, "lora": 2e-4}),
+        ("embedded-facts", {"nopeft": 1e-3, "lora": 1e-3}),
+        ("real-rows", {"nopeft": 2e-3, "lora": 2e-3}),
+        ("qwen3-shape", {"nopeft": 1e-5, "lora": 1e-5}),
+        (
+            "embedded-methods",
+            {"nopeft": 2e-4, "lora": 2e-3, "dora": 2e-3, "vera": 2e-2, "qlora": 2e-3, "ia3": 2e-3, "adalora": 2e-3},
+        ),
+    ],
+)
+def test_untuned_they_train_at_the_rates_that_were_published(name, rates):
+    (path,) = (path for path in SUITES if path.stem == name)
+    assert centres(load_suite(path, (*TASKS, "facts"))) == rates
+
+
+def test_too_few_rows_to_choose_by_are_known_at_collection(load, tmp_path):
+    suite = load(("data.source", str(tmp_path)))
+    rows = lab.rows("arc", "train", 30)
+    (tmp_path / "train-ai2_arc.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    suite = replace(suite, train_tasks=("arc",))
+    assert settings().apply(suite) == suite
+    with pytest.raises(UserError, match=r"train-ai2_arc\.jsonl: has too few rows to choose learning rates by"):
+        settings(recipe="tuned").apply(suite)

@@ -171,7 +171,9 @@ def test_it_stays_the_same_whatever_further_seeds_are_tested_with():
     ],
 )
 def test_a_sweep_that_leaves_the_numbers_is_refused(spec, centre):
-    with pytest.raises(UserError, match=r"a sweep around the rate .* goes from .*; give a learning_rate above 0, or"):
+    with pytest.raises(
+        UserError, match=r"a sweep around the rate .* goes from .*; give sweep.centre or a learning_rate above 0, or"
+    ):
         spec.check(centre, "x.toml: methods.lora")
 
 

@@ -13,6 +13,9 @@ from pytest_ftbench.analysis.table import checkpoint_key, in_reading_order
 from pytest_ftbench.grid import CellRecord, CheckpointKey
 from pytest_ftbench.tasks import Metric
 
+JUDGES = ("validation split", "held out", "training rows", "tested items")
+"""Which rows choose a rate; those held out are a tenth of the training rows, which nothing was trained on."""
+
 
 @dataclass(frozen=True)
 class RateTrial:
@@ -36,6 +39,7 @@ class RateSweep:
 
     ``trials`` are by ascending rate, ``extended`` of them beyond what was planned. ``chosen`` None is unknown, as are
     ``seconds`` of training and answering in all, ``tokens`` trained on in all, ``rows`` that judged and the ``seed``.
+    ``judged_by`` says which rows those are: one of ``JUDGES``, or unknown. ``tested`` of them are test items as well.
     """
 
     key: CheckpointKey
@@ -48,6 +52,8 @@ class RateSweep:
     tokens: float | None
     rows: int | None
     seed: int | None
+    judged_by: str | None = None
+    tested: int | None = None
 
 
 def rate_sweeps(records: Sequence[CellRecord]) -> list[RateSweep]:
@@ -77,7 +83,7 @@ def _sweep(record: CellRecord, key: CheckpointKey) -> RateSweep | None:
     trials = _trials(told)
     if not trials:
         return None
-    extended, tokens = _whole(told.get("extended")), above_zero(told.get("train_tokens"))
+    extended, judged_by = _whole(told.get("extended")), told.get("validation")
     return RateSweep(
         key=key,
         metric=_metric(str(record.train_task), told.get("metric")),
@@ -86,9 +92,11 @@ def _sweep(record: CellRecord, key: CheckpointKey) -> RateSweep | None:
         at_edge=told.get("at_edge") is True,
         extended=min(extended or 0, len(trials)),
         seconds=not_negative(told.get("seconds")),
-        tokens=None if tokens is None else finite(tokens * len(trials)),
+        tokens=not_negative(told.get("train_tokens")),
         rows=_whole(told.get("validation_rows")),
         seed=_whole(told.get("seed")),
+        judged_by=judged_by if judged_by in JUDGES else None,
+        tested=_whole(told.get("validation_rows_tested")),
     )
 
 

@@ -37,8 +37,9 @@ _AT_LEAST = {
     "deltaT": 1,
     "trials": 2,
     "factor": 1.1,
+    "centre": 0,
     "extensions": 0,
-    "validation_samples": 1,
+    "validation_samples": 20,
     "seed": 0,
 }
 

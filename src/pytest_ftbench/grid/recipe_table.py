@@ -1,21 +1,24 @@
 """Reads a suite's ``recipe`` and ``[sweep]``.
 
 A recipe is a name, or a table with the names of Transformers' ``TrainingArguments``. One that is ``tuned`` chooses each
-way's learning rate by a sweep; the rate that it names is the one to sweep around in full fine-tuning, and a method's is
-a multiple of it (``Method.rate_factor``), or the rate in the method's own ``recipe``::
+way's learning rate by a sweep around a centre. In full fine-tuning that is ``centre``, and another method's is a
+multiple of it (``Method.rate_factor``), whatever rates the recipes name. Without ``centre`` the recipe's rate takes its
+place, and a rate in a method's own ``recipe`` is that method's centre itself::
 
     recipe = "tuned"                               # the published one, but for its rates
 
     [recipe]                                       # or another
     name = "tuned"
-    learning_rate = 2e-4                           # around this in full fine-tuning, 2e-3 for LoRA, 2e-2 for VeRA
+    learning_rate = 2e-4                           # around this in full fine-tuning, if there is no centre
     num_train_epochs = 2
 
     [sweep]                                        # all optional; also for --ftbench-recipe tuned
+    centre = 2e-4                                  # full fine-tuning's; so 2e-3 is LoRA's, 2e-2 VeRA's and IA³'s
     trials = 5                                     # rates per way, the same number for all
     factor = 3.1623                                # from one rate to the next
     extensions = 2                                 # further ones beyond an edge that was best
-    validation_samples = 100                       # rows that judge them, none of them trained on or tested
+    validation_samples = 100                       # rows that judge them, at least 20: none of them is trained on or
+                                                   # tested, but of a task that asks for what was trained on
     seed = 1000                                    # trains them; never one of seeds
 """
 

@@ -212,15 +212,19 @@ class Suite:
     def recipe_for(self, method: str) -> Recipe:
         """The training recipe of one method: the suite's, with the method's own changes.
 
-        Of a tuned one, the rate is the sweep's centre: the method's own where it has one, else the suite's, which is
-        full fine-tuning's, times what the method is known to need.
+        Of a tuned one, the rate is the centre of the method's sweep: full fine-tuning's times what the method is known
+        to need. Full fine-tuning's is the sweep's ``centre`` or, where it names none, the suite's rate; a method's own
+        rate is its centre then.
         """
         spec = self.method(method)
         recipe = replace(self.recipe, **spec.recipe)
         if not self.tuned:
             return recipe
-        factor = 1.0 if "learning_rate" in spec.recipe else spec.method.rate_factor
-        return replace(recipe, name=TUNED, learning_rate=recipe.learning_rate * factor)
+        centre = self.sweep.centre
+        if centre is None and "learning_rate" in spec.recipe:
+            return replace(recipe, name=TUNED)
+        full = self.recipe.learning_rate if centre is None else centre
+        return replace(recipe, name=TUNED, learning_rate=full * spec.method.rate_factor)
 
     @property
     def selection_seed(self) -> int:

@@ -50,7 +50,8 @@ class SweepSpec:
     """How rates are chosen, equal for every method.
 
     ``extensions`` is how many rates a best one at the edge may add. ``validation_samples`` rows judge them, of
-    trainings with ``seed`` (None: one that the suite doesn't have).
+    trainings with ``seed`` (None: one that the suite doesn't have). ``centre`` is the rate that full fine-tuning is
+    swept around, the other methods at multiples of it, whatever rates the recipes name (None: these are the centres).
     """
 
     trials: int = 5
@@ -58,6 +59,7 @@ class SweepSpec:
     extensions: int = 2
     validation_samples: int = 100
     seed: int | None = None
+    centre: float | None = None
 
     def wanted(self, centre: float, tried: Sequence[Trial], higher_is_better: bool = True) -> list[float]:
         """The rates to try next: all that are planned, then one at a time beyond the edge; none where it is done."""
@@ -111,7 +113,7 @@ class SweepSpec:
             raise UserError(
                 place,
                 f"a sweep around the rate {centre:g} goes from {ends[0]:g} to {ends[1]:g}",
-                "give a learning_rate above 0, or a narrower [sweep]",
+                "give sweep.centre or a learning_rate above 0, or a narrower [sweep]",
             )
 
     def _rate(self, centre: float, place: int) -> float:

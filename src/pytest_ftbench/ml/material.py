@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import tasks
-from pytest_ftbench.grid import Cell, CheckpointKey, Recipe, Suite, latency, recipe, records
+from pytest_ftbench.grid import Cell, CheckpointKey, Recipe, Suite, latency, recipe, records, sweep
 from pytest_ftbench.ml.adapters import adapter_fields
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.embedder import Embedder
@@ -30,13 +30,20 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
 _TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", "trainer", also=[Path(recipe.__file__)])
 _ANSWER_CODE = _code(*_SHARED, "generate", "probe")
 _TIMING_CODE = _code("latency", "memory", "neighbours")
-# of a trial: how it is judged; of all that trains and answers, its checkpoint's and answers' keys tell
-_TRIAL_CODE = _code("sweep")
+_TASKS = tuple(Path(tasks.__file__).parent.glob("*.py"))
+# of a trial: how it is judged, what is kept of it; of all that trains and answers, its checkpoint's and answers' keys
+# tell. What only looks for rows that are alike scores nothing: it counts by the rows that it leaves
+_TRIAL_SOURCES = (
+    *(_HERE / f"{name}.py" for name in ("embedder", "judge", "sweep")),
+    Path(sweep.__file__),
+    *(path for path in _TASKS if path.stem != "overlap"),
+)
+_TRIAL_CODE = source_digest(*_TRIAL_SOURCES)
 _RECORD_CODE = _code(
     "embedder",
     "hygiene",
     "record",
-    also=(*Path(tasks.__file__).parent.glob("*.py"), Path(records.__file__), Path(latency.__file__)),
+    also=(*_TASKS, Path(records.__file__), Path(latency.__file__)),
 )
 
 
@@ -95,7 +102,7 @@ class Materials:
             **self._answering(key.method, key.quantization, digest(checkpoint), rows),
             "rate": recipe.learning_rate,
             "embedder": self.embedder.material(task),
-            "judging": [_TRIAL_CODE, _RECORD_CODE],
+            "judging": _TRIAL_CODE,
         }
 
     def answers(self, cell: Cell, checkpoint: str) -> dict[str, Any]:

@@ -5,9 +5,10 @@ decides by hash, so the split stays the same when rows are added, and no group s
 was trained on is tested on the training rows instead, and on none that ``train_samples`` left out.
 
 Where learning rates are chosen, a part of the rows judges them: the source's validation split or, without one, a fixed
-tenth of the groups of the training file, which is left out of every training then. Rows that are tested on are never
-among them, but where a task asks for what was trained on and has no validation split of other wordings: there the
-training rows are both.
+tenth of the groups of the training file, which is left out of every training then. No row judges whose group has the
+very words of one that may be trained on or tested on, whichever of those are sampled. A task that asks for what was
+trained on is judged on other wordings of it; where there are none, on the training rows themselves, which may be those
+that are tested: ``judges`` says so.
 """
 
 import hashlib
@@ -21,9 +22,11 @@ from pytest_ftbench import lab
 from pytest_ftbench.grid import DataSpec, HubSource, Suite, UserError, first_line, printable
 from pytest_ftbench.store import file_digest
 from pytest_ftbench.tasks import Row, Task
+from pytest_ftbench.tasks.overlap import words
 
 _TEST_SHARE = 5  # one group in five is tested on
 _VALIDATION_SHARE = 10  # and one in ten of the others judges learning rates
+_FEWEST = 20  # fewer rows, and which rate they prefer is chance
 _EMBEDDED_ROWS = 1500
 _NAMED = 3
 _NAME_LENGTH = 60
@@ -40,6 +43,7 @@ class RowSource:
     data: DataSpec
     validation_samples: int | None = None
     _read: dict[tuple[str, str], list[Row] | None] = field(default_factory=dict)
+    _judging: dict[str, list[Row]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, suite: Suite) -> "RowSource":
@@ -48,12 +52,16 @@ class RowSource:
 
     def train(self, task: Task) -> list[Row]:
         """The rows to train on, in file order; ``train_samples`` of them, chosen by hash, where there are more."""
+        return self._some(task, self._trainable(task), "train", self.data.train_samples)
+
+    def _trainable(self, task: Task) -> list[Row]:
+        """Every row that may be trained on, whichever are sampled."""
         rows = self._split(task, "train") or []
         if self._split(task, "test") is None and not task.recalls:
             rows = [row for row in rows if not in_test_share(task, row)]
         if self._holds_out(task):
             rows = [row for row in rows if not in_validation_share(task, row)]
-        return self._some(task, rows, "train", self.data.train_samples)
+        return rows
 
     def any_train(self, task: Task) -> list[Row]:
         """The rows to train on, or none where there are none: for what may do without."""
@@ -64,19 +72,61 @@ class RowSource:
         return self.any_train(task) if task.trivial_learns else []
 
     def validation(self, task: Task) -> list[Row]:
-        """The rows to choose a learning rate by, in file order, none of them tested on."""
+        """The rows to choose a learning rate by, in file order, none of them trained on or tested on.
+
+        Of a task that asks for what was trained on they are the training rows, where no other wording of those is to be
+        had. Raises :class:`UserError` where they are too few to choose by.
+        """
+        if task.name not in self._judging:
+            rows = self._apart(task)
+            if task.recalls:
+                rows = self._taught(task, rows) or self.train(task)
+            elif len(rows) < (fewest := min(_FEWEST, self.validation_samples or _FEWEST)):
+                raise self._too_few(task, len(rows), fewest)
+            self._judging[task.name] = self._some(task, rows, "validation", self.validation_samples)
+        return self._judging[task.name]
+
+    def _apart(self, task: Task) -> list[Row]:
+        """Every row that is there to judge, without those in the words of what may be trained on or tested on."""
         if self._holds_out(task):
             rows = [row for row in self._split(task, "train") or [] if in_validation_share(task, row)]
         else:
             rows = self._split(task, "validation") or []
-            if task.recalls:
-                rows = self._taught(task, rows) or self.train(task)
-        if not task.recalls:
-            tested = {task.group(row) for row in self.test(task)}
-            rows = [row for row in rows if task.group(row) not in tested]
-            if self._split(task, "test") is None:
-                rows = [row for row in rows if not in_test_share(task, row)]
-        return self._some(task, rows, "validation", self.validation_samples)
+        # the splits of the embedded world have nothing in common, however many of their rows are made
+        if not rows or self.data.source == "embedded":
+            return rows
+        seen = _in_words(task, [*self._trainable(task), *self._testable(task)])
+        return [row for row in rows if not _in_words(task, [row]) & seen]
+
+    def _too_few(self, task: Task, count: int, fewest: int) -> UserError:
+        """What is said where a learning rate would be chosen by hardly any row."""
+        place, fix = f"{self.data.source}: {task.name}", f"give a source whose validation split has {fewest} or more"
+        if self.data.source not in ("embedded", "hub"):
+            folder = Path(self.data.source)
+            place = str(_file(folder, task, "validation") or _file(folder, task, "train") or folder)
+            fix = f"have {fewest} or more, of no other file, in validation-{task.stem}.parquet"
+        problem = f"has too few rows to choose learning rates by ({count} that are neither trained on nor tested on)"
+        return UserError(place, problem, fix)
+
+    def judges(self, task: Task) -> dict[str, Any]:
+        """What a record tells of the rows that chose a learning rate: which ones they are, how many, how many tested.
+
+        ``validation`` is "validation split", "held out" (a tenth of the training rows, which nothing was trained on),
+        "training rows" or "tested items".
+        """
+        rows = self.validation(task)
+        tested = _in_words(task, self._testable(task))
+        count = sum(bool(_in_words(task, [row]) & tested) for row in rows)
+        taught = _in_words(task, self._trainable(task)) if task.recalls else set()
+        if count:
+            kind = "tested items"
+        elif self._holds_out(task):
+            kind = "held out"
+        elif _in_words(task, rows) & taught:
+            kind = "training rows"
+        else:
+            kind = "validation split"
+        return {"validation": kind, "validation_rows": len(rows), "validation_rows_tested": count}
 
     def _holds_out(self, task: Task) -> bool:
         """Whether a part of the training rows is kept to choose learning rates by."""
@@ -86,12 +136,14 @@ class RowSource:
 
     def test(self, task: Task) -> list[Row]:
         """The rows to test on, in file order; ``test_samples`` of them, chosen by hash, where there are more."""
+        return self._some(task, self._testable(task), "test", self.data.test_samples)
+
+    def _testable(self, task: Task) -> list[Row]:
+        """Every row that may be tested on, whichever are sampled."""
         rows = self._split(task, "test")
         if rows is None:
             rows = [row for row in self._split(task, "train") or [] if task.recalls or in_test_share(task, row)]
-        if task.recalls:
-            rows = self._taught(task, rows)
-        return self._some(task, rows, "test", self.data.test_samples)
+        return self._taught(task, rows) if task.recalls else rows
 
     def _taught(self, task: Task, rows: list[Row]) -> list[Row]:
         """Test rows without those whose fact is among the training rows, but was left out of the sample."""
@@ -122,6 +174,17 @@ class RowSource:
                 raise UserError(
                     folder / f"train-{task.stem}.parquet", "is missing", "put it there, as .parquet or .jsonl"
                 )
+
+    def check_validation(self, tasks: Iterable[Task]) -> None:
+        """Check that there are rows to choose learning rates by, where they can be read at once: not on the Hub.
+
+        Raises :class:`UserError` where there are too few.
+        """
+        if self.data.source == "embedded" or Path(self.data.source).is_dir():
+            for task in tasks:
+                # of a task without rows more is said elsewhere
+                if self._split(task, "train"):
+                    self.validation(task)
 
     def digests(self, task: Task) -> list[list[str]]:
         """The names of a task's files in a data folder, each with the digest of its content.
@@ -197,6 +260,11 @@ def in_validation_share(task: Task, row: Row) -> bool:
     """Whether a row of a training file judges learning rates, where such rows are kept from training."""
     # by another hash than the test rows': what is left of those has no remainder of 0
     return _hash(f"validation {task.group(row)}") % _VALIDATION_SHARE == 0
+
+
+def _in_words(task: Task, rows: Iterable[Row]) -> set[tuple[str, ...]]:
+    """The groups of rows, each in its words; one without any as it is."""
+    return {words(group) or (group,) for group in {task.group(row) for row in rows}}
 
 
 def read_file(path: Path) -> list[dict[str, Any]]:

@@ -6,34 +6,23 @@ was judged and no weights: a sweep that was interrupted goes on, and processes t
 """
 
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_ftbench.grid import CheckpointKey, EvaluationSpec, Recipe, Suite, Sweep, Trial, UserError
+from pytest_ftbench.grid import CheckpointKey, Recipe, Suite, Sweep, Trial, UserError
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.material import Materials
-from pytest_ftbench.ml.prompts import Example, Renderer
-from pytest_ftbench.ml.runtime import Runtime
-from pytest_ftbench.ml.snapshots import Stopwatch
-from pytest_ftbench.ml.train import DivergedError, GiveWay
+from pytest_ftbench.ml.train import DivergedError
 from pytest_ftbench.store import Store, read_json, write_json
-from pytest_ftbench.tasks import Metric, Row, Task, get_task
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-    from pytest_ftbench.ml.generate import Decoder
+from pytest_ftbench.tasks import Metric, get_task
 
 Try = Callable[[CheckpointKey, Recipe, Path, str], dict[str, Any]]
 """Trains a way under a recipe into a folder and judges it: a trial's ``score``, ``loss``, ``seconds``, ``tokens``."""
 
 Get = Callable[[str, Any, Callable[[Path], object]], Path | None]
 """How an entry of the store is asked for: waiting for who is at it, or not."""
-
-_LOSS_BATCH = 4  # logits of a large vocabulary are large
 
 
 class Sweeps:
@@ -79,6 +68,24 @@ class Sweeps:
                 raise
         return self._made[way]
 
+    def explained(self, key: CheckpointKey, recipe: Recipe, error: DivergedError) -> UserError:
+        """What is to be said where a checkpoint diverges: where its rate was chosen, by what, and what to do."""
+        if not self.suite.tuned:
+            return error
+        return UserError(
+            f"{way_name(key)}, seed {key.seed}",
+            f"its training diverges at the rate that its sweep chose, {recipe.learning_rate:g} ({error.place}: "
+            f"{error.problem}), though it did not with the sweep's seed, {self.suite.selection_seed}",
+            f"lower sweep.factor, so that a rate nearby can be chosen, or {self._middle(key)}",
+        )
+
+    def _middle(self, key: CheckpointKey) -> str:
+        """The key of the suite that decides where the sweep of a way lies."""
+        if self.suite.sweep.centre is not None:
+            return "sweep.centre"
+        own = "learning_rate" in self.suite.method(key.method).recipe
+        return f"methods.{key.method}.recipe.learning_rate" if own else "recipe.learning_rate (or give sweep.centre)"
+
     def told(self, key: CheckpointKey, base: BaseModel) -> dict[str, Any] | None:
         """What a record tells of the sweep of its checkpoint; None where there was none."""
         sweep = self.of(key, base)
@@ -95,9 +102,10 @@ class Sweeps:
             "trials": len(sweep.trials),
             "extended": sweep.extended,
             "seconds": sum(trial.seconds for trial in sweep.trials),
-            "train_tokens": max(trial.tokens for trial in sweep.trials),
+            "tokens": [trial.tokens for trial in sweep.trials],
+            "train_tokens": sum(trial.tokens for trial in sweep.trials),
             "seed": self.suite.selection_seed,
-            "validation_rows": len(self.materials.rows.validation(task)),
+            **self.materials.rows.judges(task),
         }
 
     def _make(self, way: CheckpointKey, base: BaseModel) -> Sweep:
@@ -115,7 +123,7 @@ class Sweeps:
             raise UserError(
                 way_name(way),
                 f"its training diverges at every rate tried ({_listed(tried)})",
-                "lower the learning rate",
+                f"lower {self._middle(way)}, which they lie around",
             )
         return sweep
 
@@ -141,16 +149,16 @@ class Sweeps:
         # what is said to be done is done for good
         for trial in made:
             self.say(f"{place}: {_outcome(trial, get_task(str(way.train_task)).headline)}")
-        return None if folder is None else Trial(**read_json(folder / "trial.json"))
+        return None if folder is None else _read(folder / "trial.json")
 
     def _build(self, way: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> Trial:
         """Fill a trial's entry. One that diverges is an entry too: it would do so again."""
-        weights, began = folder / "weights", time.perf_counter()
+        weights = folder / "weights"
         weights.mkdir()
         try:
             trial = Trial(recipe.learning_rate, **self.attempt(way, recipe, weights, place))
         except DivergedError as error:
-            trial = Trial(recipe.learning_rate, None, None, time.perf_counter() - began, failed=str(error))
+            trial = Trial(recipe.learning_rate, None, None, error.seconds, error.tokens, failed=str(error))
         shutil.rmtree(weights)
         write_json(folder / "trial.json", asdict(trial))
         return trial
@@ -161,70 +169,15 @@ def way_name(key: CheckpointKey) -> str:
     return "-".join(part for part in (key.model, key.method, key.rank and f"r{key.rank}", key.train_task) if part)
 
 
-def judge(
-    decoder: "Decoder",
-    task: Task,
-    rows: Sequence[Row],
-    evaluation: EvaluationSpec,
-    recipe: Recipe,
-    runtime: Runtime,
-    give_way: GiveWay,
-) -> dict[str, Any]:
-    """The headline ``score`` of a model's answers to validation rows, its mean ``loss`` on their targets.
+def _read(path: Path) -> Trial:
+    """A stored trial.
 
-    And the ``seconds`` that it took, without those in which others went first.
+    Raises :class:`UserError` where it has other fields, from who knows where.
     """
-    stopwatch, renderer = Stopwatch(runtime), Renderer(decoder.tokenizer, evaluation.reasoning)
-    prompts = [renderer.prompt(task.messages(row)) for row in rows]
-    answers = decoder.answers(prompts, evaluation.batch_size, lambda _: None, lambda: give_way(stopwatch.paused))
-    score = task.score([answer.text for answer in answers], rows)["scores"][task.headline.key]
-    examples = [renderer.example(task, row) for row in rows]
-    # as in training, what is too long is left out
-    loss = mean_loss(decoder.model, [one for one in examples if len(one.input_ids) <= recipe.max_length])
-    return {"score": score, "loss": loss, "seconds": stopwatch.seconds()}
-
-
-def mean_loss(model: "PreTrainedModel", examples: Sequence[Example]) -> float | None:
-    """The mean cross-entropy over the target tokens of examples, in nats; None where it isn't finite, or none are."""
-    import torch
-
-    total, count = 0.0, 0
-    # of like length, for little padding
-    order = sorted(examples, key=lambda example: len(example.input_ids))
-    for first in range(0, len(order), _LOSS_BATCH):
-        batch = _padded(order[first : first + _LOSS_BATCH], model.device)
-        # the first token is nobody's target
-        targets = int((batch["labels"][:, 1:] != _IGNORED).sum())
-        with torch.inference_mode():
-            total += float(model(**batch).loss) * targets
-        count += targets
-    mean = total / count if count else float("nan")
-    return mean if abs(mean) < float("inf") else None
-
-
-_IGNORED = -100  # the label of a token that no loss counts
-
-
-def _padded(examples: Sequence[Example], device: Any) -> dict[str, Any]:
-    """A batch of examples, padded on the right, with the labels of their answers' tokens."""
-    import torch
-
-    length = max(len(example.input_ids) for example in examples)
-
-    def tensor(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
-        return torch.tensor([[*row, *[filler] * (length - len(row))] for row in rows], device=device)
-
-    return {
-        "input_ids": tensor([example.input_ids for example in examples], 0),
-        "attention_mask": tensor([[1] * len(example.input_ids) for example in examples], 0),
-        "labels": tensor(
-            [
-                [token if counts else _IGNORED for token, counts in zip(e.input_ids, e.completion_mask, strict=True)]
-                for e in examples
-            ],
-            _IGNORED,
-        ),
-    }
+    value = read_json(path)
+    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Trial)}:
+        raise UserError(path, "is no trial of a learning rate", "remove its folder")
+    return Trial(**value)
 
 
 def _outcome(trial: Trial, metric: Metric) -> str:

@@ -29,7 +29,14 @@ GiveWay = Callable[[Callable[[], AbstractContextManager[None]]], None]
 
 
 class DivergedError(UserError):
-    """A training whose loss or weights are finite no more: its learning rate is too high."""
+    """A training whose loss or weights are finite no more: its learning rate is too high.
+
+    It trained for ``seconds``, a ``share`` of all its steps and so about as many ``tokens``.
+    """
+
+    seconds = 0.0
+    share = 1.0
+    tokens = 0
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,16 @@ def train(
         snapshots = Snapshots(training.snapshots, folder, watch.losses, cached, stopwatch)
         trainer.add_callback(snapshots.callback())
         trainer.add_callback(_break_callback(lambda: give_way(stopwatch.paused)))
-        outcome = trainer.train()
-        if not watch.losses:
-            raise UserError("recipe.num_train_epochs", "makes no training step", "give a number above 0")
-        end = snapshots.point(trainer.state)
-        _check_weights(trainer.model)
+        try:
+            outcome = trainer.train()
+            if not watch.losses:
+                raise UserError("recipe.num_train_epochs", "makes no training step", "give a number above 0")
+            end = snapshots.point(trainer.state)
+            _check_weights(trainer.model)
+        except DivergedError as error:
+            error.seconds = stopwatch.seconds()
+            error.share = trainer.state.global_step / trainer.state.max_steps
+            raise
         save(trainer.model, folder, cached)
     return {
         "seconds": end["seconds"],

@@ -8,11 +8,13 @@ from pytest_ftbench.ml.base import BaseModel, load_tokenizer, load_weights
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.desk import Desk
 from pytest_ftbench.ml.embedder import Embedder
+from pytest_ftbench.ml.judge import judge
 from pytest_ftbench.ml.memory import peak_memory
 from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.rows import RowSource
-from pytest_ftbench.ml.sweep import judge, way_name
+from pytest_ftbench.ml.sweep import way_name
 from pytest_ftbench.ml.targets import trained_on
+from pytest_ftbench.ml.train import DivergedError, Training
 from pytest_ftbench.store import write_json
 from pytest_ftbench.tasks import get_task
 
@@ -30,7 +32,7 @@ class Trainer:
         """Train a way at one learning rate, and judge it on its validation rows as its cells are judged on theirs."""
         task, evaluation, desk = get_task(str(key.train_task)), self.suite.evaluation, self.desk
         self.embedder.check(task)
-        facts = self.train(key, base, recipe, folder, place)
+        facts = self.train(key, base, recipe, folder, place, is_trial=True)
         desk.doing(f"{place}: answering")
         with desk.computing():
             form = self.suite.adapter_form(key.method, key.quantization)
@@ -41,34 +43,38 @@ class Trainer:
         return {**found, "seconds": facts["seconds"] + found["seconds"], "tokens": facts["tokens"]}
 
     def train(
-        self, key: CheckpointKey, base: BaseModel, recipe: Recipe, folder: Path, trial: str | None = None
+        self, key: CheckpointKey, base: BaseModel, recipe: Recipe, folder: Path, name: str, is_trial: bool = False
     ) -> dict[str, Any]:
-        """Train into a folder; how it went. A ``trial``, by its name in progress lines, keeps no snapshots."""
+        """Train into a folder, called by a name in progress lines; how it went. A trial keeps no snapshots."""
         from pytest_ftbench.ml.adapters import peft_config
-        from pytest_ftbench.ml.train import Training, train
+        from pytest_ftbench.ml.train import train
 
         assert key.train_task is not None
-        desk, name, task = self.desk, trial or checkpoint_name(key), get_task(key.train_task)
+        desk, task = self.desk, get_task(key.train_task)
         desk.doing(f"{name}: getting ready to train")
         with desk.computing(), peak_memory(desk.runtime, desk.level("trl", "peft")) as peak:
             tokenizer = load_tokenizer(base.folder)
             renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
             examples, left_out = training_examples(renderer, task, self.rows.train(task), recipe.max_length)
-            if trial is None:
+            if not is_trial:
                 too_long = f", {left_out} are too long" if left_out else ""
                 desk.say(f"{name}: training on {len(examples)} rows{too_long}")
             method = self.suite.method(key.method)
             adapter = peft_config(method, key.rank, recipe.steps(len(examples)))
-            snapshots = self.suite.snapshot_epochs(key.method) if trial is None else ()
+            snapshots = self.suite.snapshot_epochs(key.method) if not is_trial else ()
             training = Training(examples, recipe, adapter, key.seed, snapshots, method.trained_on)
             model = load_weights(base.folder, desk.runtime, method.trained_on)
             say, give_way = lambda line: desk.say(f"{name}: {line}"), desk.machine.give_way
-            facts = train(model, tokenizer, training, desk.runtime, folder, say, give_way)
+            tokens = round(recipe.num_train_epochs * sum(len(example.input_ids) for example in examples))
+            try:
+                facts = train(model, tokenizer, training, desk.runtime, folder, say, give_way)
+            except DivergedError as error:
+                error.tokens = round(error.share * tokens)
+                raise
             memory = peak()
-        tokens = round(recipe.num_train_epochs * sum(len(example.input_ids) for example in examples))
         facts |= {"tokens": tokens, "rows_left_out": left_out, "peak_memory_gib": memory}
         facts |= trained_on(examples, tokenizer)
-        if trial is None:
+        if not is_trial:
             desk.say(f"{name}: trained in {facts['seconds']:.1f} s, last loss {facts['final_loss']:.3f}")
             desk.doing(f"{name}: storing the checkpoint")
         write_json(folder / "train.json", facts)

@@ -25,6 +25,7 @@ from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
 from pytest_ftbench.ml.sweep import Sweeps
+from pytest_ftbench.ml.train import DivergedError
 from pytest_ftbench.ml.trainer import Trainer, checkpoint_name
 from pytest_ftbench.store import MachineLock, Store, digest, read_json, write_json
 from pytest_ftbench.tasks import Task, get_task
@@ -149,7 +150,10 @@ class Workbench:
 
     def _train(self, key: CheckpointKey, base: BaseModel, recipe: Recipe, folder: Path) -> None:
         self.close()
-        self.trainer.train(key, base, recipe, folder)
+        try:
+            self.trainer.train(key, base, recipe, folder, checkpoint_name(key))
+        except DivergedError as error:
+            raise self.sweeps.explained(key, recipe, error) from error
 
     def _attempt(self, key: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> dict[str, Any]:
         self.close()

@@ -13,10 +13,17 @@ SWEEP_TITLE = "Learning rates tried, and what each reached on validation rows"
 
 _CHOSEN, _EDGE, _FAILED = "✓", "!", "×"
 _TRIED = (
-    "Every way was tried at as many rates around one that is usual for its method, on the same rows for as long as it "
-    "is trained then. The best score is chosen, of equal ones the one of lower loss; what is tested is trained afresh "
-    "at that rate, with other seeds."
+    "Every way was tried at as many planned rates, around one that is usual for its method (ten times full "
+    "fine-tuning's for LoRA and its kin, a hundred for VeRA and IA³, a thousand for prompts) or that the suite names; "
+    "a best one at the edge adds some. All are judged on the same rows and trained for as long as what is tested. The "
+    "best score is chosen, of equal ones the one of lower loss; what is tested is trained afresh at that rate, with "
+    "other seeds."
 )
+_JUDGED = {
+    "held out": "a tenth of the training rows, left out of all training here: another recipe trains on these as well",
+    "training rows": "rows that were trained on, as the task asks for those",
+    "tested items": "items that are tested, for want of others: scores of a tuned rate are a little too good",
+}
 _EXPLAINED = {
     _CHOSEN: f"{_CHOSEN} the rate that was chosen.",
     _EDGE: f"{_EDGE} it is the lowest or highest that was tried: a better one may lie beyond.",
@@ -24,7 +31,7 @@ _EXPLAINED = {
 }
 _COST = (
     "Trials: rates tried, those after the + because the best one was at the edge. Seconds: of all their trainings and "
-    "answers; Tokens: that they trained on."
+    "answers; Tokens: that they trained on, to where they diverged."
 )
 
 
@@ -47,10 +54,19 @@ def sweep_sheet(sweeps: Sequence[RateSweep], names: Names) -> Sheet:
 def sweep_notes(sweeps: Sequence[RateSweep], sheet: Sheet) -> Iterator[str]:
     """What the numbers mean, the marks that occur, and what all sweeps cost together."""
     yield _TRIED
+    yield from _judged(sweeps)
     cells = [cell for group in sheet.groups for column in group.columns for cell in column.cells]
     yield from (text for mark, text in _EXPLAINED.items() if any(mark in cell.body + cell.tail for cell in cells))
     yield _COST
     yield f"In all {', '.join(_total(sweeps))}."
+
+
+def _judged(sweeps: Sequence[RateSweep]) -> Iterator[str]:
+    """By which rows the rates were chosen, where that wants saying, and on which tasks."""
+    for kind, text in _JUDGED.items():
+        tasks = dict.fromkeys(task_label(str(sweep.key.train_task)) for sweep in sweeps if sweep.judged_by == kind)
+        if tasks:
+            yield f"{' and '.join(map(clean, tasks))}: rates were chosen by {text}."
 
 
 def _total(sweeps: Sequence[RateSweep]) -> Iterator[str]:
