@@ -152,19 +152,6 @@ class Sheet:
         return lines
 
 
-@dataclass(frozen=True)
-class Part:
-    """A table under its title, and what its columns mean; where there is none (None), the title says why."""
-
-    title: str
-    sheet: Sheet | None = None
-    notes: Iterable[str] = ()
-
-    def __post_init__(self) -> None:
-        # a generator would be told by one medium alone
-        object.__setattr__(self, "notes", tuple(self.notes))
-
-
 def cut(text: str, width: int) -> str:
     """The text in at most ``width`` characters; a cut is seen."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"

@@ -1,6 +1,7 @@
 """What the numbers can bear, under the tables: detectable differences, comparisons, correlations, intervals."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from pytest_ftbench.analysis import (
     Contrast,
@@ -20,13 +21,22 @@ from pytest_ftbench.grid import CellRecord, Results
 from pytest_ftbench.report.correlation_table import CORRELATION_TITLE, correlation_notes, correlation_sheet
 from pytest_ftbench.report.interval_table import INTERVAL_TITLE, interval_sheet
 from pytest_ftbench.report.labels import Names
-from pytest_ftbench.report.layout import Part
+from pytest_ftbench.report.layout import Sheet
 from pytest_ftbench.report.ranking_table import RANKING_TITLE, difference_notes, ranking_notes, ranking_sheet
 from pytest_ftbench.report.versus_table import VERSUS_TITLE, versus_notes, versus_sheet
 from pytest_ftbench.report.words import clean, score
 
 Baseline = tuple[str, Results]
 """Another run's name and results."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table under its title and what its columns mean; without a table, the title says why there is none."""
+
+    title: str
+    sheet: Sheet | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Findings:
@@ -44,17 +54,17 @@ class Findings:
         found = detectable_differences(self.results.cells, self.contrasts, self.evidence)
         return list(_seen(found))
 
-    def parts(self, table: FullTable, names: Names) -> Iterator[Part]:
-        """The tables, and what their columns mean."""
+    def tables(self, table: FullTable, names: Names) -> Iterator[Part]:
+        """The tables, each with what its columns mean."""
         if self.contrasts:
             sheet = versus_sheet(self.contrasts, names, self.detail)
-            yield Part(VERSUS_TITLE, sheet, versus_notes(self.contrasts, self.detail))
+            yield Part(VERSUS_TITLE, sheet, tuple(versus_notes(self.contrasts, self.detail)))
         yield from self._ranking(names)
         found = rank_correlations(self.results.cells, self.results.trivial)
         if shown := [each for each in found if each.in_domain or self.detail]:
-            yield Part(CORRELATION_TITLE, correlation_sheet(shown, names), correlation_notes(shown))
+            yield Part(CORRELATION_TITLE, correlation_sheet(shown, names), tuple(correlation_notes(shown)))
         if self.detail and (intervals := interval_sheet(table, self.results.cells, self.evidence, names)):
-            yield Part(INTERVAL_TITLE, *intervals)
+            yield Part(INTERVAL_TITLE, intervals[0], tuple(intervals[1]))
 
     def _ranking(self, names: Names) -> Iterator[Part]:
         """The ranking, where seeds make it worth having or there is another run to hold it against."""
@@ -65,7 +75,8 @@ class Findings:
         if self.baseline is None:
             mine = [ranking for ranking in mine if len(ranking.ranked) > 1]
             if mine:
-                yield Part(RANKING_TITLE, ranking_sheet([("", mine)], names), ranking_notes([("", mine)]))
+                sheet = ranking_sheet([("", mine)], names)
+                yield Part(RANKING_TITLE, sheet, tuple(ranking_notes([("", mine)])))
             return
         name, stored = self.baseline
         then = pooled(stored.cells)
@@ -80,7 +91,7 @@ class Findings:
             return
         runs = [(_run("this run", self.results.cells), mine), (_run(name, then), theirs)]
         notes = [*ranking_notes(runs), *difference_notes(mine, theirs, names)]
-        yield Part(RANKING_TITLE, ranking_sheet(runs, names), notes)
+        yield Part(RANKING_TITLE, ranking_sheet(runs, names), tuple(notes))
 
 
 def _run(name: str, records: Sequence[CellRecord]) -> str:

@@ -32,10 +32,10 @@ from pytest_ftbench.report.flag_marks import FlagMarks, flag_notes
 from pytest_ftbench.report.full_table import full_sheet
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
-from pytest_ftbench.report.layout import Part, Sheet
-from pytest_ftbench.report.notes import COLUMNS, embedders
+from pytest_ftbench.report.layout import Sheet
+from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
 from pytest_ftbench.report.seed_table import SEED_TITLE, seed_notes, seed_sheet
-from pytest_ftbench.report.statistics import Baseline, Findings
+from pytest_ftbench.report.statistics import Baseline, Findings, Part
 from pytest_ftbench.report.sweep_table import SWEEP_TITLE, sweep_notes, sweep_sheet
 from pytest_ftbench.report.transfer_table import TRANSFER_TITLE, transfer_sheet
 from pytest_ftbench.report.words import clean, elided, score
@@ -58,10 +58,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class Story:
-    """A report without a medium. ``sheet`` is the full table (None: no cells), ``columns`` what its columns mean.
+    """A report without a medium. ``sheet`` is the full table (None: no cells), ``columns`` what its columns and marks mean.
 
-    ``cut`` says which columns and ends of names had no room; ``baselines`` are what trivial answerers score and what
-    difference could have been seen; ``checks`` the sentences of the flags; ``parts`` all other tables.
+    ``baselines`` are what trivial answerers score and what difference could have been seen; ``checks`` the sentences of
+    the flags; ``parts`` all other tables.
     """
 
     suite: str
@@ -72,7 +72,6 @@ class Story:
     flags: FlagMarks
     sheet: Sheet | None = None
     columns: tuple[str, ...] = ()
-    cut: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
@@ -105,9 +104,8 @@ def tell(results: Results, width: int, detail: bool = False, baseline: Baseline 
     return replace(
         story,
         sheet=sheet,
-        columns=(COLUMNS, *memory_notes(costs, names), *embedders(table.tasks)),
-        cut=tuple(_cut(left_out, names)),
-        baselines=(*_trivial_lines(table.tasks, results.trivial), *findings.seen()),
+        columns=tuple(table_notes(marks(sheet), left_out, table.tasks, costs, names)),
+        baselines=(*trivial_lines(table.tasks, results.trivial), *findings.seen()),
         checks=tuple(flag_notes(results.cells, found_in, checked.everywhere)),
         parts=tuple(_parts(results, findings, table, costs, names, width)),
     )
@@ -121,21 +119,21 @@ def _parts(
     blocks = latencies(records, trivial)
     if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
         sheet, left_out = latency_sheet(blocks, names, width)
-        yield Part(LATENCY_TITLE, sheet, latency_notes(blocks, left_out))
+        yield Part(LATENCY_TITLE, sheet, tuple(latency_notes(blocks, left_out)))
     if detail and (seeds := seed_table(records, trivial)):
         sheet = seed_sheet(seeds, names)
-        yield Part(SEED_TITLE, sheet, seed_notes(sheet))
+        yield Part(SEED_TITLE, sheet, tuple(seed_notes(sheet)))
     if training := cost_sheet(table, costs, names):
-        yield Part(COST_TITLE, training, cost_notes(table, costs))
+        yield Part(COST_TITLE, training, tuple(cost_notes(table, costs)))
     if sweeps := rate_sweeps(records):
         sheet = sweep_sheet(sweeps, names)
-        yield Part(SWEEP_TITLE, sheet, sweep_notes(sweeps, sheet))
+        yield Part(SWEEP_TITLE, sheet, tuple(sweep_notes(sweeps, sheet)))
     if matrices := transfer_matrices(records, trivial, findings.evidence):
         yield Part(TRANSFER_TITLE, transfer_sheet(matrices, names))
-    yield from findings.parts(table, names)
+    yield from findings.tables(table, names)
     if curves := learning_curves(records, trivial):
         sheet = curve_sheet(curves, names)
-        yield Part(TITLE, sheet, curve_notes(curves, sheet))
+        yield Part(TITLE, sheet, tuple(curve_notes(curves, sheet)))
 
 
 def _counts(results: Results, table: FullTable) -> str:
@@ -193,14 +191,20 @@ def _provenance(results: Results) -> Iterator[str]:
         yield f"git {clean(sha)[:12]}{' (uncommitted changes)' if known.get('dirty') else ''}"
 
 
-def _cut(left_out: Sequence[str], names: Names) -> Iterator[str]:
-    """What of the full table the width has no room for."""
+def table_notes(
+    found: set[str], left_out: Sequence[str], tasks: Sequence[EvalTask], costs: Costs, names: Names
+) -> Iterator[str]:
+    """What the columns and marks of the full table are."""
+    yield COLUMNS
+    yield from memory_notes(costs, names)
+    yield from embedders(tasks)
+    yield from explained(found)
     if left_out:
         yield f"Left out at this width: {', '.join(left_out)}."
     yield from (f"{short} is {full}." for short, full in names.shortened.items())
 
 
-def _trivial_lines(tasks: Sequence[EvalTask], trivial: Trivial) -> Iterator[str]:
+def trivial_lines(tasks: Sequence[EvalTask], trivial: Trivial) -> Iterator[str]:
     """For each task what answerers score that read nothing, in its headline metric."""
     for task in tasks:
         if scores := trivial_scores(trivial, task):

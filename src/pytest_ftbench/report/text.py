@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from pytest_ftbench.grid import Results
-from pytest_ftbench.report.layout import Paint, Part, Style, ansi, no_paint, wrapped
+from pytest_ftbench.report.layout import Paint, Style, ansi, no_paint, wrapped
 from pytest_ftbench.report.notes import explained, marks
-from pytest_ftbench.report.statistics import Baseline
+from pytest_ftbench.report.statistics import Baseline, Part
 from pytest_ftbench.report.story import Reason, Story, tell
 
 
@@ -36,7 +36,7 @@ def _main(story: Story, told: set[str], width: int, paint: Paint) -> Iterator[st
     yield from ["", *story.sheet.draw(width, paint), ""]
     yield from wrapped(story.baselines, width, no_paint)
     told |= marks(story.sheet)
-    yield from wrapped([*story.columns, *explained(told), *story.cut], width, paint)
+    yield from wrapped(story.columns, width, paint)
     yield from wrapped(story.checks, width, no_paint)
 
 
