@@ -58,7 +58,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Story:
-    """A report without a medium. ``sheet`` is the full table (None: no cells), ``columns`` what its columns and marks mean.
+    """A report without a medium. ``sheet`` is the full table (None: no cells), ``columns`` what its columns mean.
 
     ``baselines`` are what trivial answerers score and what difference could have been seen; ``checks`` the sentences of
     the flags; ``parts`` all other tables.
