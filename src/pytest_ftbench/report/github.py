@@ -29,8 +29,8 @@ def escaped(text: object) -> str:
 
 
 def listed(texts: Iterable[str]) -> list[str]:
-    """Each text as a point of a list, also where it begins like one."""
-    return [f"- {_opening(escaped(text))}" for text in texts]
+    """Each text that says anything as a point of a list, also where it begins like one."""
+    return [f"- {_opening(shown)}" for text in texts if (shown := escaped(text))]
 
 
 def size(text: str) -> int:

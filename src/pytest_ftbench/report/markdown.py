@@ -35,7 +35,6 @@ class _Block:
 
     def fitted(self, room: int) -> tuple[str, int]:
         """The block in so many characters (empty: not even a line has room), and how many lines it lacks."""
-        room = min(room, int(self.share * LIMIT))
         left = room - sum(size(line) + 1 for line in (*self.before, *self.after, "", _missing(len(self.lines))))
         kept = 0
         for line in self.lines:
@@ -58,16 +57,33 @@ def render_markdown(
     ``whole`` is the file with the results, named where a comment has no room for everything.
     """
     story = tell(results, _NO_WIDTH, detail, baseline)
-    room, texts, lacking = LIMIT - _KEPT, [], []
-    for block in _blocks(story, results):
-        text, lacks = block.fitted(room)
-        if text:
-            room -= size(text) + 2
-            texts.append(text)
-        if lacks:
-            lines = f" ({lacks} of {len(block.lines)} lines)" if text else ""
-            lacking.append(f"{elided(block.title, _TITLE_ROOM)}{lines}")
+    blocks = list(_blocks(story, results))
+    fitted = _fitted(blocks, LIMIT - _KEPT)
+    lacking = [
+        elided(block.title, _TITLE_ROOM) + (f" ({lacks} of {len(block.lines)} lines)" if text else "")
+        for block, (text, lacks) in zip(blocks, fitted, strict=True)
+        if lacks
+    ]
+    texts = [text for text, _ in fitted if text]
     return "\n\n".join([*texts, *_left_out(lacking, whole)]) + "\n"
+
+
+def _fitted(blocks: Sequence[_Block], room: int) -> list[tuple[str, int]]:
+    """The blocks in so many characters: first each in its share, then what is left for those that lack lines."""
+    fitted = []
+    for block in blocks:
+        fitted.append(block.fitted(min(room, int(block.share * LIMIT))))
+        room -= _taken(fitted[-1][0])
+    for index, (text, lacks) in enumerate(fitted):
+        if lacks:
+            fitted[index] = blocks[index].fitted(room + size(text))
+            room -= _taken(fitted[index][0]) - _taken(text)
+    return fitted
+
+
+def _taken(text: str) -> int:
+    """The room a block takes, with the blank line after it."""
+    return size(text) + 2 * bool(text)
 
 
 def _blocks(story: Story, results: Results) -> Iterator[_Block]:
@@ -81,10 +97,10 @@ def _blocks(story: Story, results: Results) -> Iterator[_Block]:
     yield from _failures(story.reasons)
     if story.checks:
         yield _folded("The flags explained", listed(story.checks), share=0.2)
+    yield _folded("Provenance", listed(_provenance(results)), share=0.1)
     if story.sheet is not None:
-        yield _table(_FULL_TITLE, story.sheet, story.columns)
+        yield _table(_FULL_TITLE, story.sheet, story.columns, share=0.3)
     yield from (_part(part) for part in story.parts)
-    yield _folded("Provenance", listed(_provenance(results)))
 
 
 def _top(story: Story) -> Iterator[_Block]:
@@ -109,11 +125,11 @@ def _part(part: Part) -> _Block:
     """A table that is folded, with all that it takes to read it."""
     if part.sheet is None:
         return _Block(part.title, [], listed([part.title]))
-    return _table(part.title, part.sheet, [*part.notes, *explained(marks(part.sheet))])
+    return _table(part.title, part.sheet, [*part.notes, *explained(marks(part.sheet))], share=0.12)
 
 
-def _table(title: str, sheet: Sheet, notes: Iterable[str]) -> _Block:
-    return _folded(title, body(sheet), before=[*listed(notes), "", *head(sheet)])
+def _table(title: str, sheet: Sheet, notes: Iterable[str], share: float) -> _Block:
+    return _folded(title, body(sheet), [*listed(notes), "", *head(sheet)], share)
 
 
 def _folded(
@@ -145,10 +161,12 @@ def _provenance(results: Results) -> Iterator[str]:
             yield f"{elided(clean(key), _VALUE_ROOM)}: {elided(clean(_said(value)), _VALUE_ROOM)}"
 
 
-def _said(value: object) -> str:
-    """A value from a file in words."""
+def _said(value: object, depth: int = 3) -> str:
+    """A value from a file in words; what is nested deeper than anything we write is left out."""
+    if not isinstance(value, dict | list):
+        return str(value)
+    if not depth:
+        return "…"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_said(inner)}" for key, inner in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_said, value))
-    return str(value)
+        return ", ".join(f"{key} {_said(inner, depth - 1)}" for key, inner in value.items())
+    return ", ".join(_said(inner, depth - 1) for inner in value)

@@ -21,7 +21,8 @@ def body(sheet: Sheet) -> list[str]:
     rows = (_row([_cell(column.cells[index]) for column in columns]) for index in range(count))
     lines: list[str] = []
     for section in sheet.sections:
-        lines += [_row([f"**{escaped(section.heading)}**", *[""] * (len(columns) - 1)])] * bool(section.heading)
+        if heading := escaped(section.heading):
+            lines.append(_row([f"**{heading}**", *[""] * (len(columns) - 1)]))
         lines += islice(rows, section.rows)
     return lines
 
@@ -31,7 +32,7 @@ def _columns(sheet: Sheet) -> Iterable[tuple[Group, Column]]:
 
 
 def _heading(group: Group, column: Column) -> str:
-    return "<br>".join(escaped(text) for text in (group.heading, column.heading) if text.strip())
+    return "<br>".join(filter(None, map(escaped, (group.heading, column.heading))))
 
 
 def _cell(text: Text) -> str:
