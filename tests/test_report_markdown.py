@@ -4,10 +4,11 @@ import html
 import re
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from strategies_hostile import hostile, hostile_results
+from strategies_hostile import SNIPPETS, hostile, hostile_results
 from test_report_text import MARKS, PUBLISHED, TRIVIAL, record
 
 from pytest_ftbench.grid import Results, read_results
@@ -85,6 +86,15 @@ def test_escaped_text_reads_as_it_was_written(text):
     assert shown(token) == f"x{clean(text)}x"
     check_harmless(f"x {escaped(text)}")
     assert "\n" not in escaped(text)
+
+
+@pytest.mark.parametrize("text", [*SNIPPETS, "~~s~~"])
+def test_each_trick_by_itself_is_harmless_wherever_it_stands(text):
+    shown = escaped(text)
+    for line in (f"x {shown}", f"| x |\n| -- |\n| {shown} |", f"<summary>{shown}</summary>", *listed([text])):
+        check_harmless(line)
+    assert not re.search(r"[\\`*_\[\]|~<>]", shown.replace("<span>$</span>", ""))
+    assert html.unescape(shown.replace("<span>$</span>", "$")).replace("\u200b", "") == clean(text)
 
 
 @given(st.lists(st.text() | hostile, min_size=1, max_size=4))

@@ -16,7 +16,7 @@ _HTML = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("$"): "<span
 _ENTITIES = _STRUCTURE | _HTML
 # names after @ are told that they were named, and so are the issues after #; an address is made a link
 _ACTIVE = re.compile(r"(?P<head>[@#]|\bgh-|:(?=//)|www(?=\.)|:(?=[\w+-]+:))", re.IGNORECASE)
-_OPENS = re.compile(r"(?P<number>\d*)(?P<mark>[-+=.)])")
+_OPENS = re.compile(r"(?P<number>\d*)(?P<mark>[-+.)])")
 
 LIMIT = 65_536
 """The characters that a comment on GitHub may have."""
