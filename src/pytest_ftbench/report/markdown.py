@@ -124,7 +124,7 @@ def _failures(reasons: Sequence[Reason]) -> Iterator[_Block]:
 def _part(part: Part) -> _Block:
     """A table that is folded, with all that it takes to read it."""
     if part.sheet is None:
-        return _Block(part.title, [], listed([part.title, *part.notes]))
+        return _folded(part.title, listed(part.notes)) if part.notes else _Block(part.title, [], listed([part.title]))
     return _table(part.title, part.sheet, [*part.notes, *explained(marks(part.sheet))], share=0.12)
 
 
