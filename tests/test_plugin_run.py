@@ -186,7 +186,11 @@ def test_two_suites_of_one_name_stay_apart(project):
             "import pytest\npytestmark = pytest.mark.ftbench(suite='mine.toml')\ndef test_mine(result): pass\n"
         )
     path = project.pytester.path / "both.json"
-    project.run("-k", "base and mine", "--ftbench-json", path, suite=None).assert_outcomes(passed=2)
+    files = ("--ftbench-json", path, "--ftbench-markdown", path.with_suffix(".md"))
+    project.run("-k", "base and mine", *files, suite=None).assert_outcomes(passed=2)
+    pages = [path.with_name(name).read_text(encoding="utf-8") for name in ("both.md", "both-2.md")]
+    assert ["ARC" in page for page in pages] == [True, False]
+    assert ["SQuAD v2" in page for page in pages] == [False, True]
     written = [json.loads(file.read_text()) for file in (path, path.with_stem("both-2"))]
     assert [[cell["id"] for cell in results["cells"]] for results in written] == [
         ["nano-base-to-arc"],
@@ -202,13 +206,14 @@ def test_stored_results_are_rendered_without_workers(project):
     outcome.stdout.fnmatch_lines(["*fine-tuning comparison*", "*Base models*"])
 
 
+@pytest.mark.parametrize("kind", ["json", "markdown"])
 @pytest.mark.parametrize("name", ["a_folder", "a_file/results.json"])
-def test_a_place_where_no_results_can_be_written_is_said_before_anything_runs(project, name):
+def test_a_place_where_no_results_can_be_written_is_said_before_anything_runs(project, name, kind):
     project.pytester.mkdir("a_folder")
     (project.pytester.path / "a_file").write_text("")
-    outcome = project.run("--ftbench-json", name)
+    outcome = project.run(f"--ftbench-{kind}", name)
     assert outcome.ret == pytest.ExitCode.USAGE_ERROR
-    outcome.stderr.fnmatch_lines([f"ERROR: --ftbench-json {name}: is no place for a file*"])
+    outcome.stderr.fnmatch_lines([f"ERROR: --ftbench-{kind} {name}: is no place for a file*"])
 
 
 def test_what_cant_be_written_in_the_end_is_said_below_the_tables(project):

@@ -172,7 +172,7 @@ def _suite_path(node: pytest.Item, settings: Settings) -> Path:
     marker = node.get_closest_marker("ftbench")
     if marker is not None:
         if set(marker.kwargs) != {"suite"} or marker.args:
-            raise UserError(node.path, "marks a test with ftbench(…)", 'write pytest.mark.ftbench(suite="FILE.toml")')
+            raise UserError(node.path, "marks a test with ftbench(...)", 'write pytest.mark.ftbench(suite="FILE.toml")')
         return _find(str(marker.kwargs["suite"]), beside, beside)
     configured = node.config.getini("ftbench_suite")
     return _find(configured or _DEFAULT_SUITE, node.config.rootpath, beside)

@@ -1,5 +1,6 @@
 """What the terminal shows of cells: scores as they come, and the tables at the end. PYTEST_DONT_REWRITE."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pytest_ftbench.grid import CellRecord
@@ -25,9 +26,9 @@ def summarize(reporter: Any, ledger: Ledger) -> None:
     detail = ledger.config.option.verbose > 0
     for results in ledger.results:
         reporter.section("fine-tuning comparison")
-        for line in render(results, reporter._tw.fullwidth, reporter.hasmarkup, detail, ledger.baseline):
-            reporter.write_line(line)
+        _write(reporter, render(results, reporter._tw.fullwidth, reporter.hasmarkup, detail, ledger.baseline))
     _write_comparisons(reporter, ledger)
+    # a path is only of use as it is: pytest escapes what can't be printed of it
     for file in ledger.written:
         reporter.write_line(f"results written to {file}")
     if ledger.problem is not None:
@@ -41,7 +42,13 @@ def _write_comparisons(reporter: Any, ledger: Ledger) -> None:
     width, color = reporter._tw.fullwidth, reporter.hasmarkup
     for source, comparison in ledger.comparisons:
         reporter.section("comparison with a stored run")
-        for line in render_comparison(comparison, source, width, color):
-            reporter.write_line(line)
-    for line in render_breaches(ledger.breaches, width, color):
+        _write(reporter, render_comparison(comparison, source, width, color))
+    _write(reporter, render_breaches(ledger.breaches, width, color))
+
+
+def _write(reporter: Any, lines: Iterable[str]) -> None:
+    """Print lines as far as the terminal's encoding has their characters, and something like them where not."""
+    from pytest_ftbench.report import encodable
+
+    for line in encodable(lines, getattr(reporter._tw._file, "encoding", None) or "utf-8"):
         reporter.write_line(line)

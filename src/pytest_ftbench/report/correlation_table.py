@@ -14,19 +14,19 @@ CORRELATION_TITLE = "Correlation with the rank"
 _CONSTANT = "N/A (constant)"
 _MEASURE_ROOM = 10
 _COLUMNS = (
-    "One point per cell; r: Pearson's, rho: Spearman's, tau: Kendall's; p: of a permutation test, {exact}; 95 %: of r, "
+    "One point per cell; r: Pearson's, rho: Spearman's{tau}; p: of a permutation test, {exact}; 95 %: of r, "
     "by Fisher's z, from four points on. {corrected}"
 )
 _UNCORRECTED = "None of the p-values is corrected for the {count} correlations here."
-_FEW_POINTS = "With n = {n} no p of r can be below {least:.2f}, none of rho and tau below {ranked:.2f}."
+_FEW_POINTS = "With n = {n} no p of r can be below {least:.2f}, none of {of_ranks} below {ranked:.2f}."
 _UNRANKED = (
     "Ranked: of these points, those not marked INVALID or <trivial. Where that isn't all of them, the figure is there "
     "to be compared with the studies', in brackets, and nothing follows from it."
 )
 
 
-def correlation_sheet(correlations: Sequence[Correlation], names: Names) -> Sheet:
-    """A row per method and measure, in sections of what was trained and tested on."""
+def correlation_sheet(correlations: Sequence[Correlation], names: Names, detail: bool) -> Sheet:
+    """A row per method and measure, in sections of what was trained and tested on; with ``detail`` Kendall's too."""
     keys = [
         CheckpointKey(each.model, each.method, None, each.quantization, each.train_task, 0) for each in correlations
     ]
@@ -43,22 +43,25 @@ def correlation_sheet(correlations: Sequence[Correlation], names: Names) -> Shee
         Group("", points),
         Group("Pearson", [*_columns("r", correlations, "pearson"), interval]),
         Group("Spearman", _columns("rho", correlations, "spearman")),
-        Group("Kendall", _columns("tau", correlations, "kendall")),
     ]
+    # it says what Spearman's does in other figures, and would take a second table at 100 columns
+    groups += [Group("Kendall", _columns("tau", correlations, "kendall"))] * detail
     return Sheet(Group("", labels), groups, _sections(correlations))
 
 
-def correlation_notes(correlations: Sequence[Correlation]) -> Iterator[str]:
+def correlation_notes(correlations: Sequence[Correlation], detail: bool) -> Iterator[str]:
     """What the columns are, and what leaves the conclusions."""
     exact = "over all orders up to 8 points, beyond over 9,999 random ones"
     if all(each.exact for each in correlations):
         exact = "over all orders"
     count = len(correlations)
-    yield _COLUMNS.format(exact=exact, corrected=_UNCORRECTED.format(count=count) if count > 1 else "").rstrip()
+    corrected = _UNCORRECTED.format(count=count) if count > 1 else ""
+    yield _COLUMNS.format(exact=exact, corrected=corrected, tau=", tau: Kendall's" * detail).rstrip()
     for n in sorted({each.n for each in correlations if not each.constant}):
         # of all orders of ranks the best one and its reverse are as far off; of points at uneven distances one may be
         if (least := 1 / factorial(n)) > ALPHA / 2:
-            yield _FEW_POINTS.format(n=n, least=least, ranked=2 * least)
+            of_ranks = "rho and tau" if detail else "rho"
+            yield _FEW_POINTS.format(n=n, least=least, of_ranks=of_ranks, ranked=2 * least)
     if any(each.ranked < each.n for each in correlations):
         yield _UNRANKED
 

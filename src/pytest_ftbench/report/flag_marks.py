@@ -13,7 +13,7 @@ from pytest_ftbench.grid import CellRecord, CheckpointKey, Thresholds
 from pytest_ftbench.report.layout import Column, Text
 from pytest_ftbench.report.words import clean, elided
 
-HEADING = "Flags"
+FLAGS = "Flags"
 FINDINGS_TITLE = "Findings of the validity checks, cell by cell"
 _IN_WORDS = "V17"
 _OF_STUDY = frozenset({"V01", "V09"})  # how a whole study is made, more often than one training of it
@@ -116,7 +116,7 @@ def invalid_notes(records: Sequence[CellRecord]) -> Iterator[str]:
 def _columns(codes: Sequence[Sequence[str]]) -> list[Column]:
     if not any(codes):
         return []
-    return [Column(HEADING, [Text(" ".join(mine)) for mine in codes], words=True)]
+    return [Column(FLAGS, [Text(" ".join(mine)) for mine in codes], words=True)]
 
 
 def _sorted(codes: "set[str] | frozenset[str]") -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """The full table on a page: for each eval task its score, latency, tokens and format rate, as the width allows."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from enum import IntEnum
+from itertools import pairwise
 
 from pytest_ftbench.analysis import UNMEASURED, EvalTask, FullTable, Standing, TableCell
 from pytest_ftbench.report.cost_table import PEAK_HEADINGS, SHORT_PEAK_HEADINGS, Costs, memory_group
-from pytest_ftbench.report.flag_marks import FlagMarks
+from pytest_ftbench.report.flag_marks import FLAGS, FlagMarks
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text, in_fewest_parts
 from pytest_ftbench.report.words import ABSENT, BEST, aligned, clean, elided, rate, score
@@ -74,6 +76,13 @@ def metric_heading(metric: Metric) -> str:
     return f"{elided(clean(metric.label), _HEADING_ROOM)} {'↑' if metric.higher_is_better else '↓'}"
 
 
+def brief_sheet(table: FullTable, flags: FlagMarks, names: Names) -> Sheet:
+    """Of each eval task only the score, its flags in the same cell, and the time per token."""
+    sheet = _sheet(table, None, flags, names, Detail.SCORE)
+    groups = [replace(group, columns=list(_with_flags(group.columns))) for group in sheet.groups]
+    return replace(sheet, groups=groups)
+
+
 def _sheet(table: FullTable, memory: Group | None, flags: FlagMarks, names: Names, detail: Detail) -> Sheet:
     keys = [row.key for row in table.rows]
     tasks = [
@@ -124,6 +133,19 @@ def _group(task: EvalTask, cells: Sequence[TableCell | None], flags: Sequence[Co
 
 def _is_known(values: Iterable[float | None]) -> bool:
     return any(value is not None for value in values)
+
+
+def _with_flags(columns: Sequence[Column]) -> Iterator[Column]:
+    """The columns without those of flags, which stand in the column before instead."""
+    for column, following in pairwise([*columns, Column("", [])]):
+        if column.heading == FLAGS:
+            continue
+        if following.heading == FLAGS:
+            pairs = zip(column.cells, following.cells, strict=True)
+            cells = [replace(cell, tail=f"{cell.tail} {codes.body}".rstrip()) for cell, codes in pairs]
+            yield replace(column, cells=cells)
+        else:
+            yield column
 
 
 def _speed_text(cell: TableCell | None, text: str) -> Text:

@@ -10,6 +10,8 @@ from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
 from pytest_ftbench.report.words import ABSENT, clean, elided, percent, score
 
+TRANSFER_TITLE = "Transfer: change of the headline score against the untuned model, in percent; + is better"
+NO_TRANSFER = "Transfer: no change against the untuned model can be told."
 NOISE, UNSURE = "~", "?"
 _AT_MOST = (
     "Scores of which the items are not known are taken to vary as much as scores of that height can: a ~ on these says "
@@ -46,6 +48,12 @@ def transfer_notes(matrices: Sequence[TransferMatrix]) -> Iterator[str]:
     entries = [entry for matrix in matrices for entry in matrix.entries.values()]
     if any(entry.is_noise and entry.interval is not None and entry.interval.method == AT_MOST for entry in entries):
         yield _AT_MOST
+
+
+def untold(matrices: Sequence[TransferMatrix]) -> set[str]:
+    """Where not one change can be told, the words that say why; else none."""
+    entries = [entry for matrix in matrices for entry in matrix.entries.values()]
+    return {entry.reason for entry in entries} if all(entry.reason for entry in entries) else set()
 
 
 def _rows(matrices: Sequence[TransferMatrix]) -> list[_Row]:
