@@ -2,6 +2,7 @@
 
 from pytest_ftbench.report.compare_text import render_breaches, render_comparison
 from pytest_ftbench.report.headline import headline
+from pytest_ftbench.report.html import render_html
 from pytest_ftbench.report.text import render
 
-__all__ = ["headline", "render", "render_breaches", "render_comparison"]
+__all__ = ["headline", "render", "render_breaches", "render_comparison", "render_html"]

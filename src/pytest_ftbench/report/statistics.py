@@ -1,6 +1,7 @@
 """What the numbers can bear, under the tables: detectable differences, comparisons, correlations, intervals."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from pytest_ftbench.analysis import (
     Contrast,
@@ -30,6 +31,15 @@ Baseline = tuple[str, Results]
 """Another run's name and results."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A table under its title and what its columns mean; without a table, the title says why there is none."""
+
+    title: str
+    sheet: Sheet | None = None
+    notes: tuple[str, ...] = ()
+
+
 class Findings:
     """The statistics of a run, computed once; with ``detail`` those of all cells, else of those in-domain."""
 
@@ -47,18 +57,25 @@ class Findings:
 
     def parts(self, table: FullTable, names: Names, told: set[str], width: int, paint: Paint) -> Iterator[str]:
         """The lines of the tables, an empty one before each."""
+        for part in self.tables(table, names):
+            if part.sheet is None:
+                yield from ["", *wrapped([part.title], width, paint)]
+            else:
+                yield from _part(part.title, part.sheet, part.notes, told, width, paint)
+
+    def tables(self, table: FullTable, names: Names) -> Iterator[Part]:
+        """The tables, each with what its columns mean."""
         if self.contrasts:
             sheet = versus_sheet(self.contrasts, names, self.detail)
-            yield from _part(VERSUS_TITLE, sheet, versus_notes(self.contrasts, self.detail), told, width, paint)
-        yield from self._ranking(names, told, width, paint)
+            yield Part(VERSUS_TITLE, sheet, tuple(versus_notes(self.contrasts, self.detail)))
+        yield from self._ranking(names)
         found = rank_correlations(self.results.cells, self.results.trivial)
         if shown := [each for each in found if each.in_domain or self.detail]:
-            sheet = correlation_sheet(shown, names)
-            yield from _part(CORRELATION_TITLE, sheet, correlation_notes(shown), told, width, paint)
+            yield Part(CORRELATION_TITLE, correlation_sheet(shown, names), tuple(correlation_notes(shown)))
         if self.detail and (intervals := interval_sheet(table, self.results.cells, self.evidence, names)):
-            yield from _part(INTERVAL_TITLE, *intervals, told, width, paint)
+            yield Part(INTERVAL_TITLE, intervals[0], tuple(intervals[1]))
 
-    def _ranking(self, names: Names, told: set[str], width: int, paint: Paint) -> Iterator[str]:
+    def _ranking(self, names: Names) -> Iterator[Part]:
         """The ranking, where seeds make it worth having or there is another run to hold it against."""
         several = any(len(seeds_of(record)) > 1 for record in self.results.cells)
         if not several and self.baseline is None:
@@ -68,27 +85,22 @@ class Findings:
             mine = [ranking for ranking in mine if len(ranking.ranked) > 1]
             if mine:
                 sheet = ranking_sheet([("", mine)], names)
-                yield from _part(RANKING_TITLE, sheet, ranking_notes([("", mine)]), told, width, paint)
+                yield Part(RANKING_TITLE, sheet, tuple(ranking_notes([("", mine)])))
             return
         name, stored = self.baseline
         then = pooled(stored.cells)
         if unlike := unlike_items(self.results.cells, then):
-            yield from [
-                "",
-                *wrapped(
-                    [f"{RANKING_TITLE}: not held against {clean(name)}: {clean(unlike.difference)}."], width, paint
-                ),
-            ]
+            yield Part(f"{RANKING_TITLE}: not held against {clean(name)}: {clean(unlike.difference)}.")
             return
         theirs = rankings(then, stored.trivial, Evidence.of(then))
         pairs = list(counterparts(mine, theirs))
         mine = [ranking for ranking, other in pairs if max(len(ranking.ranked), len(other.ranked)) > 1]
         if not mine:
-            yield from ["", *wrapped([f"{RANKING_TITLE}: {clean(name)} has nothing to hold it against."], width, paint)]
+            yield Part(f"{RANKING_TITLE}: {clean(name)} has nothing to hold it against.")
             return
         runs = [(_run("this run", self.results.cells), mine), (_run(name, then), theirs)]
         notes = [*ranking_notes(runs), *difference_notes(mine, theirs, names)]
-        yield from _part(RANKING_TITLE, ranking_sheet(runs, names), notes, told, width, paint)
+        yield Part(RANKING_TITLE, ranking_sheet(runs, names), tuple(notes))
 
 
 def _run(name: str, records: Sequence[CellRecord]) -> str:

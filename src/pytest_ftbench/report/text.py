@@ -38,7 +38,7 @@ from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
 from pytest_ftbench.report.seed_table import SEED_TITLE, seed_notes, seed_sheet
 from pytest_ftbench.report.statistics import Baseline, Findings
 from pytest_ftbench.report.sweep_table import SWEEP_TITLE, sweep_notes, sweep_sheet
-from pytest_ftbench.report.transfer_table import transfer_sheet
+from pytest_ftbench.report.transfer_table import TRANSFER_TITLE, transfer_sheet
 from pytest_ftbench.report.words import clean, elided, score
 
 _NAME_ROOM = 40
@@ -65,16 +65,16 @@ def render(
     findings = Findings(results, detail, baseline)
     matrices = transfer_matrices(results.cells, results.trivial, findings.evidence)
     names = Names([row.key for row in table.rows], width)
-    lines = _heading(results, table, width, paint)
+    lines = heading(results, table, width, paint)
     if table.rows:
         costs = checkpoint_costs(results.cells)
         checked = FlagMarks.of(results.cells, found_in)
         sheet, left_out = full_sheet(table, costs, checked, names, width)
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
-        lines += wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
+        lines += wrapped(trivial_lines(table.tasks, results.trivial), width, no_paint)
         lines += wrapped(findings.seen(), width, no_paint)
-        lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
+        lines += wrapped(table_notes(found, left_out, table.tasks, costs, names), width, paint)
         lines += wrapped(flag_notes(results.cells, found_in, checked.everywhere), width, no_paint)
         blocks = latencies(results.cells, results.trivial)
         if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
@@ -90,10 +90,11 @@ def render(
         lines += findings.parts(table, names, found, width, paint)
         if curves := learning_curves(results.cells, results.trivial):
             lines += ["", *_curve_part(curves, names, found, width, paint)]
-    return lines + _reasons(results.cells, width, paint)
+    return lines + reasons(results.cells, width, paint)
 
 
-def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> list[str]:
+def heading(results: Results, table: FullTable, width: int, paint: Paint) -> list[str]:
+    """The suite, how many of its cells were measured, and where the numbers come from."""
     counts = Counter(cell.standing for row in table.rows for cell in row.cells.values())
     failed, skipped = counts[Standing.FAILED], counts[Standing.SKIPPED]
     measured = counts.total() - failed - skipped
@@ -148,9 +149,10 @@ def _provenance(results: Results) -> Iterator[str]:
         yield f"git {clean(sha)[:12]}{' (uncommitted changes)' if known.get('dirty') else ''}"
 
 
-def _table_notes(
+def table_notes(
     found: set[str], left_out: Sequence[str], tasks: Sequence[EvalTask], costs: Costs, names: Names
 ) -> Iterator[str]:
+    """What the columns and marks of the full table are."""
     yield COLUMNS
     yield from memory_notes(costs, names)
     yield from embedders(tasks)
@@ -160,7 +162,7 @@ def _table_notes(
     yield from (f"{short} is {full}." for short, full in names.shortened.items())
 
 
-def _trivial_lines(tasks: Sequence[EvalTask], trivial: Trivial) -> Iterator[str]:
+def trivial_lines(tasks: Sequence[EvalTask], trivial: Trivial) -> Iterator[str]:
     """For each task what answerers score that read nothing, in its headline metric."""
     for task in tasks:
         if scores := trivial_scores(trivial, task):
@@ -207,10 +209,9 @@ def _sweep_part(sweeps: Sequence[RateSweep], names: Names, width: int, paint: Pa
 
 def _transfer_part(sheet: Sheet, told: set[str], width: int, paint: Paint) -> list[str]:
     """The transfer matrices, and the marks in them that were not told before, which are then."""
-    title = "Transfer: change of the headline score against the untuned model, in percent; + is better"
     notes = explained(marks(sheet) - told)
     told |= marks(sheet)
-    lines = [*wrapped([title], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
+    lines = [*wrapped([TRANSFER_TITLE], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
     return lines + [""] * bool(notes) + wrapped(notes, width, paint)
 
 
@@ -222,7 +223,7 @@ def _curve_part(curves: Sequence[CurveGroup], names: Names, told: set[str], widt
     return [*lines, "", *wrapped(notes, width, paint)]
 
 
-def _reasons(records: Sequence[CellRecord], width: int, paint: Paint) -> list[str]:
+def reasons(records: Sequence[CellRecord], width: int, paint: Paint) -> list[str]:
     """Each cell that failed, was skipped for a reason, or failed its test after it was measured; and why."""
     texts = []
     for record in records:

@@ -10,6 +10,7 @@ from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
 from pytest_ftbench.report.words import ABSENT, clean, elided, percent, score
 
+TRANSFER_TITLE = "Transfer: change of the headline score against the untuned model, in percent; + is better"
 NOISE = "~"
 _TASK_ROOM = 12
 _HEADING_ROOM = 20
