@@ -14,8 +14,8 @@ from pytest_ftbench.grid import CellRecord, Results, Thresholds, UserError, read
 from pytest_ftbench.plugin import LEDGER
 from pytest_ftbench.progress import show
 from pytest_ftbench.provenance import git_state
-from pytest_ftbench.settings import compare_limits, json_path
-from pytest_ftbench.store import package_versions, write_json
+from pytest_ftbench.settings import WRITTEN, compare_limits, report_path
+from pytest_ftbench.store import package_versions, write_file, write_json
 
 if TYPE_CHECKING:
     from pytest_ftbench.analysis import Breach, Comparison, Limit
@@ -185,17 +185,30 @@ class Ledger:
             self.breaches += broken(comparison, limits)
 
     def _write(self) -> None:
+        """Write each file that was asked for; one that can't be written keeps none of the others from it."""
         results = self.results()
-        try:
-            path = json_path(self.config)
-            if path is None:
-                return
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for file, content in zip(_files(path, len(results)), results, strict=True):
-                write_json(file, content.to_json())
-                self.written.append(file)
-        except (OSError, UserError) as error:
-            self.problem = f"--ftbench-json: the results can't be written ({error}); run again with another file."
+        for kind in WRITTEN:
+            try:
+                path = report_path(self.config, kind)
+                if path is None:
+                    continue
+                path.parent.mkdir(parents=True, exist_ok=True)
+                for file, content in zip(_files(path, len(results)), results, strict=True):
+                    if kind == "json":
+                        write_json(file, content.to_json())
+                    else:
+                        write_file(file, self._html(content))
+                    self.written.append(file)
+            except (OSError, UserError) as error:
+                what = "results" if kind == "json" else "report"
+                said = f"--ftbench-{kind}: the {what} can't be written ({error}); run again with another file."
+                self.problem = said if self.problem is None else f"{self.problem}\n{said}"
+
+    def _html(self, results: Results) -> str:
+        """The report on a suite as a page."""
+        from pytest_ftbench.report import render_html
+
+        return render_html(results, self.baseline)
 
 
 def _test(nodeid: str) -> str:

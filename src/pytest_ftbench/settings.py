@@ -12,6 +12,11 @@ from pytest_ftbench.grid import TUNED, Suite, UserError
 if TYPE_CHECKING:
     from pytest_ftbench.analysis import Limit
 
+WRITTEN = ("json", "html")
+"""The kinds of files that a run writes, each by an option of its own."""
+
+_NOT_OVERWRITTEN = {"html": ("json", "from", "baseline")}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -81,7 +86,8 @@ def check_options(config: pytest.Config) -> None:
     Raises pytest's usage error.
     """
     try:
-        json_path(config)
+        for kind in WRITTEN:
+            report_path(config, kind)
         compare_limits(config)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
@@ -113,13 +119,24 @@ def json_path(config: pytest.Config) -> Path | None:
 
     Raises :class:`UserError` for a place where no file can be.
     """
-    name = config.getoption("ftbench_json")
+    return report_path(config, "json")
+
+
+def report_path(config: pytest.Config, kind: str) -> Path | None:
+    """Where ``--ftbench-KIND`` has its file written; None where it isn't given.
+
+    Raises :class:`UserError` for a place where no file can be, and for one that another option reads or writes.
+    """
+    name = config.getoption(f"ftbench_{kind}")
     if name is None:
         return None
     path: Path = config.invocation_params.dir / name
     taken = next((parent for parent in path.parents if parent.exists()), path.parent)
     if path.is_dir() or not taken.is_dir():
-        raise UserError(f"--ftbench-json {name}", "is no place for a file", "name a file in a folder")
+        raise UserError(f"--ftbench-{kind} {name}", "is no place for a file", "name a file in a folder")
+    for other in _NOT_OVERWRITTEN.get(kind, ()):
+        if (named := config.getoption(f"ftbench_{other}")) and config.invocation_params.dir / named == path:
+            raise UserError(f"--ftbench-{kind} {name}", f"is the file of --ftbench-{other}", "name another file")
     return path
 
 

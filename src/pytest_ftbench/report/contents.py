@@ -33,11 +33,16 @@ from pytest_ftbench.report.layout import Sheet
 from pytest_ftbench.report.notes import explained, marks
 from pytest_ftbench.report.seed_table import SEED_TITLE, seed_notes, seed_sheet
 from pytest_ftbench.report.statistics import Baseline, Findings, Part
+from pytest_ftbench.report.story import Reason, _counts, _facts, _reasons, table_notes, trivial_lines
 from pytest_ftbench.report.sweep_table import SWEEP_TITLE, sweep_notes, sweep_sheet
-from pytest_ftbench.report.text import table_notes, trivial_lines
 from pytest_ftbench.report.transfer_table import TRANSFER_TITLE, transfer_sheet
 
+_LARGE = (
+    "Of so many cells only comparisons and correlations on the task trained on are here, and no intervals of all "
+    "scores; the terminal's report in full (-v) has the others."
+)
 FULL_TITLE = "All cells: score, speed and form by task"
+MANY_CELLS = 400
 _NO_LIMIT = 100_000  # characters: a page scrolls, so no column is left out
 _NAMES_WIDTH = 480
 
@@ -74,10 +79,15 @@ class Contents:
         """What each checkpoint took."""
         return checkpoint_costs(self.results.cells)
 
+    @property
+    def is_large(self) -> bool:
+        """Whether there are more cells than anybody reads comparisons of, on every task with every other way."""
+        return len(self.results.cells) > MANY_CELLS
+
     @cached_property
     def findings(self) -> Findings:
-        """The statistics, of all cells."""
-        return Findings(self.results, detail=True, baseline=self.baseline)
+        """The statistics, of all cells unless these are very many."""
+        return Findings(self.results, detail=not self.is_large, baseline=self.baseline)
 
     @cached_property
     def matrices(self) -> list[TransferMatrix]:
@@ -93,6 +103,14 @@ class Contents:
     def checked(self) -> FlagMarks:
         """Where the codes of checks stand."""
         return FlagMarks.of(self.results.cells, self.found)
+
+    def facts(self) -> list[str]:
+        """How many cells there are, what became of them, and where the numbers come from."""
+        return [_counts(self.results, self.table), *_facts(self.results, self.table)]
+
+    def reasons(self) -> list[Reason]:
+        """Which cells failed, were skipped, or failed their tests; and why."""
+        return list(_reasons(self.results.cells))
 
     def flag_notes(self) -> list[str]:
         """What each check that fired found, in a sentence."""
@@ -136,6 +154,8 @@ class Contents:
             yield Part(SWEEP_TITLE, sheet, tuple(sweep_notes(sweeps, sheet)))
         for part in self.findings.tables(self.table, self.names):
             yield part if part.sheet is None else _with_marks(part.title, part.sheet, part.notes)
+        if self.is_large:
+            yield Part(_LARGE)
 
 
 def _with_marks(title: str, sheet: Sheet, notes: "Iterator[str] | tuple[str, ...]" = ()) -> Part:

@@ -27,8 +27,8 @@ class Drawing:
     notes: Sequence[str]
     sheet: Sheet
     draw: "Callable[[Figure], None] | None"
-    width: float = 9.0
-    height: float = 3.6
+    width: float
+    height: float
 
     def svg(self) -> Markup | None:
         """The figure; None where nothing can be drawn."""

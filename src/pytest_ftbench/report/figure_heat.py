@@ -21,8 +21,8 @@ _Row = tuple[str, TransferMatrix]
 """A task trained on, and the matrix that has a row for it."""
 
 _NOTES = (
-    "Blue: better than the untuned model, vermillion: worse; full colour from 100 % on. [ ]: tested on the task trained "
-    "on. ~: within noise. Hatched: INVALID or <trivial, no improvement whatever the number.",
+    "Blue: better than the untuned model, vermillion: worse; full colour from 100 % on. [ ]: tested on the task "
+    "trained on. ~: within noise. Hatched: INVALID or <trivial, no improvement whatever the number.",
 )
 
 
@@ -40,7 +40,7 @@ def heat_map(contents: Contents) -> Drawing | None:
     return Drawing(
         name="transfer",
         title=part.title,
-        says=_says(rows, tasks, contents.names),
+        says=_says(rows, tasks),
         notes=[*_NOTES, *left_out, *part.notes],
         sheet=part.sheet,
         draw=partial(_draw, shown, tasks, contents.names) if shown and tasks else None,
@@ -49,11 +49,13 @@ def heat_map(contents: Contents) -> Drawing | None:
     )
 
 
-def _says(rows: Sequence[_Row], tasks: Sequence[EvalTask], names: Names) -> str:
+def _says(rows: Sequence[_Row], tasks: Sequence[EvalTask]) -> str:
     """In words: how many improve and how many lose beyond noise."""
     entries = [entry for train, m in rows for task in tasks if (entry := m.entries.get((train, task.name)))]
     better = sum(entry.improves for entry in entries)
-    worse = sum(not entry.is_noise and entry.change_percent is not None and entry.change_percent < 0 for entry in entries)
+    worse = sum(
+        not entry.is_noise and entry.change_percent is not None and entry.change_percent < 0 for entry in entries
+    )
     apart = sum(entry.standing in (Standing.INVALID, Standing.TRIVIAL) for entry in entries)
     return (
         f"Heat map of {len(entries)} changes against the untuned model: {better} improve, {worse} are worse beyond "
@@ -72,10 +74,11 @@ def _draw(rows: Sequence[_Row], tasks: Sequence[EvalTask], names: Names, figure:
                 continue
             shade, strength = _shade(entry)
             apart = entry.standing in (Standing.INVALID, Standing.TRIVIAL)
-            box = {"facecolor": shade, "edgecolor": INK, "linewidth": 0.6}
-            axes.add_patch(Rectangle((x, y), 1, 1, **box))
+            axes.add_patch(Rectangle((x, y), 1, 1, facecolor=shade, edgecolor=INK, linewidth=0.6))
             if apart:
-                axes.add_patch(Rectangle((x, y), 1, 1, facecolor="none", edgecolor="#777777", linewidth=0, hatch="////"))
+                axes.add_patch(
+                    Rectangle((x, y), 1, 1, facecolor="none", edgecolor="#777777", linewidth=0, hatch="////")
+                )
             colour = _LIGHT if strength > 0.75 else _DARK
             plate = {"facecolor": shade, "edgecolor": "none", "pad": 1.0} if apart else None
             where = {"ha": "center", "va": "center", "fontsize": 8, "color": colour}

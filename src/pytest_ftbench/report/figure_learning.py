@@ -17,7 +17,7 @@ from pytest_ftbench.report.contents import Contents
 from pytest_ftbench.report.figure import Drawing, drawable
 from pytest_ftbench.report.full_table import metric_heading
 from pytest_ftbench.report.labels import Names
-from pytest_ftbench.report.looks import Look, crossed, key_of, legend, looks, panels, point
+from pytest_ftbench.report.looks import Look, crossed, key_of, legend, looks, panel_width, panels, point
 from pytest_ftbench.report.words import clean, elided, score
 
 _MOST_PANELS, _MOST_CURVES = 9, 10
@@ -42,6 +42,7 @@ def learning_figure(contents: Contents) -> Drawing | None:
         notes=[*(left_out if few else []), "Crossed: INVALID or <trivial after that epoch.", *part.notes],
         sheet=part.sheet,
         draw=partial(_draw, shown, contents.names),
+        width=panel_width(len(shown)),
         height=0.9 + 2.7 * -(-len(shown) // 3),
     )
 

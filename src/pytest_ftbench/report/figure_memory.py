@@ -1,4 +1,4 @@
-"""Memory as bars: for each way of tuning the peaks of its training and answering, the largest over what it was run on."""
+"""Memory as bars: for each way of tuning the peaks of its training and answering, the largest over all its cells."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -12,7 +12,7 @@ from pytest_ftbench.report.figure import Drawing, drawable, drawable_time
 from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Text
-from pytest_ftbench.report.looks import Look, crossed, key_of, legend, looks, panels, point
+from pytest_ftbench.report.looks import Look, crossed, key_of, legend, looks, panel_width, panels, point
 from pytest_ftbench.report.svg import INK
 from pytest_ftbench.report.words import ABSENT, clean, score
 
@@ -38,6 +38,7 @@ def rank_figure(contents: Contents) -> Drawing | None:
         notes=[*_NOTES, *left_out],
         sheet=_sheet(groups, contents.names),
         draw=partial(_draw, shown, contents.names),
+        width=panel_width(len(shown)),
         height=0.9 + 2.7 * -(-len(shown) // 3),
     )
 

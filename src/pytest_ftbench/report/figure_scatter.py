@@ -6,14 +6,14 @@ from string import ascii_lowercase
 from typing import Any
 
 from pytest_ftbench.analysis import Standing, task_label
-from pytest_ftbench.analysis.pareto import TradeOff, TradeOffs, trade_offs
+from pytest_ftbench.analysis.tradeoffs import TradeOff, TradeOffs, trade_offs
 from pytest_ftbench.grid import method_label
 from pytest_ftbench.report.contents import Contents
 from pytest_ftbench.report.figure import Drawing, drawable, drawable_time
-from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
+from pytest_ftbench.report.full_table import VARIANT, WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
-from pytest_ftbench.report.looks import crossed, key_of, legend, looks, panels, point
+from pytest_ftbench.report.looks import crossed, key_of, legend, log_axis, looks, panel_width, panels, point
 from pytest_ftbench.report.svg import INK
 from pytest_ftbench.report.words import ABSENT, aligned, clean, elided, score
 
@@ -24,7 +24,7 @@ _NOTES = (
     "Seconds per answer are what a reader waits, and grow with what is said: a model that says less is not faster, so "
     "look at ms/tok beside it (time per output token, after the first where that was recorded).",
     "A front holds the cells that no other beats in score and speed at once; its letters run from the fastest. INVALID "
-    "and <trivial cells are never on it.",
+    "and <trivial cells, crossed, are never on it, nor are scores over parsed outputs only (hollow, ° in the table).",
 )
 
 
@@ -37,11 +37,12 @@ def scatter(contents: Contents) -> Drawing | None:
     left_out = [f"The figure shows the first {_MOST} of {len(tasks)} tasks."] if len(tasks) > _MOST else []
     return Drawing(
         name="scatter",
-        title="Score against latency",
+        title="Score of each cell beside its speed, and the front that no other beats",
         says=_says(tasks, contents.names),
         notes=[*_NOTES, *left_out],
         sheet=_sheet(tasks, contents.names),
         draw=partial(_draw, shown, contents.names) if shown else None,
+        width=panel_width(len(shown)),
         height=1.0 + 2.7 * 2 * -(-len(shown) // 3),
     )
 
@@ -91,7 +92,7 @@ def _sheet(tasks: Sequence[TradeOffs], names: Names) -> Sheet:
     scores = [
         Text(
             score(each.cell.score, found.task.headline.format),
-            WORDS.get(each.cell.standing, ""),
+            VARIANT * each.cell.is_variant + WORDS.get(each.cell.standing, ""),
             standing_style(each.cell.standing),
         )
         for found in tasks
@@ -138,21 +139,24 @@ def _draw(tasks: Sequence[TradeOffs], names: Names, figure: Any) -> None:
 def _panel(axes: Any, found: TradeOffs, token: bool, names: Names, shapes: Any, colours: Any) -> None:
     letters = _letters(found, token)
     front = []
+    alike: dict[tuple[str, str, bool, bool], list[tuple[float, float]]] = {}
     for place, each in enumerate(found.cells):
         x, y = _x(each, token), each.cell.score
         if not _has_place(each, token) or x is None or y is None:
             continue
-        shape = shapes[names.methods[method_label(each.key.method)]]
+        shape = names.methods[method_label(each.key.method)]
         colour = INK if each.key.train_task is None else colours[_task(each.key.train_task)].colour
-        point(axes, x, y, shape, each.cell.standing is Standing.OK, colour)
+        look = (shape, colour, each.cell.standing is Standing.OK, each.cell.is_variant)
+        alike.setdefault(look, []).append((x, y))
         if place in letters:
             front.append((x, y))
             axes.annotate(letters[place], (x, y), xytext=(4, 4), textcoords="offset points", fontweight="bold")
+    for (shape, colour, ranked, is_variant), places in alike.items():
+        point(axes, [x for x, _ in places], [y for _, y in places], shapes[shape], ranked, colour, is_variant)
     if front:
         front.sort()
         axes.plot([x for x, _ in front], [y for _, y in front], "-", color=INK, lw=1, zorder=2)
-    axes.set_xscale("log")
-    axes.margins(0.12)
-    axes.set_xlabel("ms per output token (log)" if token else "seconds per answer (log)")
+    if any(_has_place(each, token) for each in found.cells):
+        log_axis(axes, "ms per output token (log)" if token else "seconds per answer (log)")
     axes.set_ylabel(metric_heading(found.task.headline))
     axes.set_title(clean(found.task.label))

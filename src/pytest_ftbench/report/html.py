@@ -14,15 +14,17 @@ from pytest_ftbench.report.figure_memory import memory_figure
 from pytest_ftbench.report.figure_ranks import rank_figure
 from pytest_ftbench.report.figure_scatter import scatter
 from pytest_ftbench.report.html_outputs import outputs
-from pytest_ftbench.report.html_sections import Answered, checks, facts, failures, notes, provenance, questions
+from pytest_ftbench.report.html_sections import Answered, checks, failures, notes, provenance, questions
 from pytest_ftbench.report.html_style import STYLE
 from pytest_ftbench.report.html_table import html_table
 from pytest_ftbench.report.markup import Markup, anchor, digest, join, tag
 from pytest_ftbench.report.statistics import Baseline, Part
 from pytest_ftbench.report.svg import can_draw
+from pytest_ftbench.report.words import clean
 
 NO_FIGURES = (
-    "Figures need matplotlib, which isn't installed: pip install 'pytest-ftbench[html]'. Their numbers are in the tables."
+    "Figures need matplotlib, which isn't installed: pip install 'pytest-ftbench[html]'. Their numbers are in the "
+    "tables."
 )
 _POLICY = f"default-src 'none'; style-src '{digest(STYLE)}'; base-uri 'none'; form-action 'none'"
 _FIGURES: Sequence[tuple[str, Callable[[Contents], Drawing | None]]] = (
@@ -42,7 +44,7 @@ def render_html(results: Results, baseline: Baseline | None = None, answers: Seq
     Without matplotlib it has every table, and says what the figures need. Equal results make equal bytes.
     """
     contents = Contents.of(results, baseline)
-    name, *said = facts(contents)
+    name = f"suite: {clean(results.suite) or 'unnamed'}"
     sections = [(title, body) for title, body in _sections(contents, results, answers) if body]
     links = [tag("li", tag("a", title, href=f"#s-{anchor(title)}")) for title, _ in sections]
     head = tag(
@@ -56,7 +58,7 @@ def render_html(results: Results, baseline: Baseline | None = None, answers: Seq
     body = tag(
         "body",
         tag("a", "Skip to the results", href="#results", class_="skip"),
-        tag("header", tag("h1", f"Fine-tuning comparison, {name}"), *(tag("p", text) for text in said)),
+        tag("header", tag("h1", f"Fine-tuning comparison, {name}"), *(tag("p", text) for text in contents.facts())),
         tag("nav", tag("ul", *links), aria_label="Contents"),
         tag("main", *(_section(title, inner) for title, inner in sections), id="results"),
         tag("footer", tag("p", "Made by pytest-ftbench from stored records; it holds no script and loads nothing.")),
@@ -96,7 +98,7 @@ def _figure(drawing: Drawing) -> Markup:
     figure = Markup()
     if drawn is not None:
         label = f"Figure: {drawing.title}"
-        box = tag("div", drawn, class_="scroll", role="region", tabindex=0, aria_label=label)
+        box = tag("div", drawn, class_="scroll", role="group", tabindex=0, aria_label=label)
         figure = tag("figure", tag("figcaption", drawing.title), box)
     caption = drawing.title if drawn is None else f"Numbers: {drawing.title}"
     return join(figure, html_table(caption, drawing.sheet), notes(drawing.notes))

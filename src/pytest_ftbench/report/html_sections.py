@@ -8,10 +8,9 @@ from pytest_ftbench.analysis import CHECKS, Finding
 from pytest_ftbench.grid import Results
 from pytest_ftbench.report.contents import Contents
 from pytest_ftbench.report.html_table import html_table, plain_table
-from pytest_ftbench.report.layout import Sheet, no_paint
+from pytest_ftbench.report.layout import Sheet
 from pytest_ftbench.report.markup import Markup, join, tag
 from pytest_ftbench.report.notes import explained
-from pytest_ftbench.report.text import heading, reasons
 from pytest_ftbench.report.words import ABSENT, clean, elided
 
 _LISTED = 30
@@ -20,13 +19,12 @@ _SAID_ROOM, _ID_ROOM = 300, 100
 _KEY_ROOM, _VALUE_ROOM = 60, 300
 _KEYS = 80
 _DEPTH = 3
-_WIDE = 100_000
 
 
 class Answered(NamedTuple):
     """A question, what the records say to it, and the table of these numbers (None: none)."""
 
-    id: str
+    label: str
     question: str
     sentences: Sequence[str]
     sheet: Sheet | None = None
@@ -37,16 +35,11 @@ def notes(texts: Sequence[str]) -> Markup:
     return tag("ul", *(tag("li", text) for text in texts), class_="notes") if texts else Markup()
 
 
-def facts(contents: Contents) -> list[str]:
-    """What was run, in lines, the suite's name first."""
-    return heading(contents.results, contents.table, _WIDE, no_paint)
-
-
 def questions(answers: Sequence[Answered]) -> Markup:
     """Each question with its answer and the numbers that bear on it."""
     parts = []
     for answer in answers:
-        title = f"{clean(answer.id)} {clean(answer.question)}"
+        title = f"{clean(answer.label)} {clean(answer.question)}"
         parts += [tag("h3", title), *(tag("p", clean(sentence)) for sentence in answer.sentences)]
         parts += [] if answer.sheet is None else [html_table(title, answer.sheet)]
     return join(*parts)
@@ -61,7 +54,8 @@ def checks(contents: Contents) -> Markup:
     meaning, *said = contents.flag_notes() or [""]
     striking = {note[:3]: note.partition(": ")[2] for note in said}
     rows = [
-        [code, check.title, str(len(by_code.get(code, ()))), striking.get(code, ABSENT)] for code, check in CHECKS.items()
+        [code, check.title, str(len(by_code.get(code, ()))), striking.get(code, ABSENT)]
+        for code, check in CHECKS.items()
     ]
     table = plain_table("Validity checks", ["Check", "What it finds", "Cells", "Most striking case"], rows)
     texts = [*filter(None, [meaning]), *explained(["INVALID", "<trivial"])]
@@ -70,7 +64,8 @@ def checks(contents: Contents) -> Markup:
 
 def _cases(code: str, cases: Sequence[tuple[str, Finding]]) -> Markup:
     texts = [
-        f"{elided(clean(name), _ID_ROOM)}: {elided(clean(finding.said), _SAID_ROOM)}" for name, finding in cases[:_LISTED]
+        f"{elided(clean(name), _ID_ROOM)}: {elided(clean(finding.said), _SAID_ROOM)}"
+        for name, finding in cases[:_LISTED]
     ]
     texts += [f"and {len(cases) - _LISTED} more"] if len(cases) > _LISTED else []
     count = "1 cell" if len(cases) == 1 else f"{len(cases)} cells"
@@ -80,7 +75,7 @@ def _cases(code: str, cases: Sequence[tuple[str, Finding]]) -> Markup:
 
 def failures(contents: Contents) -> Markup:
     """Each cell that failed, was skipped for a reason, or failed its test after it was measured; empty: none."""
-    texts = reasons(contents.results.cells, _WIDE, no_paint)[2:]
+    texts = [f"{reason.cell} {reason.what}: {reason.why}" for reason in contents.reasons()]
     more = [f"and {len(texts) - _REASONS} more"] if len(texts) > _REASONS else []
     return tag("ul", *(tag("li", text) for text in [*texts[:_REASONS], *more])) if texts else Markup()
 

@@ -1,5 +1,8 @@
 """The page's only style sheet: light and dark, wide and narrow, on paper; no fonts and no images from anywhere."""
 
+MOST_MARKS = 20
+"""Characters: the widest room that marks behind a number have a class for."""
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1f; --paper: #ffffff; --dim: #55565c; --line: #c9cad1; --soft: #f3f4f7;
   --alarm: #a3130f; --link: #0a4fb0; }
@@ -22,10 +25,10 @@ header p { margin: 0.2rem 0; color: var(--dim); }
 nav ul { display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; list-style: none; margin: 1rem 0; padding: 0; }
 nav a { display: inline-block; padding: 0.25rem 0; }
 .scroll { overflow-x: auto; max-width: 100%; margin: 0.75rem 0; }
-.tall { max-height: 40rem; overflow-y: auto; }
 table { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 caption { text-align: left; font-weight: 600; padding: 0.25rem 0; min-width: 14rem; }
-th, td { padding: 0.15rem 0.5rem; text-align: right; white-space: nowrap; vertical-align: top; background: var(--paper); }
+th, td { padding: 0.15rem 0.5rem; text-align: right; white-space: nowrap; vertical-align: top;
+  background: var(--paper); }
 th { font-weight: 400; }
 thead th { font-weight: 600; border-bottom: 1px solid var(--line); vertical-align: bottom; }
 thead td { border-bottom: 0; }
@@ -37,7 +40,7 @@ th.section { text-align: left; font-weight: 600; padding-top: 0.8rem; }
 td.strong { font-weight: 700; }
 td.dim, .dim { color: var(--dim); }
 td.alarm, .alarm { color: var(--alarm); }
-.mark { font-size: 0.8em; padding-left: 0.15em; white-space: pre; }
+.mark { display: inline-block; text-align: left; white-space: pre; }
 .way { position: sticky; left: 0; width: 5.6rem; min-width: 5.6rem; z-index: 1; }
 .rank { position: sticky; left: 5.6rem; z-index: 1; text-align: right; }
 tbody th.rank { text-align: right; }
@@ -46,9 +49,8 @@ tbody th.rank { text-align: right; }
 .notes { color: var(--dim); font-size: 0.8125rem; margin: 0.25rem 0 1rem; padding-left: 1.1rem; max-width: 70rem; }
 figure { margin: 0.75rem 0; }
 figcaption { font-weight: 600; }
-svg { display: block; width: 100%; min-width: 40rem; max-width: 72rem; height: auto; font-family: system-ui, "Segoe UI",
+svg { display: block; height: auto; font-family: system-ui, "Segoe UI",
   "Liberation Sans", Arial, sans-serif; }
-svg.small { max-width: 54rem; }
 details { border: 1px solid var(--line); border-radius: 4px; margin: 0.4rem 0; padding: 0.3rem 0.75rem; }
 summary { cursor: pointer; }
 .output { display: block; white-space: pre-wrap; overflow: hidden; overflow-wrap: anywhere; font: 0.8125rem/1.45
@@ -56,5 +58,5 @@ summary { cursor: pointer; }
 .nothing { color: var(--dim); font-style: italic; }
 .hint { border-left: 4px solid var(--line); padding: 0.3rem 0.8rem; }
 footer { margin-top: 3rem; color: var(--dim); font-size: 0.875rem; }
-@media print { .scroll, .tall { overflow: visible; max-height: none; } nav, .skip { display: none; } }
-"""
+@media print { .scroll { overflow: visible; } nav, .skip { display: none; } }
+""" + "".join(f".m{room} {{ min-width: {room}ch; }}\n" for room in range(1, MOST_MARKS + 1))

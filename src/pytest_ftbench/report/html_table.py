@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from pytest_ftbench.report.html_style import MOST_MARKS
 from pytest_ftbench.report.layout import Column, Group, Sheet, Style, Text
 from pytest_ftbench.report.markup import Content, Markup, join, tag
 
@@ -23,7 +24,13 @@ def plain_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[Con
     """A table of words, its first column naming the rows."""
     head = tag("thead", tag("tr", *(tag("th", heading, scope="col") for heading in headings)))
     lines = (
-        tag("tr", *(tag("th" if i == 0 else "td", cell, class_="words", scope="row" if i == 0 else None) for i, cell in enumerate(row)))
+        tag(
+            "tr",
+            *(
+                tag("th" if i == 0 else "td", cell, class_="words", scope="row" if i == 0 else None)
+                for i, cell in enumerate(row)
+            ),
+        )
         for row in rows
     )
     return scrolling(title, tag("table", tag("caption", title), head, tag("tbody", *lines), class_="wordy"))
@@ -31,13 +38,16 @@ def plain_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[Con
 
 def scrolling(title: str, table: Markup) -> Markup:
     """A table in a box that can be scrolled, by keyboard too."""
-    return tag("div", table, class_="scroll", role="region", tabindex=0, aria_label=f"Table: {title}")
+    return tag("div", table, class_="scroll", role="group", tabindex=0, aria_label=f"Table: {title}")
 
 
 def _headings(groups: Sequence[Group]) -> Iterator[Markup]:
     if any(group.heading for group in groups):
         yield tag("tr", *(_over(group) for group in groups))
-    yield tag("tr", *(_top(column, index) for group in groups for index, column in enumerate(group.columns)))
+    yield tag(
+        "tr",
+        *(_top(c, is_first=bool(g and not i)) for g, group in enumerate(groups) for i, c in enumerate(group.columns)),
+    )
 
 
 def _over(group: Group) -> Markup:
@@ -48,8 +58,8 @@ def _over(group: Group) -> Markup:
     return tag("th", group.heading, colspan=span, scope="colgroup", class_="first over")
 
 
-def _top(column: Column, index: int) -> Markup:
-    classes = ["words"] * column.words + ["first"] * (index == 0)
+def _top(column: Column, is_first: bool) -> Markup:
+    classes = ["words"] * column.words + ["first"] * is_first
     classes += [_STICKY[column.heading]] if column.heading in _STICKY else []
     if not column.heading:
         return tag("td", class_=_class(classes))
@@ -78,14 +88,19 @@ def _cell(column: Column, text: Text, is_name: bool, is_first: bool) -> Markup:
     classes = ["words"] * column.words + ["first"] * is_first
     classes += [_CLASSES[text.style]] if text.style in _CLASSES else []
     classes += [_STICKY[column.heading]] if is_name and column.heading in _STICKY else []
-    content = join(text.body, tag("span", text.tail, class_="mark")) if text.tail else join(text.body)
+    content = _content(text, column.marks_room)
     # a name that isn't repeated is no heading
     if is_name and text.body:
         return tag("th", content, scope="row", class_=_class(classes))
     return tag("td", content, class_=_class(classes))
 
 
+def _content(text: Text, room: int) -> Markup:
+    """A number and its marks, these in a column of their own, so that digits stand under digits."""
+    if not room or not (text.body or text.tail):
+        return join(text.body)
+    return join(text.body, tag("span", text.tail, class_=f"mark m{min(room, MOST_MARKS)}"))
+
+
 def _class(classes: Sequence[str]) -> str | None:
     return " ".join(classes) or None
-
-

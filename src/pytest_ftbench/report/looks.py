@@ -4,7 +4,8 @@ The colours are those of Okabe and Ito, Color Universal Design (2008), without y
 light or dark page. Beside its colour everything has a shape, a dash or a hatching of its own.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +40,24 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     return found
 
 
-def point(axes: Any, x: float, y: float, look: Look, ranked: bool, colour: str | None = None) -> None:
-    """A marker; of a cell that can't be ranked hollow and crossed."""
+def point(
+    axes: Any,
+    x: float | Sequence[float],
+    y: float | Sequence[float],
+    look: Look,
+    ranked: bool,
+    colour: str | None = None,
+    hollow: bool = False,
+) -> None:
+    """A marker, or several; of a cell that can't be ranked hollow and crossed."""
     face = colour or look.colour
-    if ranked:
-        axes.plot([x], [y], look.marker, ms=_SIZE, mfc=face, mec=INK, mew=0.6, ls="none", zorder=3)
+    if ranked and not hollow:
+        axes.plot(x, y, look.marker, ms=_SIZE, mfc=face, mec=INK, mew=0.6, ls="none", zorder=3)
         return
-    axes.plot([x], [y], look.marker, ms=_SIZE, mfc="none", mec=face, mew=1.2, ls="none", zorder=3)
-    axes.plot([x], [y], "x", ms=_SIZE + 2, mec=INK, mew=0.9, ls="none", zorder=4)
+    axes.plot(x, y, look.marker, ms=_SIZE, mfc="none", mec=face, mew=1.2, ls="none", zorder=3)
+    if ranked:
+        return
+    axes.plot(x, y, "x", ms=_SIZE + 2, mec=INK, mew=0.9, ls="none", zorder=4)
 
 
 def key_of(marker: str = "", colour: str = INK, label: str = "", dash: str = "none", hollow: bool = False) -> Any:
@@ -71,6 +82,34 @@ def panels(figure: Any, count: int, columns: int = 3) -> list[Any]:
     for axes in every[count:]:
         axes.set_axis_off()
     return every[:count]
+
+
+def panel_width(count: int) -> float:
+    """The inches of a figure of so many panels."""
+    return max(6.0, 3.6 * min(3, count))
+
+
+def log_axis(axes: Any, label: str) -> None:
+    """A logarithmic axis with its ticks written out; powers would be set as formulas."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xscale("log")
+    axes.margins(0.12)
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high)
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+        ticks = [
+            step * 10.0**exponent for exponent in exponents for step in steps if low <= step * 10.0**exponent <= high
+        ]
+        if len(ticks) >= 3:
+            break
+    if len(ticks) < 3:
+        ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
+    ticks = ticks[:: -(-len(ticks) // 6)]
+    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel(label)
 
 
 def legend(figure: Any, handles: Iterable[Any]) -> None:

@@ -1,6 +1,6 @@
 """What the numbers can bear, under the tables: detectable differences, comparisons, correlations, intervals."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_ftbench.analysis import (
@@ -21,8 +21,7 @@ from pytest_ftbench.grid import CellRecord, Results
 from pytest_ftbench.report.correlation_table import CORRELATION_TITLE, correlation_notes, correlation_sheet
 from pytest_ftbench.report.interval_table import INTERVAL_TITLE, interval_sheet
 from pytest_ftbench.report.labels import Names
-from pytest_ftbench.report.layout import Paint, Sheet, Style, wrapped
-from pytest_ftbench.report.notes import explained, marks
+from pytest_ftbench.report.layout import Sheet
 from pytest_ftbench.report.ranking_table import RANKING_TITLE, difference_notes, ranking_notes, ranking_sheet
 from pytest_ftbench.report.versus_table import VERSUS_TITLE, versus_notes, versus_sheet
 from pytest_ftbench.report.words import clean, score
@@ -54,14 +53,6 @@ class Findings:
         """The smallest difference that could have been seen, in a sentence; nothing where nothing is compared."""
         found = detectable_differences(self.results.cells, self.contrasts, self.evidence)
         return list(_seen(found))
-
-    def parts(self, table: FullTable, names: Names, told: set[str], width: int, paint: Paint) -> Iterator[str]:
-        """The lines of the tables, an empty one before each."""
-        for part in self.tables(table, names):
-            if part.sheet is None:
-                yield from ["", *wrapped([part.title], width, paint)]
-            else:
-                yield from _part(part.title, part.sheet, part.notes, told, width, paint)
 
     def tables(self, table: FullTable, names: Names) -> Iterator[Part]:
         """The tables, each with what its columns mean."""
@@ -127,15 +118,3 @@ def _seen(found: Sequence[Detectable]) -> Iterator[str]:
         f"Smallest difference this run could have seen: {', '.join(said)} (found in four of five such runs, tested at "
         f"{shared}{independent})."
     )
-
-
-def _part(title: str, sheet: Sheet, notes: Iterable[str], told: set[str], width: int, paint: Paint) -> Iterator[str]:
-    """A table under its title, with what its columns mean, and its marks that weren't told before, which are then."""
-    said = [*notes, *explained(marks(sheet) - told)]
-    told |= marks(sheet)
-    yield ""
-    yield from wrapped([title], width, paint, Style.STRONG)
-    yield ""
-    yield from sheet.draw(width, paint)
-    yield ""
-    yield from wrapped(said, width, paint)

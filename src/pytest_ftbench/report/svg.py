@@ -21,6 +21,7 @@ INK = "#010203"
 """The colour that stands for the page's own, light or dark."""
 
 _OWN = "currentColor"
+_PIXELS = 100  # of an inch: text of 9 points is then 12.5 pixels high, whatever the screen; a narrow one scrolls
 _FONT = re.compile(r"(?:(?P<weight>bold|\d{3}) )?(?P<size>[\d.]+)px")
 _REFERENCE = re.compile(r"#([\w.-]+)")
 _LONG = re.compile(r"(\d\.\d\d)\d+")
@@ -49,7 +50,9 @@ def can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def svg(name: str, title: str, alternative: str, width: float, height: float, draw: "Callable[[Figure], None]") -> Markup:
+def svg(
+    name: str, title: str, alternative: str, width: float, height: float, draw: "Callable[[Figure], None]"
+) -> Markup:
     """A figure of so many inches; ``alternative`` says in words what it shows."""
     root = _without_namespaces(ElementTree.fromstring(_drawn(width, height, draw)))
     for parent in list(root.iter()):
@@ -62,7 +65,8 @@ def svg(name: str, title: str, alternative: str, width: float, height: float, dr
     # inherited, so that an element's own attributes count, which those of a style sheet would not
     lines = {"stroke_linejoin": "round", "stroke_linecap": "butt"}
     named = {"aria_labelledby": f"{name}-title {name}-desc", "role": "img", "id": name}
-    return _svg(Markup("".join([*titles, body])), viewBox=box, **lines, **named)
+    pixels = str(round(width * _PIXELS))
+    return _svg(Markup("".join([*titles, body])), viewBox=box, width=pixels, **lines, **named)
 
 
 def _svg(body: Markup, **attributes: str | None) -> Markup:

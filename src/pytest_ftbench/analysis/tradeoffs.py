@@ -55,7 +55,7 @@ def _of_task(table: FullTable, task: EvalTask) -> TradeOffs:
     known = [
         (key, cell)
         for key, cell in mine
-        if cell.standing not in UNMEASURED and cell.ranked_score is not None and cell.latency_s is not None
+        if cell.standing not in UNMEASURED and cell.score is not None and cell.latency_s is not None
     ]
     whole = _front_of([(cell, cell.latency_s) for _, cell in known], task)
     # the first token apart in one cell and not in another makes speeds per token no longer one thing
