@@ -24,7 +24,8 @@ def outputs(records: Sequence[CellRecord], trivial: Trivial) -> Markup:
     parts = []
     for task, found in disagreements(records, trivial, limit):
         shown = "the item" if len(found) == 1 else f"the {len(found)} items"
-        parts.append(tag("h3", f"{clean(task.label)}: {shown} on which cells differ most"))
+        differ = "on which cells differ most" if found[0].spread else "that come first; cells score all alike"
+        parts.append(tag("h3", f"{clean(task.label)}: {shown} {differ}"))
         parts += [_item(each) for each in found]
     return join(*parts)
 
