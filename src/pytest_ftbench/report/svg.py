@@ -75,20 +75,21 @@ def _svg(body: Markup, **attributes: str | None) -> Markup:
 
 def _drawn(width: float, height: float, draw: "Callable[[Figure], None]") -> bytes:
     """What matplotlib writes, in its own settings, whatever the user's are."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        # of letters that its font lacks: the reader's may have them
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        # of letters that its font lacks, which the reader's may have; of its age, which under pytest could be an error
         warnings.simplefilter("ignore")
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure)
-        file = io.BytesIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        import matplotlib
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(_SETTINGS)
+            figure = Figure(figsize=(width, height), layout="constrained")
+            FigureCanvasSVG(figure)
+            draw(figure)
+            figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file.getvalue()
 
 
