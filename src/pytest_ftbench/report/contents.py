@@ -44,7 +44,7 @@ _LARGE = (
 FULL_TITLE = "All cells: score, speed and form by task"
 MANY_CELLS = 400
 _NO_LIMIT = 100_000  # characters: a page scrolls, so no column is left out
-_NAMES_WIDTH = 480
+_NAMES_WIDTH, _FIGURE_WIDTH = 480, 160
 
 
 @dataclass(eq=False)
@@ -73,6 +73,16 @@ class Contents:
     def names(self) -> Names:
         """The names of models and methods as tables have them."""
         return Names([row.key for row in self.table.rows], _NAMES_WIDTH)
+
+    @cached_property
+    def short_names(self) -> Names:
+        """The names as figures have room for them."""
+        return Names(self.names.keys, _FIGURE_WIDTH)
+
+    def short_notes(self) -> list[str]:
+        """Which names figures show shorter than tables do."""
+        told = self.names.shortened
+        return [f"{short} is {name}." for short, name in self.short_names.shortened.items() if short not in told]
 
     @cached_property
     def costs(self) -> Costs:

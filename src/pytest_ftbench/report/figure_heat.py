@@ -41,10 +41,10 @@ def heat_map(contents: Contents) -> Drawing | None:
         name="transfer",
         title=part.title,
         says=_says(rows, tasks),
-        notes=[*_NOTES, *left_out, *part.notes],
+        notes=[*_NOTES, *left_out, *part.notes, *contents.short_notes()],
         sheet=part.sheet,
-        draw=partial(_draw, shown, tasks, contents.names) if shown and tasks else None,
-        width=2.8 + 1.25 * len(tasks),
+        draw=partial(_draw, shown, tasks, contents.short_names) if shown and tasks else None,
+        width=2.8 + 1.35 * len(tasks),
         height=0.7 + 0.3 * len(shown),
     )
 

@@ -20,7 +20,7 @@ from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.looks import Look, crossed, key_of, legend, looks, panel_width, panels, point
 from pytest_ftbench.report.words import clean, elided, score
 
-_MOST_PANELS, _MOST_CURVES = 9, 10
+_MOST_PANELS, _MOST_CURVES = 15, 10
 _ROOM = 14
 _Panel = tuple[str, str, Sequence[LearningCurve], Callable[[CurvePoint], float | None]]
 """A title, what its values are, curves, and how to read them."""
@@ -39,9 +39,14 @@ def learning_figure(contents: Contents) -> Drawing | None:
         name="learning",
         title=part.title,
         says=_says(contents.curves),
-        notes=[*(left_out if few else []), "Crossed: INVALID or <trivial after that epoch.", *part.notes],
+        notes=[
+            *(left_out if few else []),
+            "Crossed: INVALID or <trivial after that epoch.",
+            *part.notes,
+            *contents.short_notes(),
+        ],
         sheet=part.sheet,
-        draw=partial(_draw, shown, contents.names),
+        draw=partial(_draw, shown, contents.short_names),
         width=panel_width(len(shown)),
         height=0.9 + 2.7 * -(-len(shown) // 3),
     )

@@ -44,9 +44,9 @@ def memory_figure(contents: Contents) -> Drawing | None:
         name="memory",
         title="Memory in GiB, by way of tuning",
         says=_says(peaks, kinds, contents.names),
-        notes=[*_NOTES, *left_out],
+        notes=[*_NOTES, *left_out, *contents.short_notes()],
         sheet=_sheet(peaks, ways, kinds, valid, contents.names),
-        draw=partial(_draw, shown, peaks, kinds, valid, contents.names) if shown else None,
+        draw=partial(_draw, shown, peaks, kinds, valid, contents.short_names) if shown else None,
         width=7.5,
         height=1.2 + (0.16 * len(kinds) + 0.16) * len(shown),
     )

@@ -12,7 +12,7 @@ from pytest_ftbench.report.figure import Drawing, drawable, drawable_time
 from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Text
-from pytest_ftbench.report.looks import Look, crossed, key_of, legend, looks, panel_width, panels, point
+from pytest_ftbench.report.looks import Look, crossed, key_of, legend, looks, panel_title, panel_width, panels, point
 from pytest_ftbench.report.svg import INK
 from pytest_ftbench.report.words import ABSENT, clean, score
 
@@ -35,9 +35,9 @@ def rank_figure(contents: Contents) -> Drawing | None:
         name="ranks",
         title="Score against rank, with intervals",
         says=_says(groups, contents.names),
-        notes=[*_NOTES, *left_out],
+        notes=[*_NOTES, *left_out, *contents.short_notes()],
         sheet=_sheet(groups, contents.names),
-        draw=partial(_draw, shown, contents.names),
+        draw=partial(_draw, shown, contents.short_names),
         width=panel_width(len(shown)),
         height=0.9 + 2.7 * -(-len(shown) // 3),
     )
@@ -97,7 +97,7 @@ def _draw(groups: Sequence[RankCurves], names: Names, figure: Any) -> None:
         axes.set_xticks(some, [f"{rank:g}" for rank in some])
         axes.minorticks_off()
         axes.margins(0.12)
-        axes.set(xlabel="rank", ylabel=metric_heading(group.task.headline), title=_title(group, names))
+        axes.set(xlabel="rank", ylabel=metric_heading(group.task.headline), title=panel_title(_title(group, names)))
     entries = [key_of(look.marker, look.colour, name, look.dash) for name, look in seen.items()]
     legend(figure, [*entries, key_of(dash=":", label="untuned"), crossed()])
 

@@ -13,7 +13,17 @@ from pytest_ftbench.report.figure import Drawing, drawable, drawable_time
 from pytest_ftbench.report.full_table import VARIANT, WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
-from pytest_ftbench.report.looks import crossed, key_of, legend, log_axis, looks, panel_width, panels, point
+from pytest_ftbench.report.looks import (
+    crossed,
+    key_of,
+    legend,
+    log_axis,
+    looks,
+    panel_title,
+    panel_width,
+    panels,
+    point,
+)
 from pytest_ftbench.report.svg import INK
 from pytest_ftbench.report.words import ABSENT, aligned, clean, elided, score
 
@@ -159,4 +169,4 @@ def _panel(axes: Any, found: TradeOffs, token: bool, names: Names, shapes: Any, 
     if any(_has_place(each, token) for each in found.cells):
         log_axis(axes, "ms per output token (log)" if token else "seconds per answer (log)")
     axes.set_ylabel(metric_heading(found.task.headline))
-    axes.set_title(clean(found.task.label))
+    axes.set_title(panel_title(found.task.label))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_ftbench.report.svg import INK
+from pytest_ftbench.report.words import clean, elided
 
 BLUE, VERMILLION = "#0072B2", "#D55E00"
 _COLOURS = (BLUE, VERMILLION, "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
@@ -17,6 +18,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "h", "<", ">", "p", "8")
 _DASHES = ("-", "--", "-.", ":")
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++")
 _SIZE = 6.5
+_TITLE_ROOM = 30
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,20 @@ def log_axis(axes: Any, label: str) -> None:
     if len(ticks) < 3:
         ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
     ticks = ticks[:: -(-len(ticks) // 6)]
-    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axes.set_xticks(ticks, _told_apart(ticks))
     axes.minorticks_off()
     axes.set_xlabel(label)
+
+
+def _told_apart(ticks: Sequence[float]) -> list[str]:
+    """The ticks in as few digits as tell them apart."""
+    texts = [[f"{tick:.{digits}g}" for tick in ticks] for digits in range(3, 12)]
+    return next((each for each in texts if len(set(each)) == len(ticks)), texts[0])
+
+
+def panel_title(text: str) -> str:
+    """A foreign text as a panel's title, no wider than the panel."""
+    return elided(clean(text), _TITLE_ROOM)
 
 
 def legend(figure: Any, handles: Iterable[Any]) -> None:
