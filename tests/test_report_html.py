@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from strategies_compare import TRIVIAL, foreign_records, record, trivials
 from strategies_items import suite_records
 
-from pytest_ftbench.analysis import full_table
+from pytest_ftbench.analysis import Standing, TransferEntry, full_table
 from pytest_ftbench.analysis.disagreements import disagreements
 from pytest_ftbench.analysis.tradeoffs import front, trade_offs
 from pytest_ftbench.grid import Results
 from pytest_ftbench.report import render_html
+from pytest_ftbench.report.figure_heat import colours_of
 from pytest_ftbench.report.html_sections import Answered
+from pytest_ftbench.report.html_style import STYLE
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Text
 from pytest_ftbench.report.markup import digest, tag, visible
 
@@ -312,3 +314,45 @@ def test_a_browser_finds_nothing_to_complain_of(tmp_path):
     said = [line for line in done.stderr.splitlines() if "CONSOLE" in line or "Refused" in line]
     assert said == []
     assert shot.stat().st_size > 10_000
+
+
+def luminance(colour):
+    """WCAG's relative luminance."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first, second):
+    """WCAG's contrast of two colours: 4.5 is enough for text, 3 for what is no text."""
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_from_its_page(scheme):
+    found = [dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in re.findall(r":root \{([^}]*)\}", STYLE)]
+    colours = found[scheme]
+    for text in ("ink", "dim", "alarm", "link"):
+        for ground in ("paper", "soft"):
+            assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    # lines of figures have no edge of ink, whatever their colour
+    assert contrast(colours["ink"], colours["paper"]) > 12
+
+
+def test_numbers_stand_out_from_the_colours_of_a_heat_map():
+    for change in (None, *range(-110, 111)):
+        shade, colour = colours_of(TransferEntry(change, Standing.OK, in_domain=False))
+        assert contrast(shade, colour) >= 4.5, change
+
+
+def test_a_page_of_a_thousand_cells_is_no_larger_than_a_browser_likes():
+    cells = []
+    for index in range(14):
+        for each in suite_records(seed=index, ranks=(4, 8, 16, 32, 64, 128, 256), n=8):
+            each.items = [item | {"output": "word " * 200} for item in each.items]
+            cells.append(replace(each, model=f"model-{index}", id=f"model-{index}-{each.id}"))
+    text = render_html(Results("large", cells[:1000], {}, TRIVIAL))
+    assert len(text.encode()) < 15e6
+    assert "1000 cells" in check(text).text
+    assert "Of so many cells only comparisons" in text

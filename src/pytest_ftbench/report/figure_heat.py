@@ -16,7 +16,8 @@ from pytest_ftbench.report.words import clean, elided, percent
 _MOST_ROWS, _MOST_TASKS = 40, 8
 _FULL_PERCENT = 100.0
 _ROOM = 14
-_DARK, _LIGHT = "#000000", "#ffffff"
+_DARK, _LIGHT, _UNKNOWN = "#000000", "#ffffff", "#dddddd"
+_STRONG = 0.93  # so much blue, and white is easier to read on it than black
 _Row = tuple[str, TransferMatrix]
 """A task trained on, and the matrix that has a row for it."""
 
@@ -72,14 +73,13 @@ def _draw(rows: Sequence[_Row], tasks: Sequence[EvalTask], names: Names, figure:
             entry = matrix.entries.get((train, task.name))
             if entry is None:
                 continue
-            shade, strength = _shade(entry)
+            shade, colour = colours_of(entry)
             apart = entry.standing in (Standing.INVALID, Standing.TRIVIAL)
             axes.add_patch(Rectangle((x, y), 1, 1, facecolor=shade, edgecolor=INK, linewidth=0.6))
             if apart:
                 axes.add_patch(
                     Rectangle((x, y), 1, 1, facecolor="none", edgecolor="#777777", linewidth=0, hatch="////")
                 )
-            colour = _LIGHT if strength > 0.75 else _DARK
             plate = {"facecolor": shade, "edgecolor": "none", "pad": 1.0} if apart else None
             where = {"ha": "center", "va": "center", "fontsize": 8, "color": colour}
             axes.text(x + 0.5, y + 0.5, _label(entry), bbox=plate, **where)
@@ -98,12 +98,12 @@ def _label(entry: TransferEntry) -> str:
     return shown + "~" * entry.is_noise + WORDS.get(entry.standing, "")
 
 
-def _shade(entry: TransferEntry) -> tuple[str, float]:
-    """The colour of a change between vermillion, white and blue, and how strong it is (0..1)."""
+def colours_of(entry: TransferEntry) -> tuple[str, str]:
+    """The colour of a change, between vermillion, white and blue, and that of the text on it."""
     change = entry.change_percent
     if change is None or not drawable(change):
-        return "#dddddd", 0.0
+        return _UNKNOWN, _DARK
     strength = min(1.0, abs(change) / _FULL_PERCENT)
     full = BLUE if change > 0 else VERMILLION
     parts = (round(255 + strength * (int(full[i : i + 2], 16) - 255)) for i in (1, 3, 5))
-    return "#" + "".join(f"{part:02x}" for part in parts), strength if change > 0 else 0.0
+    return "#" + "".join(f"{part:02x}" for part in parts), _LIGHT if change > 0 and strength > _STRONG else _DARK
