@@ -247,6 +247,15 @@ def test_what_cannot_be_ranked_is_on_no_front(mark):
     assert [(each.on_front, each.on_token_front) for each in found.cells] == [(True, True), (False, False)]
 
 
+@pytest.mark.parametrize("tokens", [21.0, 60.0])
+def test_times_per_token_of_unlike_answers_make_no_front(tokens):
+    short, long = record(rank=8, score=60.0, tpot=None), record(rank=16, score=70.0, tpot=None, tokens=tokens)
+    (found,) = trade_offs(full_table([short, long], TRIVIAL))
+    assert found.alike is any(each.on_token_front for each in found.cells) is (tokens < 24)
+    said = "No front per token in SQuAD v2" in render_html(Results("x", [short, long], {}, TRIVIAL))
+    assert said is not found.alike
+
+
 def test_answers_stand_first():
     sheet = Sheet(Group("", [Column("Way", [Text("LoRA")], words=True)]), [], [Section("", 1)])
     page = check(render_html(study(), answers=[Answered("Q4", f"Does rank matter? {HOSTILE}", [HOSTILE], sheet)]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_ftbench.analysis.metrics import EvalTask
-from pytest_ftbench.analysis.table import FullTable, TableCell
+from pytest_ftbench.analysis.table import FullTable, TableCell, of_like_length
 from pytest_ftbench.analysis.validity import UNMEASURED, Standing
 from pytest_ftbench.grid import CheckpointKey
 
@@ -24,10 +24,14 @@ class TradeOff:
 
 @dataclass(frozen=True)
 class TradeOffs:
-    """The measured cells of one eval task, whatever they were trained on, in the full table's order."""
+    """The measured cells of one eval task, whatever they were trained on, in the full table's order.
+
+    ``alike`` says whether their times per token may be compared; where not, there is no front of these.
+    """
 
     task: EvalTask
     cells: tuple[TradeOff, ...]
+    alike: bool = True
 
 
 def front(points: Sequence[Sequence[float]]) -> set[int]:
@@ -58,11 +62,10 @@ def _of_task(table: FullTable, task: EvalTask) -> TradeOffs:
         if cell.standing not in UNMEASURED and cell.score is not None and cell.latency_s is not None
     ]
     whole = _front_of([(cell, cell.latency_s) for _, cell in known], task)
-    # the first token apart in one cell and not in another makes speeds per token no longer one thing
-    alike = len({cell.tpot_s is None for _, cell in known}) == 1
+    alike = of_like_length([cell for _, cell in known])
     per_token = _front_of([(cell, cell.s_per_token) for _, cell in known], task) if alike else set()
     cells = (TradeOff(key, cell, i in whole, i in per_token) for i, (key, cell) in enumerate(known))
-    return TradeOffs(task, tuple(cells))
+    return TradeOffs(task, tuple(cells), alike)
 
 
 def _front_of(cells: Sequence[tuple[TableCell, float | None]], task: EvalTask) -> set[int]:

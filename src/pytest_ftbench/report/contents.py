@@ -132,7 +132,7 @@ class Contents:
         notes = [
             *trivial_lines(self.table.tasks, self.results.trivial),
             *self.findings.seen(),
-            *table_notes(marks(sheet), left_out, self.table.tasks, self.costs, self.names),
+            *table_notes(marks(sheet), left_out, self.table, self.costs, self.names),
         ]
         return Part(FULL_TITLE, sheet, tuple(notes))
 

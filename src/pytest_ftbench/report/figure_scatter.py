@@ -49,12 +49,23 @@ def scatter(contents: Contents) -> Drawing | None:
         name="scatter",
         title="Score of each cell beside its speed, and the front that no other beats",
         says=_says(tasks, contents.names),
-        notes=[*_NOTES, *left_out],
+        notes=[*_NOTES, *_unlike(tasks), *left_out],
         sheet=_sheet(tasks, contents.names),
         draw=partial(_draw, shown, contents.names) if shown else None,
         width=panel_width(len(shown)),
         height=1.0 + 2.7 * 2 * -(-len(shown) // 3),
     )
+
+
+def _unlike(tasks: Sequence[TradeOffs]) -> list[str]:
+    """Where there is no front per token, and why."""
+    names = [clean(found.task.label) for found in tasks if not found.alike]
+    if not names:
+        return []
+    return [
+        f"No front per token in {', '.join(names)}: answers are of unlike length and the first token was not timed "
+        "apart in all, so that a longer answer looks faster."
+    ]
 
 
 def _letters(found: TradeOffs, token: bool) -> dict[int, str]:

@@ -12,7 +12,7 @@ from pytest_ftbench.grid import CellRecord, CheckpointKey
 from pytest_ftbench.report.layout import Column, Text
 from pytest_ftbench.report.words import clean, elided
 
-HEADING = "Flags"
+FLAGS = "Flags"
 _IN_WORDS = "V17"
 _OF_STUDY = frozenset({"V01", "V09"})  # how a whole study is made, more often than one training of it
 _ALSO = {_IN_WORDS: " <trivial"}
@@ -83,7 +83,7 @@ def flag_notes(
 def _columns(codes: Sequence[Sequence[str]]) -> list[Column]:
     if not any(codes):
         return []
-    return [Column(HEADING, [Text(" ".join(mine)) for mine in codes], words=True)]
+    return [Column(FLAGS, [Text(" ".join(mine)) for mine in codes], words=True)]
 
 
 def _sorted(codes: "set[str] | frozenset[str]") -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from pytest_ftbench.grid import CellRecord, Results, Thresholds
 from pytest_ftbench.report.cost_table import COST_TITLE, Costs, cost_notes, cost_sheet, memory_notes
 from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
 from pytest_ftbench.report.flag_marks import FlagMarks, flag_notes
-from pytest_ftbench.report.full_table import full_sheet
+from pytest_ftbench.report.full_table import full_sheet, unrecorded
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
 from pytest_ftbench.report.layout import Sheet
@@ -104,7 +104,7 @@ def tell(results: Results, width: int, detail: bool = False, baseline: Baseline 
     return replace(
         story,
         sheet=sheet,
-        columns=tuple(table_notes(marks(sheet), left_out, table.tasks, costs, names)),
+        columns=tuple(table_notes(marks(sheet), left_out, table, costs, names)),
         baselines=(*trivial_lines(table.tasks, results.trivial), *findings.seen()),
         checks=tuple(flag_notes(results.cells, found_in, checked.everywhere)),
         parts=tuple(_parts(results, findings, table, costs, names, width)),
@@ -192,13 +192,16 @@ def _provenance(results: Results) -> Iterator[str]:
 
 
 def table_notes(
-    found: set[str], left_out: Sequence[str], tasks: Sequence[EvalTask], costs: Costs, names: Names
+    found: set[str], left_out: Sequence[str], table: FullTable, costs: Costs, names: Names
 ) -> Iterator[str]:
     """What the columns and marks of the full table are."""
     yield COLUMNS
     yield from memory_notes(costs, names)
-    yield from embedders(tasks)
+    yield from embedders(table.tasks)
     yield from explained(found)
+    if missing := unrecorded(table):
+        so = "; without tokens latencies can't be compared" if "Tok" in missing else ""
+        yield f"Not recorded: {', '.join(missing)}{so}."
     if left_out:
         yield f"Left out at this width: {', '.join(left_out)}."
     yield from (f"{short} is {full}." for short, full in names.shortened.items())
