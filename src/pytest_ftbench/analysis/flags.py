@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pytest_ftbench.analysis import flags_outputs, flags_setup, flags_speed
 from pytest_ftbench.analysis.case import Case, Finding
+from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.metrics import Trivial
 from pytest_ftbench.analysis.study import Study
 from pytest_ftbench.grid import CellRecord, Thresholds
@@ -48,10 +49,16 @@ CHECKS: Mapping[str, Check] = {
 
 
 def flags(
-    records: Sequence[CellRecord], trivial: Trivial, thresholds: Thresholds | None = None
+    records: Sequence[CellRecord],
+    trivial: Trivial,
+    thresholds: Thresholds | None = None,
+    evidence: Evidence | None = None,
 ) -> list[tuple[Finding, ...]]:
-    """What the checks find on each of these records, in their order; nothing on one that wasn't measured."""
-    study = Study.of(records, trivial, thresholds or Thresholds())
+    """What the checks find on each of these records, in their order; nothing on one that wasn't measured.
+
+    ``evidence`` saves resampling again what was resampled before.
+    """
+    study = Study.of(records, trivial, thresholds or Thresholds(), evidence)
     wanted = [check for code, check in CHECKS.items() if code not in study.thresholds.off]
     found = {id(case.record): tuple(f for check in wanted for f in check.find(case, study)) for case in study.cases}
     return [found.get(id(record), ()) for record in records]

@@ -42,8 +42,14 @@ class Study:
         return {rate for rate in rates if rate is not None}
 
     @classmethod
-    def of(cls, records: Sequence[CellRecord], trivial: Trivial, thresholds: Thresholds) -> "Study":
-        """The study that these records make."""
+    def of(
+        cls,
+        records: Sequence[CellRecord],
+        trivial: Trivial,
+        thresholds: Thresholds,
+        evidence: Evidence | None = None,
+    ) -> "Study":
+        """The study that these records make; ``evidence`` saves resampling again what was resampled before."""
         tasks = eval_tasks(records)
         stands = [(record, standing(record, trivial, tasks[record.eval_task])) for record in records]
         cases = [Case(r, tasks[r.eval_task], s) for r, s in stands if s not in UNMEASURED]
@@ -64,7 +70,7 @@ class Study:
                 case.base = bases.get(_key(record.model, record.quantization, record.eval_task))
             case.checkpoint = groups[_group("checkpoint", record)]
             case.way = groups[_group("way", record)]
-        return cls(cases, trivial, thresholds, Evidence.of(records))
+        return cls(cases, trivial, thresholds, evidence or Evidence.of(records))
 
 
 def _group(kind: str, record: CellRecord) -> object:

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from pytest_ftbench.analysis import (
     CurveGroup,
+    Evidence,
     Finding,
     FullTable,
     TransferMatrix,
@@ -54,15 +55,20 @@ class Contents:
     results: Results
     found: Sequence[tuple[Finding, ...]]
     baseline: Baseline | None = None
+    evidence: Evidence | None = None
 
     @classmethod
     def of(cls, results: Results, baseline: Baseline | None = None) -> "Contents":
         """The contents of a report on these results."""
-        checks = flags(results.cells, results.trivial, Thresholds.from_json(results.provenance.get("checks")))
-        found_by = {id(record): found for record, found in zip(results.cells, checks, strict=True)}
         together = replace(results, cells=pooled(results.cells))
+        evidence = Evidence.of(together.cells)
+        # where each draws as much on its own, as the terminal's report does, they can share
+        shared = evidence if evidence.resamples == Evidence.of(results.cells).resamples else None
+        thresholds = Thresholds.from_json(results.provenance.get("checks"))
+        checks = flags(results.cells, results.trivial, thresholds, shared)
+        found_by = {id(record): found for record, found in zip(results.cells, checks, strict=True)}
         found = [over_seeds([found_by[id(each)] for each in seeds_of(record)]) for record in together.cells]
-        return cls(together, found, baseline)
+        return cls(together, found, baseline, evidence)
 
     @cached_property
     def table(self) -> FullTable:
@@ -97,7 +103,7 @@ class Contents:
     @cached_property
     def findings(self) -> Findings:
         """The statistics, of all cells unless these are very many."""
-        return Findings(self.results, detail=not self.is_large, baseline=self.baseline)
+        return Findings(self.results, detail=not self.is_large, baseline=self.baseline, evidence=self.evidence)
 
     @cached_property
     def matrices(self) -> list[TransferMatrix]:

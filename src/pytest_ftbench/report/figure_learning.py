@@ -110,6 +110,12 @@ def _curve(axes: Any, curve: LearningCurve, read: Callable[[CurvePoint], float |
     axes.plot([x for x, _, _ in known], [y for _, y, _ in known], look.dash, color=look.colour, lw=1.3, zorder=2)
     # of a long training not every point needs its marker; those that can't be ranked do
     step = -(-len(known) // 25) or 1
-    for index, (x, y, stands) in enumerate(known):
-        if index % step == 0 or index == len(known) - 1 or stands is not Standing.OK:
-            point(axes, x, y, look, stands is Standing.OK)
+    marked = [
+        (x, y, stands is Standing.OK)
+        for index, (x, y, stands) in enumerate(known)
+        if index % step == 0 or index == len(known) - 1 or stands is not Standing.OK
+    ]
+    for is_ranked in (True, False):
+        mine = [(x, y) for x, y, ranked in marked if ranked is is_ranked]
+        if mine:
+            point(axes, [x for x, _ in mine], [y for _, y in mine], look, is_ranked)

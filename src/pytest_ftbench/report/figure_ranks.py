@@ -123,8 +123,13 @@ def _line(axes: Any, line: Sequence[RankPoint], look: Look) -> None:
     known = [each for each in line if each.rank is not None and drawable(each.score) and drawable_time(each.rank)]
     ranked = [each for each in known if each.standing is Standing.OK]
     axes.plot([each.rank for each in ranked], [each.score for each in ranked], look.dash, color=look.colour, lw=1.3)
-    for each in known:
-        if each.interval is not None:
-            ends = [max(0.0, each.score - each.interval.low)], [max(0.0, each.interval.high - each.score)]
-            axes.errorbar([each.rank], [each.score], yerr=ends, color=look.colour, capsize=2.5, lw=1)
-        point(axes, each.rank or 0.0, each.score, look, each.standing is Standing.OK)
+    ends = [(e.rank, e.score, e.interval.low, e.interval.high) for e in known if e.interval is not None]
+    if ends:
+        ranks, scores, lows, highs = zip(*ends, strict=True)
+        below = [max(0.0, value - low) for value, low in zip(scores, lows, strict=True)]
+        above = [max(0.0, high - value) for value, high in zip(scores, highs, strict=True)]
+        axes.errorbar(ranks, scores, yerr=(below, above), color=look.colour, capsize=2.5, lw=1, ls="none")
+    for is_ranked in (True, False):
+        mine = [each for each in known if (each.standing is Standing.OK) is is_ranked]
+        if mine:
+            point(axes, [each.rank or 0.0 for each in mine], [each.score for each in mine], look, is_ranked)
