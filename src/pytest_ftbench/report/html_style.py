@@ -40,7 +40,7 @@ th.section { text-align: left; font-weight: 600; padding-top: 0.8rem; }
 td.strong { font-weight: 700; }
 td.dim, .dim { color: var(--dim); }
 td.alarm, .alarm { color: var(--alarm); }
-.mark { display: inline-block; text-align: left; white-space: pre; }
+.mark { display: inline-block; text-align: left; white-space: pre; font-weight: 400; }
 .way { position: sticky; left: 0; width: 5.6rem; min-width: 5.6rem; z-index: 1; }
 .rank { position: sticky; left: 5.6rem; z-index: 1; text-align: right; }
 tbody th.rank { text-align: right; }

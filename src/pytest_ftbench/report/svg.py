@@ -40,7 +40,7 @@ _SETTINGS = {
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
     "hatch.linewidth": 0.7,
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "hatch.color"), INK),
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor"), INK),
     **dict.fromkeys(("xtick.color", "ytick.color", "xtick.labelcolor", "ytick.labelcolor", "legend.labelcolor"), INK),
 }
 
