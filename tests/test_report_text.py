@@ -234,6 +234,25 @@ def test_transfer_shows_the_base_score_and_the_change_in_brackets_in_domain():
     assert any("-50.0 <trivial" in re.sub(" +", " ", line) for line in lines)
 
 
+def test_where_no_change_can_be_told_a_sentence_says_why_and_more_detail_has_the_matrix():
+    cells = [record(train=None, format_rate=0.1), record(), record(rank=2, format_rate=0.2)]
+    lines = shown(*cells)
+    start = lines.index("Transfer: no change against the untuned model can be told.")
+    assert lines[start + 1].startswith("base INVALID: the untuned model's outputs can't be read")
+    assert not any("[base INVALID]" in line for line in lines)
+    # no mark is gone with it
+    assert len(rows(lines, "nano", "INVALID")) == 2
+    assert any("[base INVALID]" in line for line in render(Results("small", cells, trivial=TRIVIAL), detail=True))
+
+
+def test_kendalls_tau_is_detail():
+    cells = [record(rank=rank, score=60.0 + rank**0.5) for rank in (1, 2, 4, 8)]
+    brief, whole = (" ".join(render(Results("small", cells, trivial=TRIVIAL), detail=d)) for d in (False, True))
+    assert "Spearman's; p:" in brief
+    assert "tau: Kendall's; p:" in whole
+    assert ("Kendall --" in brief, "Kendall --" in whole) == (False, True)
+
+
 def test_colour_is_bold_for_the_best_and_red_for_the_invalid():
     text = "\n".join(shown(record(rank=1), record(rank=2, score=70.0), record(rank=4, format_rate=0.1), color=True))
     assert re.search(r"\x1b\[1m *70\.00\* *\x1b\[0m", text)

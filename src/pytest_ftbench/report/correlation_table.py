@@ -13,7 +13,7 @@ CORRELATION_TITLE = "Correlation with the rank"
 _CONSTANT = "N/A (constant)"
 _MEASURE_ROOM = 10
 _COLUMNS = (
-    "One point per cell; r: Pearson's, rho: Spearman's, tau: Kendall's; p: of a permutation test, {exact}; 95 %: of r, "
+    "One point per cell; r: Pearson's, rho: Spearman's{tau}; p: of a permutation test, {exact}; 95 %: of r, "
     "by Fisher's z, from four points on. None of the p-values is corrected for the {count} correlations here."
 )
 _UNRANKED = (
@@ -22,8 +22,8 @@ _UNRANKED = (
 )
 
 
-def correlation_sheet(correlations: Sequence[Correlation], names: Names) -> Sheet:
-    """A row per method and measure, in sections of what was trained and tested on."""
+def correlation_sheet(correlations: Sequence[Correlation], names: Names, detail: bool) -> Sheet:
+    """A row per method and measure, in sections of what was trained and tested on; with ``detail`` Kendall's too."""
     keys = [
         CheckpointKey(each.model, each.method, None, each.quantization, each.train_task, 0) for each in correlations
     ]
@@ -40,17 +40,18 @@ def correlation_sheet(correlations: Sequence[Correlation], names: Names) -> Shee
         Group("", points),
         Group("Pearson", [*_columns("r", correlations, "pearson"), interval]),
         Group("Spearman", _columns("rho", correlations, "spearman")),
-        Group("Kendall", _columns("tau", correlations, "kendall")),
     ]
+    # it says what Spearman's does in other figures, and would take a second table at 100 columns
+    groups += [Group("Kendall", _columns("tau", correlations, "kendall"))] * detail
     return Sheet(Group("", labels), groups, _sections(correlations))
 
 
-def correlation_notes(correlations: Sequence[Correlation]) -> Iterator[str]:
+def correlation_notes(correlations: Sequence[Correlation], detail: bool) -> Iterator[str]:
     """What the columns are, and what leaves the conclusions."""
     exact = "over all orders up to 8 points, beyond over 9,999 random ones"
     if all(each.exact for each in correlations):
         exact = "over all orders"
-    yield _COLUMNS.format(exact=exact, count=len(correlations))
+    yield _COLUMNS.format(exact=exact, count=len(correlations), tau=", tau: Kendall's" * detail)
     if any(each.ranked < each.n for each in correlations):
         yield _UNRANKED
 

@@ -44,10 +44,17 @@ def heat_map(contents: Contents) -> Drawing | None:
         says=_says(rows, tasks),
         notes=[*_NOTES, *left_out, *part.notes, *contents.short_notes()],
         sheet=part.sheet,
-        draw=partial(_draw, shown, tasks, contents.short_names) if shown and tasks else None,
+        # of nothing but reasons why no change can be told, the table is picture enough
+        draw=partial(_draw, shown, tasks, contents.short_names) if _tells(shown, tasks) else None,
         width=2.8 + 1.35 * len(tasks),
         height=0.7 + 0.3 * len(shown),
     )
+
+
+def _tells(rows: Sequence[_Row], tasks: Sequence[EvalTask]) -> bool:
+    """Whether any change is known."""
+    entries = [matrix.entries.get((train, task.name)) for train, matrix in rows for task in tasks]
+    return any(entry is not None and entry.change_percent is not None for entry in entries)
 
 
 def _says(rows: Sequence[_Row], tasks: Sequence[EvalTask]) -> str:

@@ -88,7 +88,7 @@ def _section(title: str, body: Markup) -> Markup:
 
 def _table(part: Part) -> Markup:
     if part.sheet is None:
-        return tag("p", part.title)
+        return join(tag("p", part.title), notes(part.notes))
     return join(html_table(part.title, part.sheet), notes(part.notes))
 
 

@@ -32,7 +32,7 @@ Baseline = tuple[str, Results]
 
 @dataclass(frozen=True)
 class Part:
-    """A table under its title and what its columns mean; without a table, the title says why there is none."""
+    """A table under its title and what its columns mean; without one, title and notes say why there is none."""
 
     title: str
     sheet: Sheet | None = None
@@ -64,7 +64,8 @@ class Findings:
         yield from self._ranking(names)
         found = rank_correlations(self.results.cells, self.results.trivial)
         if shown := [each for each in found if each.in_domain or self.detail]:
-            yield Part(CORRELATION_TITLE, correlation_sheet(shown, names), tuple(correlation_notes(shown)))
+            sheet = correlation_sheet(shown, names, self.detail)
+            yield Part(CORRELATION_TITLE, sheet, tuple(correlation_notes(shown, self.detail)))
         if self.detail and (intervals := interval_sheet(table, self.results.cells, self.evidence, names)):
             yield Part(INTERVAL_TITLE, intervals[0], tuple(intervals[1]))
 

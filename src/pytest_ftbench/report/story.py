@@ -37,7 +37,7 @@ from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
 from pytest_ftbench.report.seed_table import SEED_TITLE, seed_notes, seed_sheet
 from pytest_ftbench.report.statistics import Baseline, Findings, Part
 from pytest_ftbench.report.sweep_table import SWEEP_TITLE, sweep_notes, sweep_sheet
-from pytest_ftbench.report.transfer_table import TRANSFER_TITLE, transfer_sheet
+from pytest_ftbench.report.transfer_table import NO_TRANSFER, TRANSFER_TITLE, transfer_sheet, untold
 from pytest_ftbench.report.words import clean, elided, score
 
 _NAME_ROOM = 40
@@ -129,7 +129,11 @@ def _parts(
         sheet = sweep_sheet(sweeps, names)
         yield Part(SWEEP_TITLE, sheet, tuple(sweep_notes(sweeps, sheet)))
     if matrices := transfer_matrices(records, trivial, findings.evidence):
-        yield Part(TRANSFER_TITLE, transfer_sheet(matrices, names))
+        why = untold(matrices)
+        if why and not detail:
+            yield Part(NO_TRANSFER, notes=tuple(explained(why)))
+        else:
+            yield Part(TRANSFER_TITLE, transfer_sheet(matrices, names))
     yield from findings.tables(table, names)
     if curves := learning_curves(records, trivial):
         sheet = curve_sheet(curves, names)

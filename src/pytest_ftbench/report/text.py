@@ -45,6 +45,7 @@ def _part(part: Part, told: set[str], width: int, paint: Paint) -> Iterator[str]
     yield ""
     yield from wrapped([part.title], width, paint, Style.STRONG)
     if part.sheet is None:
+        yield from wrapped(part.notes, width, paint)
         return
     notes = [*part.notes, *explained(marks(part.sheet) - told)]
     told |= marks(part.sheet)

@@ -11,6 +11,7 @@ from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, T
 from pytest_ftbench.report.words import ABSENT, clean, elided, percent, score
 
 TRANSFER_TITLE = "Transfer: change of the headline score against the untuned model, in percent; + is better"
+NO_TRANSFER = "Transfer: no change against the untuned model can be told."
 NOISE = "~"
 _TASK_ROOM = 12
 _HEADING_ROOM = 20
@@ -36,6 +37,12 @@ def transfer_sheet(matrices: Sequence[TransferMatrix], names: Names) -> Sheet:
     ]
     tasks = matrices[0].tasks if matrices else ()
     return Sheet(Group("", labels), [_group(task, rows) for task in tasks], sections)
+
+
+def untold(matrices: Sequence[TransferMatrix]) -> set[str]:
+    """Where not one change can be told, the words that say why; else none."""
+    entries = [entry for matrix in matrices for entry in matrix.entries.values()]
+    return {entry.reason for entry in entries} if all(entry.reason for entry in entries) else set()
 
 
 def _rows(matrices: Sequence[TransferMatrix]) -> list[_Row]:
