@@ -31,5 +31,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,quantization,nvml,facts,benchmark,xdist]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,quantization,nvml,facts,benchmark,html,xdist]' --group dev
 	touch $@

@@ -26,12 +26,24 @@ THIRD_PARTY = {
     "store": {"filelock"},
     "ml": TRAINING | {"numpy"},
     "analysis": {"numpy", "scipy"},
+    "report": {"matplotlib"},
     PYTEST_LAYER: {"pytest"},
     "benchmark_bridge": {"pytest", "pytest_benchmark"},
     "xdist_bridge": {"pytest", "xdist"},
     "xdist_scheduling": {"pytest", "xdist"},
 }
-HEAVY = ["torch", "transformers", "trl", "peft", "datasets", "numpy", "scipy", "pyarrow", "sentence_transformers"]
+HEAVY = [
+    "matplotlib",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "numpy",
+    "scipy",
+    "pyarrow",
+    "sentence_transformers",
+]
 
 
 def module_name(path):

@@ -63,6 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--ftbench-retime", action="store_true", help="time every answer anew, also where timings are stored")
     add("--ftbench-json", metavar="FILE", help="write the results to a file")
     add("--ftbench-markdown", metavar="FILE", help="write the report as Markdown, for a comment on a pull request")
+    add("--ftbench-html", metavar="FILE", help="write the report as one page that opens offline, without scripts")
     add("--ftbench-from", metavar="FILE", help="render stored results; run nothing")
     add("--ftbench-baseline", metavar="FILE", help="stored results to hold the ranking of the ways of tuning against")
     add(
@@ -94,9 +95,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         controller = Controller(config, config.stash.get(_BY_CHECKPOINT, False))
         config.pluginmanager.register(controller, "ftbench-controller")
-    if any(
-        config.getoption(f"ftbench_{name}") is not None for name in ("json", "markdown", "compare_fail", "baseline")
-    ):
+    written = ("json", "markdown", "html", "compare_fail", "baseline")
+    if any(config.getoption(f"ftbench_{name}") is not None for name in written):
         from pytest_ftbench.ledger import ledger_of
         from pytest_ftbench.settings import check_options
 

@@ -12,10 +12,13 @@ from pytest_ftbench.grid import TUNED, Suite, UserError
 if TYPE_CHECKING:
     from pytest_ftbench.analysis import Limit
 
-WRITTEN = ("json", "markdown")
+WRITTEN = ("json", "markdown", "html")
 """The kinds of files that a run writes, each by an option of its own."""
 
-_NOT_OVERWRITTEN = {"markdown": ("json", "from", "baseline")}
+_NOT_OVERWRITTEN = {
+    "markdown": ("json", "html", "from", "baseline"),
+    "html": ("json", "markdown", "from", "baseline"),
+}
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Study:
         thresholds: Thresholds,
         evidence: Evidence | None = None,
     ) -> "Study":
-        """The study that these records make."""
+        """The study that these records make; ``evidence`` of the same records saves drawing it again."""
         trivial, _ = known_trivial(records, trivial)
         tasks = eval_tasks(records)
         stands = [(record, standing(record, trivial, tasks[record.eval_task])) for record in records]

@@ -163,7 +163,7 @@ def _block(
     for name, task in tasks.items():
         column = {key: cells[key][name] for key in keys if name in cells[key]}
         fastest = _best(column, lambda cell: None if cell.s_per_token is None else -cell.s_per_token)
-        if not _of_like_length(column.values()):
+        if not of_like_length(column.values()):
             fastest = set()
         highest = _best(column, lambda cell, t=task: _goodness(cell, t))  # type: ignore[misc]
         for key, cell in column.items():
@@ -187,7 +187,7 @@ def _best(
     return best if len(best) < len(valid) else set()
 
 
-def _of_like_length(cells: Iterable[TableCell]) -> bool:
+def of_like_length(cells: Iterable[TableCell]) -> bool:
     """Whether speeds per token can be compared: the first token timed apart, or answers within 20 % of a length.
 
     Else a longer answer looks faster, for it spreads the time of reading the prompt over more tokens.

@@ -3,7 +3,8 @@
 from pytest_ftbench.report.compare_text import render_breaches, render_comparison
 from pytest_ftbench.report.encoding import encodable
 from pytest_ftbench.report.headline import headline
+from pytest_ftbench.report.html import render_html
 from pytest_ftbench.report.markdown import render_markdown
 from pytest_ftbench.report.text import render
 
-__all__ = ["encodable", "headline", "render", "render_breaches", "render_comparison", "render_markdown"]
+__all__ = ["encodable", "headline", "render", "render_breaches", "render_comparison", "render_html", "render_markdown"]

@@ -10,12 +10,13 @@ from pytest_ftbench.analysis import (
     FullTable,
     Interval,
     Quartiles,
+    Standing,
     checkpoint_key,
     difference_quartiles,
     score_interval,
 )
 from pytest_ftbench.grid import CellRecord, CheckpointKey
-from pytest_ftbench.report.full_table import metric_heading, standing_style
+from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Text
 from pytest_ftbench.report.words import ABSENT, clean, score
@@ -76,8 +77,10 @@ def _columns(
         measured = cell is not None and cell.standing not in UNMEASURED
         value = scores.get(key) if measured else None
         found, quartiles = intervals.get(key), medians.get(key)
-        style = standing_style(cell.standing) if cell is not None else None
-        shown.append(Text(score(value, format), style=style) if style is not None else Text(ABSENT))
+        stands = Standing.OK if cell is None else cell.standing
+        # of a cell without a number nothing is INVALID
+        mark = "" if value is None else WORDS.get(stands, "")
+        shown.append(Text(score(value, format), mark, standing_style(stands)))
         ends.append(Text(ABSENT if found is None else f"{score(found.low, format)} to {score(found.high, format)}"))
         off.append(Text(ABSENT if quartiles is None else _off(quartiles)))
     yield Column(metric_heading(task.headline), shown)

@@ -64,6 +64,11 @@ class Column:
     def _body(self) -> int:
         return max((len(cell.body) for cell in self.cells), default=0)
 
+    @property
+    def marks_room(self) -> int:
+        """The characters that the marks of its cells take."""
+        return self._tail
+
     @cached_property
     def width(self) -> int:
         """The characters it takes."""

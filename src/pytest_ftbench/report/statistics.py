@@ -42,11 +42,13 @@ class Part:
 class Findings:
     """The statistics of a run, computed once; with ``detail`` those of all cells, else of those in-domain."""
 
-    def __init__(self, results: Results, detail: bool, baseline: Baseline | None = None) -> None:
+    def __init__(
+        self, results: Results, detail: bool, baseline: Baseline | None = None, evidence: Evidence | None = None
+    ) -> None:
         self.results = results
         self.detail = detail
         self.baseline = baseline
-        self.evidence = Evidence.of(results.cells)
+        self.evidence = evidence or Evidence.of(results.cells)
         self.contrasts: list[Contrast] = contrasts(results.cells, results.trivial, self.evidence, detail)
 
     def seen(self) -> list[str]:

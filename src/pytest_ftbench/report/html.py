@@ -1,0 +1,104 @@
+"""The report as one page that opens anywhere: no script, nothing from outside, and nothing foreign that isn't escaped.
+
+The policy at its head has a browser refuse whatever isn't the page's own style sheet, known by its digest.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from pytest_ftbench.grid import Results
+from pytest_ftbench.report.contents import Contents
+from pytest_ftbench.report.figure import Drawing
+from pytest_ftbench.report.figure_heat import heat_map
+from pytest_ftbench.report.figure_learning import learning_figure
+from pytest_ftbench.report.figure_memory import memory_figure
+from pytest_ftbench.report.figure_ranks import rank_figure
+from pytest_ftbench.report.figure_scatter import scatter
+from pytest_ftbench.report.html_outputs import outputs
+from pytest_ftbench.report.html_sections import Answered, checks, failures, notes, provenance, questions
+from pytest_ftbench.report.html_style import STYLE
+from pytest_ftbench.report.html_table import html_table
+from pytest_ftbench.report.markup import Markup, anchor, digest, join, tag
+from pytest_ftbench.report.statistics import Baseline, Part
+from pytest_ftbench.report.svg import can_draw
+from pytest_ftbench.report.words import clean
+
+NO_FIGURES = (
+    "Figures need matplotlib, which isn't installed: pip install 'pytest-ftbench[html]'. Their numbers are in the "
+    "tables."
+)
+_POLICY = f"default-src 'none'; style-src '{digest(STYLE)}'; base-uri 'none'; form-action 'none'"
+_FIGURES: Sequence[tuple[str, Callable[[Contents], Drawing | None]]] = (
+    ("Score against latency", scatter),
+    ("Transfer", heat_map),
+    ("Score against rank", rank_figure),
+    ("Learning curves", learning_figure),
+    ("Memory", memory_figure),
+)
+_Section = tuple[str, Markup]
+"""A heading, and what stands under it."""
+
+
+def render_html(results: Results, baseline: Baseline | None = None, answers: Sequence[Answered] = ()) -> str:
+    """The page. Cells of several seeds are shown as one; the ranking is held against the ``baseline``'s.
+
+    Without matplotlib it has every table, and says what the figures need. Equal results make equal bytes.
+    """
+    contents = Contents.of(results, baseline)
+    name = f"suite: {clean(results.suite) or 'unnamed'}"
+    sections = [(title, body) for title, body in _sections(contents, results, answers) if body]
+    links = [tag("li", tag("a", title, href=f"#s-{anchor(title)}")) for title, _ in sections]
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", f"{name} – fine-tuning comparison"),
+        tag("style", Markup(STYLE)),
+    )
+    body = tag(
+        "body",
+        tag("a", "Skip to the results", href="#results", class_="skip"),
+        tag("header", tag("h1", f"Fine-tuning comparison, {name}"), *(tag("p", text) for text in contents.facts())),
+        tag("nav", tag("ul", *links), aria_label="Contents"),
+        tag("main", *(_section(title, inner) for title, inner in sections), id="results"),
+        tag("footer", tag("p", "Made by pytest-ftbench from stored records; it holds no script and loads nothing.")),
+    )
+    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _sections(contents: Contents, results: Results, answers: Sequence[Answered]) -> Iterator[_Section]:
+    yield "Questions", questions(answers)
+    if contents.table.rows:
+        hint = Markup() if can_draw() else tag("p", NO_FIGURES, class_="hint")
+        yield "Cells", join(hint, _table(contents.full()))
+        for title, draw in _FIGURES:
+            drawing = draw(contents)
+            yield title, Markup() if drawing is None else _figure(drawing)
+        yield "Costs, speeds and statistics", join(*(_table(part) for part in contents.others()))
+        yield "Flags", checks(contents)
+        yield "Outputs", outputs(contents.results.cells, results.trivial)
+    yield "What failed", failures(contents)
+    yield "Provenance", provenance(results)
+
+
+def _section(title: str, body: Markup) -> Markup:
+    name = f"s-{anchor(title)}"
+    return tag("section", tag("h2", title, id=name), body, aria_labelledby=name)
+
+
+def _table(part: Part) -> Markup:
+    if part.sheet is None:
+        return join(tag("p", part.title), notes(part.notes))
+    return join(html_table(part.title, part.sheet), notes(part.notes))
+
+
+def _figure(drawing: Drawing) -> Markup:
+    """The figure where it can be drawn, and the table of its numbers in any case."""
+    drawn = drawing.svg() if can_draw() else None
+    figure = Markup()
+    if drawn is not None:
+        label = f"Figure: {drawing.title}"
+        box = tag("div", drawn, class_="scroll", role="group", tabindex=0, aria_label=label)
+        figure = tag("figure", tag("figcaption", drawing.title), box)
+    caption = drawing.title if drawn is None else f"Numbers: {drawing.title}"
+    return join(figure, html_table(caption, drawing.sheet), notes(drawing.notes))

@@ -1,0 +1,105 @@
+"""The parts of the page that are words: what was asked, what the checks found, what failed, where numbers come from."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pytest_ftbench.analysis import CHECKS, Finding
+from pytest_ftbench.grid import Results
+from pytest_ftbench.report.contents import Contents
+from pytest_ftbench.report.html_table import html_table, plain_table
+from pytest_ftbench.report.layout import Sheet
+from pytest_ftbench.report.markup import Markup, join, tag
+from pytest_ftbench.report.notes import explained
+from pytest_ftbench.report.words import ABSENT, clean, elided
+
+_LISTED = 30
+_REASONS = 100
+_SAID_ROOM, _ID_ROOM = 300, 100
+_KEY_ROOM, _VALUE_ROOM = 60, 300
+_KEYS = 80
+_DEPTH = 3
+
+
+class Answered(NamedTuple):
+    """A question, what the records say to it, and the table of these numbers (None: none)."""
+
+    label: str
+    question: str
+    sentences: Sequence[str]
+    sheet: Sheet | None = None
+
+
+def notes(texts: Sequence[str]) -> Markup:
+    """What stands under a table; nothing where there is nothing to say."""
+    return tag("ul", *(tag("li", text) for text in texts), class_="notes") if texts else Markup()
+
+
+def questions(answers: Sequence[Answered]) -> Markup:
+    """Each question with its answer and the numbers that bear on it."""
+    parts = []
+    for answer in answers:
+        title = f"{clean(answer.label)} {clean(answer.question)}"
+        parts += [tag("h3", title), *(tag("p", clean(sentence)) for sentence in answer.sentences)]
+        parts += [] if answer.sheet is None else [html_table(title, answer.sheet)]
+    return join(*parts)
+
+
+def checks(contents: Contents) -> Markup:
+    """What the checks are, on how many cells each fired, its most striking case; and all its cases to unfold."""
+    by_code: dict[str, list[tuple[str, Finding]]] = {}
+    fired: Counter[str] = Counter()
+    for record, findings in zip(contents.results.cells, contents.found, strict=True):
+        fired.update({finding.code for finding in findings})
+        for finding in findings:
+            by_code.setdefault(finding.code, []).append((record.id, finding))
+    meaning, *said = contents.flag_notes() or [""]
+    striking: dict[str, list[str]] = {}
+    for note in said:
+        striking.setdefault(note[:3], []).append(note.partition(": ")[2])
+    rows = [
+        [code, check.title, str(fired[code]), " ".join(striking.get(code, [ABSENT]))] for code, check in CHECKS.items()
+    ]
+    table = plain_table("Validity checks", ["Check", "What it finds", "Cells", "Most striking case"], rows)
+    texts = [*filter(None, [meaning]), *explained(["INVALID", "<trivial"])]
+    return join(table, notes(texts), *(_cases(code, by_code[code], fired[code]) for code in CHECKS if fired[code]))
+
+
+def _cases(code: str, cases: Sequence[tuple[str, Finding]], cells: int) -> Markup:
+    texts = [
+        f"{elided(clean(name), _ID_ROOM)}: {elided(clean(finding.said), _SAID_ROOM)}"
+        for name, finding in cases[:_LISTED]
+    ]
+    texts += [f"and {len(cases) - _LISTED} more"] if len(cases) > _LISTED else []
+    count = "1 cell" if cells == 1 else f"{cells} cells"
+    summary = tag("summary", f"{code} {CHECKS[code].title}: {count}")
+    return tag("details", summary, tag("ul", *(tag("li", text) for text in texts)))
+
+
+def failures(contents: Contents) -> Markup:
+    """Each cell that failed, was skipped for a reason, or failed its test after it was measured; empty: none."""
+    texts = [f"{reason.cell} {reason.what}: {reason.why}" for reason in contents.reasons()]
+    more = [f"and {len(texts) - _REASONS} more"] if len(texts) > _REASONS else []
+    return tag("ul", *(tag("li", text) for text in [*texts[:_REASONS], *more])) if texts else Markup()
+
+
+def provenance(results: Results) -> Markup:
+    """Where the numbers come from, as the results say it."""
+    known = [(key, value) for key, value in _flat(results.provenance) if value not in ("", "[]", "{}")]
+    rows = [[elided(clean(key), _KEY_ROOM), elided(clean(value), _VALUE_ROOM)] for key, value in known[:_KEYS]]
+    if not rows:
+        return tag("p", "The results don't say where they come from.")
+    more = [f"{len(known) - _KEYS} more keys are in the results file."] if len(known) > _KEYS else []
+    return join(plain_table("Provenance", ["Key", "Value"], rows), notes(more))
+
+
+def _flat(value: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """An object's keys and values, those of objects within it under both names."""
+    if isinstance(value, dict) and depth < _DEPTH:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name} {key}".strip(), depth + 1)
+    elif isinstance(value, str):
+        yield name, value
+    else:
+        yield name, ABSENT if value is None else json.dumps(value, default=str, ensure_ascii=False)
