@@ -13,6 +13,7 @@ from pytest_ftbench.analysis import (
     SeedTable,
     Standing,
     Trivial,
+    answers,
     checkpoint_costs,
     flags,
     full_table,
@@ -35,6 +36,7 @@ from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
 from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint, wrapped
 from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
+from pytest_ftbench.report.questions_text import questions_part
 from pytest_ftbench.report.seed_table import SEED_TITLE, seed_notes, seed_sheet
 from pytest_ftbench.report.statistics import Baseline, Findings
 from pytest_ftbench.report.sweep_table import SWEEP_TITLE, sweep_notes, sweep_sheet
@@ -59,7 +61,7 @@ def render(
     paint = ansi if color else no_paint
     checks = flags(results.cells, results.trivial, Thresholds.from_json(results.provenance.get("checks")))
     found_by = {id(record): found for record, found in zip(results.cells, checks, strict=True)}
-    results = replace(results, cells=pooled(results.cells))
+    measured, results = results, replace(results, cells=pooled(results.cells))
     found_in = [over_seeds([found_by[id(each)] for each in seeds_of(record)]) for record in results.cells]
     table = full_table(results.cells, results.trivial)
     findings = Findings(results, detail, baseline)
@@ -90,6 +92,9 @@ def render(
         lines += findings.parts(table, names, found, width, paint)
         if curves := learning_curves(results.cells, results.trivial):
             lines += ["", *_curve_part(curves, names, found, width, paint)]
+        asked = answers(measured, findings.evidence, None if baseline is None else baseline[1], checks)
+        if asked:
+            lines += ["", *questions_part(asked, found, width, paint)]
     return lines + _reasons(results.cells, width, paint)
 
 
