@@ -3,6 +3,7 @@
 Nothing that is marked INVALID or <trivial wins here, whatever its number is.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -86,7 +87,8 @@ class Answer:
 class Gap:
     """A score less another's in its unit, its interval at 95 %, and what is ``shown``: 1 better, -1 worse, 0 neither.
 
-    What may not be ranked is never better, and nothing is better or worse than what can't be read.
+    What may not be ranked is never better, and nothing is better or worse than what can't be read. ``ranked`` says that
+    both may be.
     """
 
     first: CellRecord
@@ -95,6 +97,7 @@ class Gap:
     value: float
     interval: Interval | None
     shown: int
+    ranked: bool = True
 
     @property
     def text(self) -> str:
@@ -227,7 +230,9 @@ class Material:
             return None
         interval = difference_interval(first, second, task, self.evidence)
         strict = difference_interval(first, second, task, self.evidence, 1 - (1 - LEVEL) / max(1, comparisons))
-        return Gap(first, second, task, value, interval, self._shown(first, second, task.goodness(value), strict))
+        verdict = self._shown(first, second, task.goodness(value), strict)
+        ranked = all(self.standing(record) is Standing.OK for record in (first, second))
+        return Gap(first, second, task, value, interval, verdict, ranked)
 
     def _shown(self, first: CellRecord, second: CellRecord, better: float, interval: Interval | None) -> int:
         if interval is None or interval.includes_zero or better == 0:
@@ -321,6 +326,13 @@ def percent(now: float | None, then: float | None) -> str:
 def gib(value: float | None) -> str:
     """A size with three digits."""
     return UNKNOWN if value is None else f"{value:.3g}"
+
+
+def cap(value: float) -> str:
+    """A size with three digits that it fits into."""
+    digits = 2 - math.floor(math.log10(value))
+    least = number(math.ceil(round(value * 10.0**digits, 6)) / 10.0**digits) if -300 < digits < 300 else None
+    return gib(value if least is None else least)
 
 
 def listed(texts: Iterable[str], most: int = 4) -> str:

@@ -27,6 +27,7 @@ from pytest_ftbench.analysis.clauses import (
     verdict,
 )
 from pytest_ftbench.analysis.pairs import FULL
+from pytest_ftbench.analysis.validity import Standing
 from pytest_ftbench.grid import CellRecord
 
 NO_TUNED = "tuned cells that were tested on the task they were trained on, with their scores"
@@ -120,8 +121,12 @@ def against_larger(material: Material, adapters: bool = False) -> Reply:
         best = material.best(cells)
         gap = material.gap(best[0], base, len(pairs)) if best else None
         task = label(base.eval_task)
-        said = f"{verdict(gap, 'the tuned one')}, {material.said(best[0])}, {gap_text(gap)}" if best else ""
-        clauses.append(f"{task}: {said or f'none of {len(cells)} tuned cells can be ranked'} ({material.said(base)})")
+        said = f"none of {len(cells)} tuned cells can be ranked"
+        if best and material.standing(base) is Standing.INVALID:
+            said = f"{material.said(best[0])}, with nothing to compare"
+        elif best:
+            said = f"{verdict(gap, 'the tuned one')}, {material.said(best[0])}, {gap_text(gap)}"
+        clauses.append(f"{task}: {said} ({material.said(base)})")
         for record in [*best[:1], *above(material, cells, best)]:
             mine = material.gap(record, base, len(pairs))
             rows.append(

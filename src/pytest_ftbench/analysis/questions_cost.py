@@ -9,14 +9,15 @@ from pytest_ftbench.analysis.answers import (
     Entry,
     Material,
     Reply,
+    cap,
     gib,
     label,
     listed,
-    short,
 )
 from pytest_ftbench.analysis.clauses import gap_entries, seconds, tokens
 from pytest_ftbench.analysis.ladder import Ladder, ladders
 from pytest_ftbench.analysis.pareto import Front, Point, fronts
+from pytest_ftbench.analysis.validity import Standing
 from pytest_ftbench.grid import CellRecord
 
 NO_FRONT = "cells with a score that may be ranked, and the latency or the memory of their answers"
@@ -49,10 +50,10 @@ def by_memory(material: Material) -> Reply:
                 (Entry(task), Entry("0"), Entry("untuned"), material.scored(ladder.base), *gap_entries(None), Entry())
             )
         for rung in ladder.rungs:
-            way, cap = material.way(rung.record), gib(rung.memory_gib)
+            way, size = material.way(rung.record), cap(rung.memory_gib)
             score = material.scored(rung.record, best=rung.step is not None and rung.step.shown > 0)
             rows.append(
-                (Entry(task), Entry(cap), Entry(way), score, *gap_entries(rung.step), material.flagged(rung.record))
+                (Entry(task), Entry(size), Entry(way), score, *gap_entries(rung.step), material.flagged(rung.record))
             )
     kinds = {MEMORY[ladder.memory] for ladder in found}
     climbs = "; ".join(_climb(material, ladder) for ladder in found)
@@ -166,10 +167,13 @@ def _climb(material: Material, ladder: Ladder) -> str:
     task = label(ladder.task.name)
     if not ladder.rungs:
         return f"{task}: no way of tuning can be ranked"
-    first = gib(ladder.rungs[0].memory_gib)
+    first = cap(ladder.rungs[0].memory_gib)
     base = "nothing" if ladder.base is None else f"the untuned {material.said(ladder.base)}"
     steps = [f"below {first} GiB {base}"]
     for rung in ladder.rungs:
-        unsure = "" if rung.step is not None and rung.step.shown else ", the step not shown"
-        steps.append(f"from {gib(rung.memory_gib)} GiB {short(material.said(rung.record))}{unsure}")
+        gap = rung.step
+        unsure = "" if gap is not None and gap.shown else " (that it is better is not shown)"
+        if gap is not None and material.standing(gap.second) is Standing.INVALID:
+            unsure = ""
+        steps.append(f"from {cap(rung.memory_gib)} GiB {material.said(rung.record)}{unsure}")
     return f"{task}: {', '.join(steps)}"

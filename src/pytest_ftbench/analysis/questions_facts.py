@@ -96,7 +96,8 @@ def cost_of_learning(material: Material) -> Reply:
         peaks = material.peaks(cells, "train")
         sizes = {} if peaks is None else peaks[1]
         quick, slow = min(timed, key=lambda pair: pair[0]), max(timed, key=lambda pair: pair[0])
-        said = f"quickest {material.said(quick[1])} in {quick[0]:.3g} s, slowest {material.said(slow[1])} in {slow[0]:.3g} s"
+        said = f"quickest {material.said(quick[1])} in {quick[0]:.3g} s"
+        said += f", slowest {material.said(slow[1])} in {slow[0]:.3g} s"
         if sizes:
             lean = min(cells, key=lambda record: sizes[id(record)])
             said += f", least memory {material.said(lean)} with {gib(sizes[id(lean)])} GiB"

@@ -83,16 +83,30 @@ def partial_or_full(material: Material) -> Reply:
         for method in dict.fromkeys(record.method for record in adapters):
             mine = [record for record in adapters if record.method == method]
             gaps = [material.gap(record, full, count) for record in mine]
-            shown += [0 if gap is None else gap.shown for gap in gaps]
+            shown += [_shown(gap) for gap in gaps]
             rows.append(_method_row(material, mine, full, gaps))
     said = (
-        f"Of {count} adapters against full fine-tuning on the same task, {shown.count(1)} are shown to be better, "
-        f"{shown.count(-1)} worse; of {shown.count(0)} neither is shown (intervals corrected for {count} comparisons)."
+        f"Of {count} adapters against full fine-tuning on the same task, shown to be better: {shown.count(1)}, worse: "
+        f"{shown.count(-1)}, neither: {shown.count(0)}, not to be ranked against it: {shown.count(None)} (intervals "
+        f"corrected for {count} comparisons)."
     )
     unread = [f"{label(full.eval_task)}: {material.said(full)}" for _, full in found if not _ranked(material, full)]
-    apart = [f"Full fine-tuning can't win where it is marked ({listed(unread)})."] if unread else []
-    headings = ("Task", "Method", "n", "NoPeft", "Least", "Most", "Better", "Worse", "Open", "ms/tok %", "Flags")
-    return Reply((said, *apart), AnswerTable(headings, tuple(rows), labels=2))
+    marked = [f"Full fine-tuning can't win where it is marked ({listed(unread)})."] if unread else []
+    headings = (
+        "Task",
+        "Method",
+        "n",
+        "NoPeft",
+        "Least",
+        "Most",
+        "Better",
+        "Worse",
+        "Open",
+        "Unranked",
+        "ms/tok %",
+        "Flags",
+    )
+    return Reply((said, *marked), AnswerTable(headings, tuple(rows), labels=2))
 
 
 def adapters_or_more(material: Material) -> Reply:
@@ -112,6 +126,11 @@ def _beside_full(material: Material) -> list[_Beside]:
         if full is not None and adapters and scored(material, adapters, full):
             found.append((adapters, full))
     return found
+
+
+def _shown(gap: Gap | None) -> int | None:
+    """What is shown; None where nothing can be, for one of the two may not be ranked."""
+    return 0 if gap is None else gap.shown if gap.shown or gap.ranked else None
 
 
 def _ranked(material: Material, record: CellRecord) -> bool:
@@ -185,7 +204,7 @@ def _method_row(
     """The adapters of one method against full fine-tuning: least and most difference, and how many are what."""
     known = sorted((g for g in gaps if g is not None), key=lambda gap: gap.task.goodness(gap.value))
     ends = (known[0].difference, known[-1].difference) if known else (UNKNOWN, UNKNOWN)
-    shown = [0 if gap is None else gap.shown for gap in gaps]
+    shown = [_shown(gap) for gap in gaps]
     then = material.cell(full).s_per_token
     speeds = sorted(speed for record in mine if (speed := material.cell(record).s_per_token) is not None)
     fast, slow = (percent(speeds[0], then), percent(speeds[-1], then)) if speeds else (UNKNOWN, UNKNOWN)
@@ -196,7 +215,7 @@ def _method_row(
         material.scored(full),
         Entry(ends[0]),
         Entry(ends[1]),
-        *(Entry(str(shown.count(verdict))) for verdict in (1, -1, 0)),
+        *(Entry(str(shown.count(verdict))) for verdict in (1, -1, 0, None)),
         Entry(fast if fast == slow else f"{fast} to {slow}"),
         material.flagged(full, *mine),
     )

@@ -21,6 +21,7 @@ from pytest_ftbench.grid import CellRecord, method_label
 
 NO_TRANSFER = "tuned cells tested on other tasks than they were trained on, beside the untuned model's, with scores"
 _NAMED = 3
+_SHOWN = ("forgotten", "gained", "open")
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,12 @@ def _sentences(material: Material, found: Sequence[Transfer]) -> list[str]:
     unranked = _count(found, "unranked")
     said = ["; ".join(texts) + "."]
     count = len(found) - unranked
-    apart = f"; of {unranked} cells neither they nor their bases can be ranked" if unranked else ""
-    return [
-        *said,
-        f"Shown: the {100 * LEVEL:g} % interval excludes zero, as {(1 - LEVEL) * count:.1f} of {count} would without any "
-        f"effect{apart}.",
-    ]
+    if count:
+        by_chance = f"{(1 - LEVEL) * count:.1f} of {count} would without any effect"
+        said.append(f"Shown: the {100 * LEVEL:g} % interval excludes zero, as {by_chance}.")
+    if unranked:
+        said.append(f"In {unranked} of {len(found)} cells neither they nor the untuned model can be ranked.")
+    return said
 
 
 def _goodness(each: Transfer) -> float:
@@ -160,7 +161,8 @@ def _named(material: Material, found: Sequence[Transfer]) -> str:
 
 
 def _row(material: Material, name: str, found: Sequence[Transfer]) -> tuple[Entry, ...]:
-    by_change = sorted((each for each in found if each.change is not None), key=_goodness)
+    # what can't be ranked is neither worst nor best of anything
+    by_change = sorted((e for e in found if e.change is not None and e.effect in _SHOWN), key=_goodness)
     ends: list[Entry] = []
     for each in (by_change[:1], by_change[-1:]):
         if each:
@@ -171,6 +173,6 @@ def _row(material: Material, name: str, found: Sequence[Transfer]) -> tuple[Entr
             ]
         else:
             ends += [Entry(UNKNOWN), Entry(UNKNOWN)]
-    effects = ("forgotten", "gained", "open", "unreadable", "unranked")
+    effects = (*_SHOWN, "unreadable", "unranked")
     flagged = material.flagged(*(each.record for each in found))
     return (Entry(name), Entry(str(len(found))), *(Entry(str(_count(found, e))) for e in effects), *ends, flagged)
