@@ -5,7 +5,7 @@ stands on a front nor dominates anything: an answer that can't be read is no che
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_ftbench.analysis.answers import Material
 from pytest_ftbench.analysis.metrics import EvalTask
@@ -76,19 +76,19 @@ def _front(material: Material, task: EvalTask, ranked: Sequence[CellRecord], unr
         axes.append("latency")
     if kind is not None:
         axes.append("memory")
-    values = [_values(point, task, axes) for point in points]
+    # best score first, so that whatever dominates a point comes before it, and something on the front does as well
+    in_order = sorted(((_values(point, task, axes), index) for index, point in enumerate(points)), reverse=True)
+    front: list[tuple[tuple[float, ...], Point]] = []
     done = []
-    for index, point in enumerate(points):
-        over = [other for other in range(len(points)) if _dominates(values[other], values[index])]
-        if over:
-            # the one that a reader would take instead: itself on the front, and the best of these in score
-            by = points[max(over, key=lambda other: values[other])].record
+    for values, index in in_order:
+        point = points[index]
+        by = next((other.record for theirs, other in front if _dominates(theirs, values)), None)
+        if by is None:
+            front.append((values, point))
+        else:
             gap = material.gap(point.record, by)
-            point = Point(
-                *(point.record, point.score, point.latency_s, point.tokens, point.memory_gib),
-                by=by,
-                open=gap is None or gap.interval is None or gap.interval.includes_zero,
-            )
+            untold = gap is None or gap.interval is None or gap.interval.includes_zero
+            point = replace(point, by=by, open=untold)
         done.append(point)
     done.sort(key=lambda point: -task.goodness(point.score))
     return Front(task, tuple(axes), kind, tuple(done), unranked)

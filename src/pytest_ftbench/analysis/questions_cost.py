@@ -114,7 +114,7 @@ def _fronts(material: Material, found: Sequence[Front], what: str) -> Reply:
     weights = "score" + (", seconds per answer" if "latency" in axes else "")
     weights += f", memory of answering ({listed(kinds)})" if kinds else ""
     unknown = f"; {listed(lacking)} is not known of all cells" if lacking else ""
-    said.append(f"Weighed: {weights}{unknown}; ~: the scores of the two can't be told apart.")
+    said.append(f"Weighed: {weights}{unknown}. By the numbers as they are; ~: the two scores can't be told apart.")
     rows = tuple(_point_row(material, front, point) for front in weighed for point in front.points)
     headings = ("Tested on", "Trained on", "Way", "Score", "Lat s", "Tok", "GiB", "Dominated by", "Flags")
     return Reply(tuple(said), AnswerTable(headings, rows, labels=3))
