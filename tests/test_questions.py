@@ -12,9 +12,10 @@ from strategies_grid import json_values
 from strategies_items import measured, span_items, suite_records
 
 from pytest_ftbench.analysis import ANSWERED_BY, answers
-from pytest_ftbench.analysis.answers import Material, cap
 from pytest_ftbench.analysis.ladder import ladders
+from pytest_ftbench.analysis.material import Material
 from pytest_ftbench.analysis.pareto import fronts
+from pytest_ftbench.analysis.wording import cap
 from pytest_ftbench.grid import QUESTIONS, STUDIES, Cell, CellRecord, Results
 from pytest_ftbench.report import render
 

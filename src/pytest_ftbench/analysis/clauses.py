@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from pytest_ftbench.analysis.answers import UNKNOWN, Entry, Gap, Material, label, percent
+from pytest_ftbench.analysis.answers import Entry
+from pytest_ftbench.analysis.material import Gap, Material
 from pytest_ftbench.analysis.validity import Standing
+from pytest_ftbench.analysis.wording import UNKNOWN, label, percent
 from pytest_ftbench.grid import CellRecord
 
 Read = Callable[[CellRecord], float | None]
@@ -12,7 +14,8 @@ Read = Callable[[CellRecord], float | None]
 def verdict(gap: Gap | None, what: str) -> str:
     """Whether something is better, in words."""
     if gap is None or gap.shown == 0:
-        return "no difference is shown"
+        alone = gap is not None and gap.ranked and gap.interval is not None and not gap.interval.includes_zero
+        return "no difference is shown" + (f" corrected for {gap.comparisons} comparisons" if gap and alone else "")
     return f"{what} is {'better' if gap.shown > 0 else 'worse'}"
 
 

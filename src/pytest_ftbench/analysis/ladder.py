@@ -6,7 +6,7 @@ A ladder climbs only where a way that needs more has the better score. How sure 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_ftbench.analysis.answers import Gap, Material
+from pytest_ftbench.analysis.material import Gap, Material
 from pytest_ftbench.analysis.metrics import EvalTask
 from pytest_ftbench.grid import CellRecord
 

@@ -7,7 +7,7 @@ stands on a front nor dominates anything: an answer that can't be read is no che
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pytest_ftbench.analysis.answers import Material
+from pytest_ftbench.analysis.material import Material
 from pytest_ftbench.analysis.metrics import EvalTask
 from pytest_ftbench.grid import CellRecord
 

@@ -5,8 +5,9 @@ A suite lists its own, and results carry them. Stored results that don't are ask
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pytest_ftbench.analysis.answers import Answer, Checks, Material, Reply
+from pytest_ftbench.analysis.answers import Answer, Reply
 from pytest_ftbench.analysis.evidence import Evidence
+from pytest_ftbench.analysis.material import Checks, Material
 from pytest_ftbench.analysis.questions_base import against_larger, memory_is_short, worth_it
 from pytest_ftbench.analysis.questions_cost import best_balance, by_memory, cheapest, pareto
 from pytest_ftbench.analysis.questions_facts import cost_of_learning, epochs_to_learn, learned_most

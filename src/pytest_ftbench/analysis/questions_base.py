@@ -2,20 +2,7 @@
 
 from collections.abc import Sequence
 
-from pytest_ftbench.analysis.answers import (
-    UNKNOWN,
-    AnswerTable,
-    Entry,
-    Gap,
-    Material,
-    Reply,
-    gib,
-    is_adapter,
-    label,
-    listed,
-    percent,
-    short,
-)
+from pytest_ftbench.analysis.answers import AnswerTable, Entry, Reply
 from pytest_ftbench.analysis.clauses import (
     above,
     against,
@@ -26,8 +13,10 @@ from pytest_ftbench.analysis.clauses import (
     speed_entries,
     verdict,
 )
+from pytest_ftbench.analysis.material import Gap, Material, is_adapter
 from pytest_ftbench.analysis.pairs import FULL
 from pytest_ftbench.analysis.validity import Standing
+from pytest_ftbench.analysis.wording import UNKNOWN, gib, label, listed, percent, short
 from pytest_ftbench.grid import CellRecord
 
 NO_TUNED = "tuned cells that were tested on the task they were trained on, with their scores"

@@ -2,22 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from pytest_ftbench.analysis.answers import (
-    MEMORY,
-    UNKNOWN,
-    AnswerTable,
-    Entry,
-    Material,
-    Reply,
-    cap,
-    gib,
-    label,
-    listed,
-)
+from pytest_ftbench.analysis.answers import AnswerTable, Entry, Reply
 from pytest_ftbench.analysis.clauses import gap_entries, seconds, tokens
 from pytest_ftbench.analysis.ladder import Ladder, ladders
+from pytest_ftbench.analysis.material import Material
 from pytest_ftbench.analysis.pareto import Front, Point, fronts
 from pytest_ftbench.analysis.validity import Standing
+from pytest_ftbench.analysis.wording import MEMORY, UNKNOWN, cap, gib, label, listed
 from pytest_ftbench.grid import CellRecord
 
 NO_FRONT = "cells with a score that may be ranked, and the latency or the memory of their answers"

@@ -2,23 +2,15 @@
 
 from collections.abc import Sequence
 
-from pytest_ftbench.analysis.answers import (
-    UNKNOWN,
-    AnswerTable,
-    Entry,
-    Material,
-    Reply,
-    gib,
-    label,
-    listed,
-    shown,
-)
+from pytest_ftbench.analysis.answers import AnswerTable, Entry, Reply
 from pytest_ftbench.analysis.clauses import gap_entries
 from pytest_ftbench.analysis.curves import UNTUNED, CurveGroup, CurvePoint, LearningCurve, learning_curves
 from pytest_ftbench.analysis.intervals import SCALES
+from pytest_ftbench.analysis.material import Material
 from pytest_ftbench.analysis.metrics import above_zero, number
 from pytest_ftbench.analysis.table import checkpoint_key
 from pytest_ftbench.analysis.validity import Standing
+from pytest_ftbench.analysis.wording import UNKNOWN, gib, label, listed, shown
 from pytest_ftbench.grid import CellRecord
 
 NO_CURVES = "learning curves (a suite's evaluation.epochs) of cells tested on the task they were trained on"

@@ -2,20 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pytest_ftbench.analysis.answers import (
-    UNKNOWN,
-    AnswerTable,
-    Entry,
-    Gap,
-    Material,
-    Reply,
-    formatted,
-    is_adapter,
-    label,
-    listed,
-    percent,
-    short,
-)
+from pytest_ftbench.analysis.answers import AnswerTable, Entry, Reply
 from pytest_ftbench.analysis.clauses import (
     Read,
     gap_entries,
@@ -27,10 +14,12 @@ from pytest_ftbench.analysis.clauses import (
     tokens,
     verdict,
 )
+from pytest_ftbench.analysis.material import Gap, Material, is_adapter
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.analysis.pairs import FULL
 from pytest_ftbench.analysis.questions_base import against_larger
 from pytest_ftbench.analysis.validity import Standing
+from pytest_ftbench.analysis.wording import UNKNOWN, formatted, label, listed, percent, short
 from pytest_ftbench.grid import CellRecord, method_label
 
 NO_FULL = "full fine-tuning (nopeft) and an adapter that were trained and tested on one task, with their scores"

@@ -3,25 +3,14 @@
 import math
 from collections.abc import Sequence
 
-from pytest_ftbench.analysis.answers import (
-    UNKNOWN,
-    AnswerTable,
-    Entry,
-    Gap,
-    Material,
-    Reply,
-    formatted,
-    is_adapter,
-    label,
-    listed,
-    percent,
-    short,
-)
+from pytest_ftbench.analysis.answers import AnswerTable, Entry, Reply
 from pytest_ftbench.analysis.clauses import gap_entries
 from pytest_ftbench.analysis.correlations import EXACT_POINTS, Coefficient, Correlation, rank_correlations
 from pytest_ftbench.analysis.detectable import detectable_differences
+from pytest_ftbench.analysis.material import Gap, Material, is_adapter
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.analysis.versus import ALPHA, contrasts
+from pytest_ftbench.analysis.wording import UNKNOWN, formatted, label, listed, percent, short
 from pytest_ftbench.grid import CellRecord, method_label
 
 NO_RANKS = "three ranks or more of one method, trained and tested on one task, with scores"

@@ -2,19 +2,10 @@
 
 from collections.abc import Sequence
 
-from pytest_ftbench.analysis.answers import (
-    UNKNOWN,
-    AnswerTable,
-    Entry,
-    Gap,
-    Material,
-    Reply,
-    label,
-    listed,
-    percent,
-    short,
-)
+from pytest_ftbench.analysis.answers import AnswerTable, Entry, Reply
 from pytest_ftbench.analysis.clauses import gap_entries, gap_text, speed_entries
+from pytest_ftbench.analysis.material import Gap, Material
+from pytest_ftbench.analysis.wording import UNKNOWN, label, listed, percent, short
 from pytest_ftbench.grid import CellRecord
 
 NO_QUANTIZED = "cells that answer on nf4 or int8 weights beside the same ones on unquantized weights, with scores"

@@ -3,20 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_ftbench.analysis.answers import (
-    UNKNOWN,
-    AnswerTable,
-    Entry,
-    Gap,
-    Material,
-    Reply,
-    label,
-    listed,
-    short,
-)
+from pytest_ftbench.analysis.answers import AnswerTable, Entry, Reply
 from pytest_ftbench.analysis.intervals import LEVEL
+from pytest_ftbench.analysis.material import Gap, Material
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.analysis.validity import Standing
+from pytest_ftbench.analysis.wording import UNKNOWN, label, listed, short
 from pytest_ftbench.grid import CellRecord, method_label
 
 NO_TRANSFER = "tuned cells tested on other tasks than they were trained on, beside the untuned model's, with scores"

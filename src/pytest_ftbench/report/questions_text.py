@@ -12,8 +12,9 @@ from pytest_ftbench.report.words import clean, elided
 QUESTIONS_TITLE = "Questions"
 
 _NOTE = (
-    "Better, worse, shown: the interval of the difference excludes zero. What is marked INVALID or <trivial wins "
-    "nothing, and nothing is better or worse than what is INVALID."
+    "Better, worse, shown: the interval of the difference excludes zero, corrected for the comparisons that a question "
+    "makes (in transfer it is not); 95 % is its interval by itself. What is marked INVALID or <trivial wins nothing, "
+    "and nothing is better or worse than what is INVALID."
 )
 _SENTENCE_ROOM = 900
 _ROOM = 44
