@@ -273,6 +273,56 @@ def test_no_record_breaks_an_answer_or_its_page(records, trivial, width, asked):
     render(replace(everything, provenance={"questions": asked}), width)
 
 
+FIELDS = (
+    "scores",
+    "n",
+    "format_rate",
+    "latency_s",
+    "output_tokens",
+    "memory_gib",
+    "train",
+    "curve",
+    "items",
+    "extra",
+    "rank",
+)
+
+
+@st.composite
+def spoiled_studies(draw):
+    """A study in which everything is known, but for a field of some cells that is anything, or holds anything."""
+    cells = [
+        *(squad(50, "base", model=model, memory=(None, 2)) for model in ("nano", "micro")),
+        squad(90, "nopeft", memory=(4, 2)),
+        *(squad(70 + rank, method, rank, memory=(rank, 2)) for method in ("lora", "qlora") for rank in (1, 2, 3)),
+        squad(40, "lora", 8, train="arc", memory=(1, 1)),
+        replace(squad(60, "lora", 2, memory=(2, 1)), quantization="nf4"),
+        curve((1, 40.0), (3, 95.0), rank=9),
+    ]
+    for cell in draw(st.lists(st.sampled_from(cells), min_size=1, max_size=4)):
+        field = draw(st.sampled_from(FIELDS))
+        whole = getattr(cell, field)
+        if isinstance(whole, dict) and whole:
+            setattr(cell, field, whole | {draw(st.sampled_from(sorted(whole))): draw(json_values | st.just(10**400))})
+        elif field == "curve" and whole:
+            setattr(
+                cell, field, [whole[0] | {draw(st.sampled_from(sorted(set(whole[0]) - {"scores"}))): draw(json_values)}]
+            )
+        elif field in ("n", "format_rate"):
+            setattr(cell, field, draw(json_values | st.floats() | st.just(10**400)))
+        elif field == "rank":
+            cell.rank = draw(st.text(max_size=9) | st.integers() | st.floats() | st.just(10**400))
+    return cells
+
+
+@settings(max_examples=30)
+@given(spoiled_studies(), st.sampled_from([80, 100, 160]))
+def test_no_field_of_a_study_breaks_an_answer_or_its_page(cells, width):
+    everything = results(*cells, questions=QUESTIONS)
+    assert [each.label for each in answers(everything)] == [f"Q{index + 1}" for index in range(len(QUESTIONS))]
+    assert all(len(line) <= width and line.isprintable() for line in render(everything, width))
+
+
 @settings(max_examples=15)
 @given(st.text(min_size=1, max_size=300))
 def test_names_of_any_kind_neither_break_a_table_nor_run_over_it(name):
