@@ -82,7 +82,7 @@ def memory_is_short(material: Material) -> Reply:
         "Untuned",
         "Change",
         "95 %",
-        "GiB",
+        "Train GiB",
         "NoPeft",
         "Lat %",
         "ms/tok %",

@@ -73,7 +73,9 @@ def cheapest(material: Material) -> Reply:
         }
         for what, read in by.items():
             known = [(value, record) for record in cells if (value := read(record)) is not None]
-            if len(known) == len(cells) and len(known) > 1:
+            # a longer answer spreads the reading of its prompt over more tokens
+            fair = what != "ms/token" or _of_like_length(material, cells)
+            if len(known) == len(cells) and len(known) > 1 and fair:
                 record = min(known, key=lambda pair: pair[0])[1]
                 gap = material.gap(record, best[0])
                 rows.append(_cheap_row(material, f"{label(task.name)}: {what}", record, sizes, gap))
@@ -148,6 +150,15 @@ def _cheap_row(
         Entry(gib(sizes.get(id(record)))),
         material.flagged(record),
     )
+
+
+def _of_like_length(material: Material, cells: Sequence[CellRecord]) -> bool:
+    """Whether times per token can be compared: the first token was timed apart, or answers are within 20 % of a length."""
+    known = [material.cell(record) for record in cells]
+    lengths = [cell.output_tokens or 0.0 for cell in known]
+    if all(cell.tpot_s is not None for cell in known):
+        return True
+    return all(cell.tpot_s is None for cell in known) and max(lengths, default=0) <= 1.2 * min(lengths, default=0)
 
 
 def _trained(record: CellRecord) -> str:
