@@ -153,7 +153,7 @@ def _cheap_row(
 
 
 def _of_like_length(material: Material, cells: Sequence[CellRecord]) -> bool:
-    """Whether times per token can be compared: the first token was timed apart, or answers are within 20 % of a length."""
+    """Whether times per token can be compared: the first token was timed apart, or lengths are within 20 %."""
     known = [material.cell(record) for record in cells]
     lengths = [cell.output_tokens or 0.0 for cell in known]
     if all(cell.tpot_s is not None for cell in known):
