@@ -251,6 +251,11 @@ def test_epochs_to_learn_are_those_at_which_a_score_was_first_seen():
     assert "SQuAD v2 at 90.00: LoRA r4 after 3; not within its epochs LoRA r8" in said(found)
     assert "quickest LoRA r4 80.00 in 40 s, slowest LoRA r8 50.00 in 80 s" in said(answer("cost-of-learning", *cells))
     assert "LoRA r4 80.00, shown to be better than LoRA r8" in said(answer("best-learner", *cells))
+    cells[0].format_rate = 0.1
+    assert "quickest LoRA r8 50.00 in 80 s, slowest LoRA r8" in said(answer("cost-of-learning", *cells))
+    assert "LoRA r8 50.00, shown to be better than none; not ranked: LoRA r4 80.00 INVALID" in said(
+        answer("best-learner", *cells)
+    )
 
 
 def test_the_report_ends_with_the_questions_and_says_what_is_missing():

@@ -87,13 +87,9 @@ def cost_of_learning(material: Material) -> Reply:
         timed = [(seconds, record) for record in cells if (seconds := _seconds(record)) is not None]
         peaks = material.peaks(cells, "train")
         sizes = {} if peaks is None else peaks[1]
-        quick, slow = min(timed, key=lambda pair: pair[0]), max(timed, key=lambda pair: pair[0])
-        said = f"quickest {material.said(quick[1])} in {quick[0]:.3g} s"
-        said += f", slowest {material.said(slow[1])} in {slow[0]:.3g} s"
-        if sizes:
-            lean = min(cells, key=lambda record: sizes[id(record)])
-            said += f", least memory {material.said(lean)} with {gib(sizes[id(lean)])} GiB"
-        clauses.append(f"{label(cells[0].eval_task)}: {said}")
+        # to have been quick is nothing where nothing was learned
+        ranked = [pair for pair in timed if material.goodness(pair[1]) is not None]
+        clauses.append(f"{label(cells[0].eval_task)}: {_extremes(material, ranked, sizes)}")
         rows += [_cost_row(material, record, sizes) for record in cells]
     headings = ("Task", "Way", "Score", "Train s", "Steps", "GiB", "Trainable", "Flags")
     return Reply((f"{'; '.join(clauses)}.",), AnswerTable(headings, tuple(rows), labels=2))
@@ -150,6 +146,20 @@ def _score(material: Material, record: CellRecord) -> float:
 
 def _seconds(record: CellRecord) -> float | None:
     return above_zero((record.train or {}).get("seconds"))
+
+
+def _extremes(material: Material, timed: Sequence[tuple[float, CellRecord]], sizes: dict[int, float]) -> str:
+    """Which of these trainings was quickest, slowest, and took least memory."""
+    if not timed:
+        return "no way of tuning can be ranked"
+    quick, slow = min(timed, key=lambda pair: pair[0]), max(timed, key=lambda pair: pair[0])
+    said = (
+        f"quickest {material.said(quick[1])} in {quick[0]:.3g} s, slowest {material.said(slow[1])} in {slow[0]:.3g} s"
+    )
+    if sizes:
+        lean = min((record for _, record in timed), key=lambda record: sizes[id(record)])
+        said += f", least memory {material.said(lean)} with {gib(sizes[id(lean)])} GiB"
+    return said
 
 
 def _cost_row(material: Material, record: CellRecord, sizes: dict[int, float]) -> tuple[Entry, ...]:
