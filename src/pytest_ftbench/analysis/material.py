@@ -90,15 +90,14 @@ class Material:
         checks: Checks | None = None,
     ) -> "Material":
         """What questions are answered from; see :func:`~pytest_ftbench.analysis.questions.answers`."""
-        if checks is None:
-            checks = flags(results.cells, results.trivial, Thresholds.from_json(results.provenance.get("checks")))
-        by_record = {id(record): each for record, each in zip(results.cells, checks, strict=True)}
         evidence = evidence or Evidence.of(pooled(results.cells))
         records = evidence.records
-        codes = {
-            id(record): tuple(f.code for f in over_seeds([by_record.get(id(each), ()) for each in seeds_of(record)]))
-            for record in records
-        }
+        if checks is None:
+            limits = Thresholds.from_json(results.provenance.get("checks"))
+            single = [each for record in records for each in seeds_of(record)]
+            by_seed = {id(each): f for each, f in zip(single, flags(single, results.trivial, limits), strict=True)}
+            checks = [over_seeds([by_seed[id(each)] for each in seeds_of(record)]) for record in records]
+        codes = {id(record): tuple(f.code for f in found) for record, found in zip(records, checks, strict=True)}
         measured = [record for record in records if record.ok]
         tuned = [set(codes[id(record)]) for record in measured if record.train_task is not None]
         silent = {_IN_WORDS} | (_OF_STUDY.intersection(*tuned) if tuned else set())

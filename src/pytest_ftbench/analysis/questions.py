@@ -59,7 +59,7 @@ def answers(
 
     A question that a suite asks and its records can't answer says what is missing. Without a suite's list those that
     they can't answer are left out; the others keep their numbers. ``evidence``, which is of the records with seeds
-    pooled, and ``checks``, which are what :func:`flags` finds on them, save computing these again.
+    pooled, and ``checks``, what is found on each of these, save computing them again.
     """
     asked = _asked(results.provenance.get("questions"))
     material = Material.of(results, evidence, other, checks)

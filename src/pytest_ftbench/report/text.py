@@ -61,7 +61,7 @@ def render(
     paint = ansi if color else no_paint
     checks = flags(results.cells, results.trivial, Thresholds.from_json(results.provenance.get("checks")))
     found_by = {id(record): found for record, found in zip(results.cells, checks, strict=True)}
-    measured, results = results, replace(results, cells=pooled(results.cells))
+    results = replace(results, cells=pooled(results.cells))
     found_in = [over_seeds([found_by[id(each)] for each in seeds_of(record)]) for record in results.cells]
     table = full_table(results.cells, results.trivial)
     findings = Findings(results, detail, baseline)
@@ -92,7 +92,7 @@ def render(
         lines += findings.parts(table, names, found, width, paint)
         if curves := learning_curves(results.cells, results.trivial):
             lines += ["", *_curve_part(curves, names, found, width, paint)]
-        asked = answers(measured, findings.evidence, None if baseline is None else baseline[1], checks)
+        asked = answers(results, findings.evidence, None if baseline is None else baseline[1], found_in)
         if asked:
             lines += ["", *questions_part(asked, found, width, paint)]
     return lines + _reasons(results.cells, width, paint)
