@@ -16,7 +16,8 @@ from strategies_items import suite_records
 
 from pytest_ftbench.analysis import Standing, TransferEntry, full_table
 from pytest_ftbench.analysis.disagreements import disagreements
-from pytest_ftbench.analysis.tradeoffs import front, trade_offs
+from pytest_ftbench.analysis.pareto import dominators
+from pytest_ftbench.analysis.tradeoffs import trade_offs
 from pytest_ftbench.grid import Results
 from pytest_ftbench.report import render_html
 from pytest_ftbench.report.figure_heat import colours_of
@@ -236,7 +237,8 @@ def test_a_front_holds_what_nothing_dominates(points):
     def beaten(point):
         return any(all(a >= b for a, b in zip(o, point, strict=True)) and o != point for o in points)
 
-    assert front(points) == {index for index, point in enumerate(points) if not beaten(point)}
+    front = {index for index, by in dominators(points).items() if by is None}
+    assert front == {index for index, point in enumerate(points) if not beaten(point)}
 
 
 @pytest.mark.parametrize("mark", [{"format_rate": 0.2}, {"scores": {"f1": 40.0}}])

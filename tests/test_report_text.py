@@ -114,6 +114,7 @@ def test_colour_changes_nothing_but_colour(results):
 def test_three_tasks_fit_side_by_side_into_100_columns():
     models = ["a-model-1.7b", "a-model-0.6b"]
     lines = shown(*(record(task, 0.5, model, train=None) for task in HEADLINE for model in models), trivial={})
+    lines = lines[: lines.index("Questions")]
     (row,) = rows(lines, models[0], "Base")
     assert row.count("50.0 ") == 3  # ms/tok: 0.5 s over 10 tokens
 

@@ -39,6 +39,7 @@ class SuiteRecords:
     trivial: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     checks: dict[str, Any] = field(default_factory=dict)
+    questions: list[str] = field(default_factory=list)
     hygiene: list[str] = field(default_factory=list)
     nodeids: dict[int, str] = field(default_factory=dict)
 
@@ -92,6 +93,7 @@ class Ledger:
         suite.hygiene += [text for text in payload.get("hygiene", []) if text not in suite.hygiene]
         suite.machine |= payload.get("machine", {})
         suite.checks = payload.get("checks", {})
+        suite.questions = payload.get("questions", [])
         # the item that measured a cell first is what it is stored under
         if before is None or (record.ok and not before.ok):
             suite.nodeids[payload["index"]] = nodeid
@@ -143,7 +145,9 @@ class Ledger:
             Results(
                 suite=suite.name,
                 cells=[suite.records[index] for index in sorted(suite.records)],
-                provenance=common | suite.machine | {"checks": suite.checks, "hygiene": suite.hygiene},
+                provenance=common
+                | suite.machine
+                | {"checks": suite.checks, "hygiene": suite.hygiene, "questions": suite.questions},
                 trivial=suite.trivial,
             )
             for _, suite in sorted(self.suites.items())

@@ -83,6 +83,7 @@ def _payload(entry: Entry, record: CellRecord) -> dict[str, Any]:
         "suite": suite.name,
         "place": str(suite.place),
         "checks": suite.checks.as_dict(),
+        "questions": list(suite.questions),
         "index": entry.index,
         "record": record.to_json(),
     }

@@ -1,5 +1,6 @@
 """Analysis: records in, findings out. No torch, no pytest."""
 
+from pytest_ftbench.analysis.answers import Answer, AnswerTable, Entry
 from pytest_ftbench.analysis.case import Finding
 from pytest_ftbench.analysis.compare import KINDS, Change, Comparison, Delta, Measure, compare
 from pytest_ftbench.analysis.correlations import Coefficient, Correlation, correlate, rank_correlations
@@ -26,11 +27,12 @@ from pytest_ftbench.analysis.intervals import (
 )
 from pytest_ftbench.analysis.latency import Latency, LatencyBlock, LatencyRow, latencies
 from pytest_ftbench.analysis.limits import Breach, Limit, broken, parse_limit
-from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label
+from pytest_ftbench.analysis.metrics import EvalTask, Trivial, eval_task, number, task_label, with_known_headline
 from pytest_ftbench.analysis.paired import WinsTiesLosses
 from pytest_ftbench.analysis.pairs import BASE, FULL
 from pytest_ftbench.analysis.pooling import PooledRecord, pooled, seeds_of
 from pytest_ftbench.analysis.power import Detectable
+from pytest_ftbench.analysis.questions import ANSWERED_BY, answers
 from pytest_ftbench.analysis.ranking import (
     Gap,
     Place,
@@ -70,6 +72,7 @@ from pytest_ftbench.analysis.versus import Contrast, contrasts
 
 __all__ = [
     "ALPHA",
+    "ANSWERED_BY",
     "AT_MOST",
     "BASE",
     "BASE_HEADING",
@@ -80,6 +83,8 @@ __all__ = [
     "TRAINING",
     "UNMEASURED",
     "UNTUNED",
+    "Answer",
+    "AnswerTable",
     "BaseScore",
     "Breach",
     "Change",
@@ -93,6 +98,7 @@ __all__ = [
     "CurvePoint",
     "Delta",
     "Detectable",
+    "Entry",
     "EvalTask",
     "Evidence",
     "Finding",
@@ -128,6 +134,7 @@ __all__ = [
     "Trivial",
     "WinsTiesLosses",
     "answerer",
+    "answers",
     "best_trivial",
     "broken",
     "checkpoint_costs",
@@ -168,4 +175,5 @@ __all__ = [
     "trivial_scores",
     "unlike_items",
     "unreadable_seeds",
+    "with_known_headline",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_ftbench.analysis.metrics import EvalTask
+from pytest_ftbench.analysis.pareto import dominators
 from pytest_ftbench.analysis.table import FullTable, TableCell, of_like_length
 from pytest_ftbench.analysis.validity import UNMEASURED, Standing
 from pytest_ftbench.grid import CheckpointKey
@@ -32,21 +33,6 @@ class TradeOffs:
     task: EvalTask
     cells: tuple[TradeOff, ...]
     alike: bool = True
-
-
-def front(points: Sequence[Sequence[float]]) -> set[int]:
-    """The indices of the points that no other point dominates; more is better in every coordinate.
-
-    One point dominates another that it is no worse than in any coordinate and better than in one; of equal points all
-    are on the front.
-    """
-    found: list[int] = []
-    # whatever dominates a point comes before it in this order
-    for index in sorted(range(len(points)), key=lambda index: tuple(points[index]), reverse=True):
-        point = points[index]
-        if not any(_dominates(points[other], point) for other in found):
-            found.append(index)
-    return set(found)
 
 
 def trade_offs(table: FullTable) -> list[TradeOffs]:
@@ -76,9 +62,4 @@ def _front_of(cells: Sequence[tuple[TableCell, float | None]], task: EvalTask) -
         if task.comparable and cell.standing is Standing.OK and cell.ranked_score is not None and seconds is not None
     }
     indices = list(ranked)
-    return {indices[place] for place in front(list(ranked.values()))}
-
-
-def _dominates(first: Sequence[float], second: Sequence[float]) -> bool:
-    no_worse = all(mine >= other for mine, other in zip(first, second, strict=True))
-    return no_worse and any(mine > other for mine, other in zip(first, second, strict=True))
+    return {indices[place] for place, by in dominators(list(ranked.values())).items() if by is None}

@@ -11,6 +11,7 @@ from pytest_ftbench.grid.methods import (
     may_follow_rank,
     method_label,
 )
+from pytest_ftbench.grid.questions import QUESTIONS, STUDIES
 from pytest_ftbench.grid.recipe import RECIPES, TUNED, Recipe
 from pytest_ftbench.grid.records import SCHEMA, CellRecord, Results, plain, read_results
 from pytest_ftbench.grid.suite import BAG_OF_WORDS, DataSpec, EvaluationSpec, HubSource, MethodSpec, ModelSpec, Suite
@@ -24,8 +25,10 @@ __all__ = [
     "METHODS",
     "MULTIPLE_OF_RANK",
     "PROMPTS",
+    "QUESTIONS",
     "RECIPES",
     "SCHEMA",
+    "STUDIES",
     "TUNED",
     "Cell",
     "CellRecord",

@@ -114,7 +114,7 @@ class Suite:
     """A whole comparison. ``place`` is the file it came from, for messages and relative paths.
 
     Where it is ``tuned``, ``sweep`` says how the learning rate of each way is chosen, around one that follows from the
-    recipe's.
+    recipe's. ``questions`` are those that its report answers, by their names (empty: what its records can answer).
     """
 
     name: str
@@ -133,6 +133,7 @@ class Suite:
     checks: Thresholds = field(default_factory=Thresholds)
     device: str = "auto"
     dtype: str = "auto"
+    questions: tuple[str, ...] = ()
 
     def cells(self) -> list[Cell]:
         """Every valid cell, those of one checkpoint side by side.

@@ -9,6 +9,7 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     device = "auto"                                # cpu, cuda, cuda:1
     dtype = "auto"                                 # bfloat16 on CUDA, float32 on CPU
     recipe = "published"                           # "tuned", or a table: recipe_table, for [sweep] as well
+    questions = ["does-rank-matter"]               # what the report is to answer, Q1 first: more in questions
 
     [models]
     small = "Qwen/Qwen3-0.6B"
@@ -55,6 +56,7 @@ from typing import Any
 
 from pytest_ftbench.grid.errors import UserError, suggestion
 from pytest_ftbench.grid.method_table import MethodTable
+from pytest_ftbench.grid.questions import QUESTIONS
 from pytest_ftbench.grid.suite import (
     ADAPTERS,
     QUANTIZED_ADAPTERS,
@@ -80,6 +82,7 @@ _TOP = {
     "data",
     "evaluation",
     "checks",
+    "questions",
 }
 
 
@@ -138,7 +141,18 @@ class _Reader(MethodTable):
             checks=self.thresholds(self.table("checks", value.get("checks", {}))),
             device=self.device(value.get("device", "auto")),
             dtype=self.choice("dtype", value.get("dtype", "auto"), ("auto", "float32", "bfloat16")),
+            questions=self.questions(value.get("questions", [])),
         )
+
+    def questions(self, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise self.fail("questions", f"is {value!r}", 'give a list of names, as in ["does-rank-matter"]')
+        for name in value:
+            if name not in QUESTIONS:
+                raise self.fail("questions", f"names {name!r}", suggestion(name, QUESTIONS))
+        if len(set(value)) < len(value):
+            raise self.fail("questions", "names one twice", "name each once")
+        return tuple(value)
 
     def model(self, name: str, value: Any, methods: Collection[str]) -> ModelSpec:
         key = f"models.{name}"

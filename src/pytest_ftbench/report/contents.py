@@ -5,11 +5,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pytest_ftbench.analysis import (
+    Answer,
     CurveGroup,
     Evidence,
     Finding,
     FullTable,
     TransferMatrix,
+    answers,
     checkpoint_costs,
     full_table,
     known_trivial,
@@ -119,6 +121,12 @@ class Contents:
     def checked(self) -> FlagMarks:
         """Where the codes of checks stand."""
         return FlagMarks.of(self.results.cells, self.found)
+
+    @cached_property
+    def answers(self) -> list[Answer]:
+        """What the records say to the questions of the suite."""
+        then = None if self.baseline is None else self.baseline[1]
+        return answers(self.results, self.findings.evidence, then, self.found)
 
     def facts(self) -> list[str]:
         """How many cells there are, what became of them, and where the numbers come from."""

@@ -38,14 +38,16 @@ _Section = tuple[str, Markup]
 """A heading, and what stands under it."""
 
 
-def render_html(results: Results, baseline: Baseline | None = None, answers: Sequence[Answered] = ()) -> str:
+def render_html(results: Results, baseline: Baseline | None = None, answers: Sequence[Answered] | None = None) -> str:
     """The page. Cells of several seeds are shown as one; the ranking is held against the ``baseline``'s.
 
-    Without matplotlib it has every table, and says what the figures need. Equal results make equal bytes.
+    ``answers`` are what is said to questions (None: what the records say to those of the suite). Without matplotlib the
+    page has every table, and says what the figures need. Equal results make equal bytes.
     """
     contents = Contents.of(results, baseline)
     name = f"suite: {clean(results.suite) or 'unnamed'}"
-    sections = [(title, body) for title, body in _sections(contents, results, answers) if body]
+    asked = [Answered.of(answer) for answer in contents.answers] if answers is None else answers
+    sections = [(title, body) for title, body in _sections(contents, results, asked) if body]
     links = [tag("li", tag("a", title, href=f"#s-{anchor(title)}")) for title, _ in sections]
     head = tag(
         "head",

@@ -5,16 +5,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pytest_ftbench.analysis import CHECKS, Finding
+from pytest_ftbench.analysis import CHECKS, Answer, Finding
 from pytest_ftbench.grid import Results
 from pytest_ftbench.report.contents import Contents
 from pytest_ftbench.report.html_table import html_table, plain_table
 from pytest_ftbench.report.layout import Sheet
 from pytest_ftbench.report.markup import Markup, join, tag
 from pytest_ftbench.report.notes import explained
+from pytest_ftbench.report.questions_text import QUESTIONS_NOTE, answer_marks, answer_sheet, answer_texts
 from pytest_ftbench.report.words import ABSENT, clean, elided
 
 _LISTED = 30
+_NO_LIMIT = 100_000  # characters: a page scrolls, so no column is left out
 _REASONS = 100
 _SAID_ROOM, _ID_ROOM = 300, 100
 _KEY_ROOM, _VALUE_ROOM = 60, 300
@@ -23,12 +25,21 @@ _DEPTH = 3
 
 
 class Answered(NamedTuple):
-    """A question, what the records say to it, and the table of these numbers (None: none)."""
+    """A question, what the records say to it, the table of these numbers (None: none), and what its marks mean."""
 
     label: str
     question: str
     sentences: Sequence[str]
     sheet: Sheet | None = None
+    marks: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, answer: Answer) -> "Answered":
+        """An answer as the page has it."""
+        if answer.table is None or not answer.table.rows:
+            return cls(answer.label, answer.question, answer_texts(answer))
+        sheet = answer_sheet(answer.table, _NO_LIMIT)
+        return cls(answer.label, answer.question, answer_texts(answer), sheet, explained(answer_marks(sheet)))
 
 
 def notes(texts: Sequence[str]) -> Markup:
@@ -38,11 +49,11 @@ def notes(texts: Sequence[str]) -> Markup:
 
 def questions(answers: Sequence[Answered]) -> Markup:
     """Each question with its answer and the numbers that bear on it."""
-    parts = []
+    parts = [notes([QUESTIONS_NOTE])] if answers else []
     for answer in answers:
         title = f"{clean(answer.label)} {clean(answer.question)}"
         parts += [tag("h3", title), *(tag("p", clean(sentence)) for sentence in answer.sentences)]
-        parts += [] if answer.sheet is None else [html_table(title, answer.sheet)]
+        parts += [] if answer.sheet is None else [html_table(title, answer.sheet), notes(answer.marks)]
     return join(*parts)
 
 

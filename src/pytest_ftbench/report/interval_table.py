@@ -1,7 +1,6 @@
 """Scores with their intervals on a page; of absolute differences the median and quartiles, a mean saying too little."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from pytest_ftbench.analysis import (
     UNMEASURED,
@@ -14,6 +13,7 @@ from pytest_ftbench.analysis import (
     checkpoint_key,
     difference_quartiles,
     score_interval,
+    with_known_headline,
 )
 from pytest_ftbench.grid import CellRecord, CheckpointKey
 from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
@@ -43,7 +43,7 @@ def interval_sheet(
     table: FullTable, records: Sequence[CellRecord], evidence: Evidence, names: Names
 ) -> tuple[Sheet, list[str]] | None:
     """The table and what its columns are; None where no interval is known."""
-    tasks = {task.name: _known(task, records) for task in table.tasks}
+    tasks = {task.name: with_known_headline(task, records) for task in table.tasks}
     cells = [(record, (checkpoint_key(record), record.eval_task)) for record in records]
     intervals = {key: score_interval(record, tasks[record.eval_task], evidence) for record, key in cells}
     scores = {key: tasks[record.eval_task].score(record) for record, key in cells}
@@ -57,14 +57,6 @@ def interval_sheet(
     sections = [Section(clean(block.heading), len(block.rows)) for block in table.blocks]
     sheet = Sheet(Group("", [names.model(keys), *names.way(keys)]), groups, sections)
     return sheet, list(_notes(intervals, medians))
-
-
-def _known(task: EvalTask, records: Sequence[CellRecord]) -> EvalTask:
-    """The task; where no record has its macro F1, as those of the studies haven't, with the accuracy instead."""
-    mine = [record for record in records if record.ok and record.eval_task == task.name]
-    if task.headline.key != "macro_f1" or any(task.score(record) is not None for record in mine):
-        return task
-    return replace(task, headline=replace(task.headline, key="accuracy", label="Accuracy"))
 
 
 def _columns(

@@ -3,11 +3,19 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_ftbench.analysis import Answer
 from pytest_ftbench.grid import Results
 from pytest_ftbench.report.github import LIMIT, escaped, listed, size
 from pytest_ftbench.report.layout import Sheet
 from pytest_ftbench.report.markdown_table import body, head
 from pytest_ftbench.report.notes import explained, marks
+from pytest_ftbench.report.questions_text import (
+    QUESTIONS_NOTE,
+    QUESTIONS_TITLE,
+    answer_marks,
+    answer_sheet,
+    answer_texts,
+)
 from pytest_ftbench.report.statistics import Baseline, Part
 from pytest_ftbench.report.story import Reason, Story, tell
 from pytest_ftbench.report.top_rows import top_rows
@@ -101,6 +109,7 @@ def _blocks(story: Story, results: Results) -> Iterator[_Block]:
     if story.sheet is not None:
         yield _table(_FULL_TITLE, story.sheet, story.columns, share=0.3)
     yield from (_part(part) for part in story.parts)
+    yield from _questions(story.answers)
 
 
 def _top(story: Story) -> Iterator[_Block]:
@@ -130,6 +139,19 @@ def _part(part: Part) -> _Block:
             else _Block(part.title, [], listed([part.title]))
         )
     return _table(part.title, part.sheet, [*part.notes, *explained(marks(part.sheet))], share=0.12)
+
+
+def _questions(answers: Sequence[Answer]) -> Iterator[_Block]:
+    """Each question with its answer and the numbers that bear on it, folded."""
+    if answers:
+        yield _Block(QUESTIONS_TITLE, [], [f"**{QUESTIONS_TITLE}**", "", *listed([QUESTIONS_NOTE])])
+    for answer in answers:
+        title, said = f"{answer.label} {answer.question}", answer_texts(answer)
+        if answer.table is None or not answer.table.rows:
+            yield _folded(title, listed(said))
+        else:
+            sheet = answer_sheet(answer.table, _NO_WIDTH)
+            yield _table(title, sheet, [*said, *explained(answer_marks(sheet))], share=0.12)
 
 
 def _table(title: str, sheet: Sheet, notes: Iterable[str], share: float) -> _Block:

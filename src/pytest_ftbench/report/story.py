@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_ftbench.analysis import (
+    Answer,
     EvalTask,
     FullTable,
     Standing,
     Trivial,
     answerer,
+    answers,
     checkpoint_costs,
     full_table,
     known_trivial,
@@ -70,7 +72,7 @@ class Story:
 
     ``baselines`` are what trivial answerers score and what difference could have been seen; ``cautions`` what marks
     don't show: seeds that make a mean INVALID, checks not made; ``checks`` the sentences of the flags; ``parts`` all
-    other tables.
+    other tables; ``answers`` what the records say to the questions of the suite.
     """
 
     suite: str
@@ -85,6 +87,7 @@ class Story:
     cautions: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
+    answers: tuple[Answer, ...] = ()
     reasons: tuple[Reason, ...] = ()
 
 
@@ -92,7 +95,8 @@ def tell(results: Results, width: int, detail: bool = False, baseline: Baseline 
     """The story of these results, its tables made for ``width`` characters; see ``render`` for what ``detail`` adds."""
     trivial, sources = known_trivial(results.cells, results.trivial)
     results = replace(results, cells=pooled(results.cells), trivial=trivial)
-    findings = Findings(results, detail, judged(baseline))
+    then = judged(baseline)
+    findings = Findings(results, detail, then)
     limits = Thresholds.from_json(results.provenance.get("checks"))
     found_in = pooled_flags(results.cells, results.trivial, limits, findings.evidence)
     table = full_table(results.cells, results.trivial)
@@ -122,6 +126,7 @@ def tell(results: Results, width: int, detail: bool = False, baseline: Baseline 
         cautions=(*invalid_notes(results.cells), *checks_note(limits)),
         checks=tuple(flag_notes(results.cells, found_in, checked.everywhere)),
         parts=tuple(parts),
+        answers=tuple(answers(results, findings.evidence, None if then is None else then[1], found_in)),
     )
 
 

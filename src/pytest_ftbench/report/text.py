@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pytest_ftbench.grid import Results
 from pytest_ftbench.report.layout import Paint, Style, ansi, no_paint, wrapped
 from pytest_ftbench.report.notes import explained, marks
+from pytest_ftbench.report.questions_text import questions_part
 from pytest_ftbench.report.statistics import Baseline, Part
 from pytest_ftbench.report.story import Reason, Story, tell
 
@@ -26,6 +27,7 @@ def render(
     lines += _main(story, told, width, paint)
     for part in story.parts:
         lines += _part(part, told, width, paint)
+    lines += questions_part(story.answers, told, width, paint)
     return lines + _reasons(story.reasons, width, paint)
 
 
