@@ -68,10 +68,12 @@ class RowSource:
         had. Raises :class:`UserError` where they are too few to choose by.
         """
         if task.name not in self._judging:
-            rows = self._apart(task)
+            rows, fewest = self._apart(task), min(_FEWEST, self.validation_samples or _FEWEST)
             if task.recalls:
-                rows = self._taught(task, rows) or self.train(task)
-            elif len(rows) < (fewest := min(_FEWEST, self.validation_samples or _FEWEST)):
+                train = self.train(task)
+                # there may be no more to recall than a few
+                rows, fewest = self._taught(task, rows) or train, min(fewest, len(train))
+            if len(rows) < fewest:
                 raise self._too_few(task, len(rows), fewest)
             self._judging[task.name] = self._some(task, rows, "validation", self.validation_samples)
         return self._judging[task.name]
@@ -104,10 +106,10 @@ class RowSource:
         ``validation`` is "validation split", "held out" (a tenth of the training rows, which nothing was trained on),
         "training rows" or "tested items".
         """
-        rows = self.validation(task)
-        tested = _in_words(task, self._testable(task))
-        count = sum(bool(_in_words(task, [row]) & tested) for row in rows)
-        taught = _in_words(task, self._trainable(task)) if task.recalls else set()
+        rows, count, taught = self.validation(task), 0, set()
+        if task.recalls:  # of any other task they are neither
+            tested, taught = _in_words(task, self._testable(task)), _in_words(task, self._trainable(task))
+            count = sum(bool(_in_words(task, [row]) & tested) for row in rows)
         if count:
             kind = "tested items"
         elif self._holds_out(task):
