@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_ftbench import analysis
 from pytest_ftbench.analysis import (
+    AT_MOST,
     EvalTask,
     Standing,
     TableCell,
@@ -17,7 +18,8 @@ from pytest_ftbench.analysis import (
     standing,
     transfer_matrices,
 )
-from pytest_ftbench.grid import Cell, CellRecord
+from pytest_ftbench.grid import Cell, CellRecord, Results
+from pytest_ftbench.report import render
 from pytest_ftbench.tasks import Metric
 
 TRIVIAL = {"squad": {"always_abstain": {"f1": 49.0, "em": 49.0}, "first_word": {"f1": 2.0}}}
@@ -201,10 +203,19 @@ def test_a_failed_cell_hides_no_other():
 
 
 def test_transfer_is_the_relative_change_against_base():
-    found = entry(record(train=None, score=50.0), record(score=75.0))
+    found = entry(record(train=None, score=50.0, n=200), record(score=75.0, n=200))
     assert found.change_percent == pytest.approx(50.0)
     assert found.in_domain
-    assert found.improves
+    assert (found.improves, found.is_unsure, found.interval.method) == (True, False, AT_MOST)
+
+
+def test_a_change_whose_interval_nobody_knows_is_no_improvement():
+    records = [record(train=None, score=50.0), record(score=75.0)]
+    found = entry(*records)
+    assert (found.change_percent, found.improves, found.is_unsure) == (pytest.approx(50.0), False, True)
+    text = " ".join(" ".join(render(Results("s", records, {}, TRIVIAL))).split())
+    assert "[+50.0]?" in text
+    assert "? no interval of the difference is known" in text
 
 
 @given(base=NUMBERS.filter(bool), score=NUMBERS, higher=st.booleans())

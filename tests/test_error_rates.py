@@ -8,15 +8,17 @@ comparisons.
 import numpy as np
 import pytest
 from scipy import stats
+from strategies_items import measured
 
+from pytest_ftbench.analysis import Evidence, contrasts, pooled, rankings, reorderings
 from pytest_ftbench.analysis.correlations import correlate
 from pytest_ftbench.analysis.differences import paired_interval
 from pytest_ftbench.analysis.intervals import macro_f1_interval, mean_interval, seeds_interval, wilson
 from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.paired import holm_rows, mann_whitney, mcnemar, sign_flips, wilcoxon
 from pytest_ftbench.analysis.power import POWER, mcnemar_detectable, mean_detectable
-from pytest_ftbench.analysis.resampling import mean_sample, resampled
-from pytest_ftbench.analysis.seeds import p_value, variance_parts
+from pytest_ftbench.analysis.resampling import macro_f1_sample, mean_sample, resampled
+from pytest_ftbench.analysis.seeds import block_spread, p_value, variance_parts
 
 ITEMS, FAMILY, ALPHA = 200, 15, 0.05
 
@@ -67,7 +69,7 @@ def test_wilcoxon_keeps_its_level_in_families():
     assert_family_wise(wilcoxon((off[0] - off[1]).reshape(-1, ITEMS)).reshape(-1, FAMILY))
 
 
-@pytest.mark.parametrize("timed", [10, 200])
+@pytest.mark.parametrize("timed", [4, 10, 200])
 def test_mann_whitney_keeps_its_level_in_families(timed):
     times = np.random.default_rng(4).lognormal(0, 0.2, (2, 250 * FAMILY, timed))
     assert_family_wise(mann_whitney(*times).reshape(-1, FAMILY))
@@ -188,20 +190,118 @@ def test_seeds_and_items_cover_the_true_mean(seeds, spread):
     assert np.mean([not i.low <= 0.5 <= i.high for i in one]) > (0.2 if spread > 0.04 else 0.0)
 
 
-@pytest.mark.parametrize(("seeds", "spread"), [(2, 3.0), (3, 0.0), (3, 1.5), (5, 1.0)])
-def test_means_over_seeds_keep_their_level_in_families(seeds, spread):
-    rng = np.random.default_rng(16)
-    families = 100
-    # a reference of one seed that all are compared with; the standard error of a difference over items is 1
-    off = rng.normal(0, 1 / 2**0.5, (families, FAMILY)) + rng.normal(0, 1 / 2**0.5, (families, 1))
-    trained = rng.normal(0, spread, (families, FAMILY, seeds))
-    p = [
-        p_value(float(item + scores.mean()), variance_parts(scores.tolist(), 1.0, ITEMS))
-        for item, scores in zip(off.ravel(), trained.reshape(-1, seeds), strict=True)
-    ]
-    found = np.array(p).reshape(families, FAMILY)
+def seed_families(rng, families, seeds, spreads, shift=0.0):
+    """The p-values of 15 ways against one reference; the standard error of a difference over items is 1."""
+    off = rng.normal(0, 1 / 2**0.5, (families, FAMILY)) + rng.normal(0, 1 / 2**0.5, (families, 1)) + shift
+    trained = rng.normal(0, 1, (families, FAMILY, seeds)) * np.resize(spreads, FAMILY)[:, None]
+    found = np.empty((families, FAMILY))
+    for family, (items, ways) in enumerate(zip(off, trained, strict=True)):
+        block = block_spread(ways.tolist())
+        found[family] = [
+            p_value(float(item + scores.mean()), variance_parts(scores.tolist(), 1.0, ITEMS, block))
+            for item, scores in zip(items, ways, strict=True)
+        ]
+    return found
+
+
+# standard deviations: of the last two, variances differ by a factor of four
+@pytest.mark.parametrize(
+    ("seeds", "spreads"), [(2, [3.0]), (3, [0.0]), (3, [1.5]), (5, [1.0]), (3, [1.0, 2.0]), (3, [4.0] + 14 * [2.0])]
+)
+def test_means_over_seeds_keep_their_level_in_families(seeds, spreads):
+    found = seed_families(np.random.default_rng(16), 300, seeds, spreads)
     assert at_most((holm_rows(found) <= ALPHA).any(axis=1), ALPHA)
     assert at_most(found.ravel() <= ALPHA, ALPHA)
+
+
+def test_a_thousand_families_of_means_over_seeds_hold_though_ways_vary_unlike():
+    found = seed_families(np.random.default_rng(17), 1_000, 3, [1.0, 2.0])
+    assert at_most((holm_rows(found) <= ALPHA).any(axis=1), ALPHA)
+
+
+def test_seeds_of_all_ways_together_find_what_those_of_each_do_not():
+    # 20 points of 100, items' standard error 4, seeds' 5: in units of the items'
+    found = seed_families(np.random.default_rng(18), 30, 3, [1.25], shift=5.0)
+    assert np.mean(holm_rows(found) <= ALPHA) > 0.75
+
+
+def way_records(rng, ways, seeds, spread, n=60):
+    """A base of one seed and ways no better, each answer right with a chance of its item's, which a seed shifts."""
+    hard = rng.normal(0, 1.5, n)
+    made = []
+    for rank, seed in [(None, 0), *((rank, seed) for rank in range(ways) for seed in range(seeds))]:
+        right = rng.random(n) < 1 / (1 + np.exp(hard + (0 if rank is None else rng.normal(0, spread))))
+        off = np.where(right, 0.0, rng.lognormal(2, 2, n))
+        items = [
+            {"item": f"m{i}", "gold": "0", "parsed": repr(float(o)), "score": float(r)}
+            for i, (r, o) in enumerate(zip(right, off, strict=True))
+        ]
+        train = None if rank is None else "openmath"
+        method = "base" if rank is None else "lora"
+        scores = {"solve_rate": float(right.mean())}
+        made.append(measured("openmath", items, train, method, rank, seed=seed, scores=scores, latency_s={}))
+    return pooled(made)
+
+
+@pytest.mark.parametrize(("seeds", "spread", "families"), [(1, 0.0, 1_000), (3, 0.0, 300), (3, 0.4, 300)])
+def test_records_of_ways_alike_are_compared_and_ranked_at_the_level(seeds, spread, families):
+    rng = np.random.default_rng([19, seeds, int(10 * spread)])
+    compared, nearer, ordered, otherwise, last = [], [], [], [], None
+    for _ in range(families):
+        records = way_records(rng, 4, seeds, spread)
+        evidence = Evidence(records, resamples=99)
+        found = contrasts(records, {}, evidence)
+        mine = rankings(records, {}, evidence)
+        compared.append(any(each.verdict for each in found))
+        nearer.append(any(each.absolute is not None and each.absolute.adjusted <= ALPHA for each in found))
+        ordered.append(any(gap.order for ranking in mine for gap in ranking.gaps.values()))
+        otherwise.append(last is not None and bool(reorderings(mine, last)[0]))
+        last = mine
+    for wrong in (compared, nearer, ordered, otherwise):
+        assert at_most(wrong, ALPHA)
+
+
+def test_two_runs_of_one_truth_are_not_told_to_differ_for_one_seeing_more():
+    rng = np.random.default_rng(20)
+    told = []
+    for _ in range(200):
+        runs = []
+        for _ in "ab":
+            records = []
+            for rank, share in ((8, 0.5), (16, 0.6)):
+                items = [{"item": str(i), "gold": "1", "score": float(rng.random() < share)} for i in range(ITEMS)]
+                scores = {"solve_rate": float(np.mean([item["score"] for item in items]))}
+                records.append(measured("openmath", items, "openmath", "lora", rank, scores=scores))
+            runs.append(rankings(records, {}, Evidence(records, resamples=99)))
+        told.append(bool(reorderings(*runs)[0]))
+    assert at_most(told, ALPHA)
+
+
+@pytest.mark.parametrize(("share", "skills"), [(0.02, (0.9, 0.5)), (0.03, (0.5, 0.5)), (0.05, (0.7, 0.5))])
+def test_differences_of_macro_f1_are_covered_however_rare_a_class(share, skills):
+    rng = np.random.default_rng(21)
+    classes = np.array([(1 - share) / 3] * 3 + [share])
+
+    def truth(skill):
+        right = classes * np.array([0.8, 0.8, 0.8, skill])
+        wrong = classes - right
+        answered = right + np.array([wrong[1:].sum(), wrong[0], 0, 0])  # what isn't right is A, of golds A it is B
+        return np.mean(2 * right / (classes + answered))
+
+    expected, missed = truth(skills[0]) - truth(skills[1]), []
+    for _ in range(300):
+        golds = rng.choice(4, ITEMS, p=classes)
+        luck, rare = rng.random(ITEMS), golds == 3
+        tables = []
+        for skill in skills:
+            # both know the same of the frequent classes
+            chance = np.where(rare, rng.random(ITEMS), luck)
+            answer = np.where(chance < np.where(rare, skill, 0.8), golds, np.where(golds == 0, 1, 0))
+            tables.append(table((golds == answer).astype(float), None, golds, answer))
+        first, second = resampled([macro_f1_sample(each) for each in tables], 499)
+        found = paired_interval(first.less(second), *tables)
+        missed.append(not found.low <= expected <= found.high)
+    assert at_most(missed, ALPHA)
 
 
 @pytest.mark.parametrize("discordance", [0.1, 0.3, 0.5])

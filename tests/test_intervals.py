@@ -191,12 +191,13 @@ def test_seeds_that_differ_widen_the_interval_and_take_away_a_difference():
     base = measured("squad", items)
     task = eval_task("squad", [base])
     alike, apart = mean_over_seeds([0, 0, 0], better), mean_over_seeds([-15, 0, 15], better)
-    evidence = Evidence.of([base, alike, apart])
-    widths = [i.high - i.low for i in (score_interval(record, task, evidence) for record in (alike, apart))]
+    known = [Evidence.of([base, record]) for record in (alike, apart)]
+    pairs = list(zip((alike, apart), known, strict=True))
+    widths = [i.high - i.low for i in (score_interval(record, task, evidence) for record, evidence in pairs)]
     assert widths[1] > 3 * widths[0]
-    assert not difference_interval(alike, base, task, evidence).includes_zero
-    assert difference_interval(apart, base, task, evidence).includes_zero
-    p = [difference_test(record, base, task, evidence) for record in (alike, apart)]
+    differences = [difference_interval(record, base, task, evidence) for record, evidence in pairs]
+    assert [found.includes_zero for found in differences] == [False, True]
+    p = [difference_test(record, base, task, evidence) for record, evidence in pairs]
     assert [test for _, test in p] == ["seeds + items"] * 2
     assert p[0][0] < 0.001 < 0.05 < p[1][0]
 
@@ -257,3 +258,79 @@ def test_an_interval_over_seeds_ends_where_its_scale_does():
     found = score_interval(mean, eval_task("squad", [mean]), Evidence.of([mean]))
     assert (found.high, found.method) == (100.0, "seeds + items")
     assert 0 <= found.low < 96
+
+
+def test_seeds_of_other_ways_tell_how_far_one_seed_may_be_off():
+    items = [{"item": str(i), "gold": "", "parsed": "", "score": 100.0 * (i % 2)} for i in range(200)]
+    several = [
+        measured("squad", [item | {"score": item["score"] * 0.9 + shift} for item in items], "squad", "lora", r, seed=s)
+        for r in (8, 16, 32)
+        for s, shift in enumerate([-8, 0, 8])
+    ]
+    one = measured("squad", items, "squad", "nopeft")
+    task, alone = eval_task("squad", [one]), score_interval(one, eval_task("squad", [one]), Evidence.of([one]))
+    records = pooled([one, *several])
+    evidence = Evidence.of(records)
+    beside = score_interval(records[0], task, evidence)
+    assert (alone.method, beside.method) == ("BCa", "seeds + items")
+    assert beside.high - beside.low > 1.5 * (alone.high - alone.low)
+    # nine trainings say more of their spread than three
+    narrow = score_interval(records[1], task, evidence)
+    wide = score_interval(records[1], task, Evidence.of([records[1]]))
+    assert narrow.high - narrow.low < 0.8 * (wide.high - wide.low)
+
+
+def answers(wins, losses, n=200):
+    """Two cells of which one alone is right on so many items, and the other on so many."""
+    made = []
+    for right in (range(wins), range(wins, wins + losses)):
+        items = [{"item": str(i), "gold": "1", "parsed": None, "score": float(i in right)} for i in range(n)]
+        made.append(measured("openmath", items, scores={"solve_rate": len(right) / n}))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses"), [(4, 0), (5, 0), (6, 0), (9, 2), (11, 3), (12, 3), (13, 4), (14, 5), (3, 3)]
+)
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_the_interval_of_rates_leaves_zero_out_where_mcnemars_test_does(wins, losses, level):
+    pair = answers(wins, losses)
+    task, evidence = eval_task("openmath", pair), Evidence.of(pair)
+    found, (p, _) = difference_interval(*pair, task, evidence, level), difference_test(*pair, task, evidence)
+    assert found.includes_zero == (p > 1 - level)
+    assert found.low < (wins - losses) / 200 < found.high or wins == losses
+
+
+@pytest.mark.parametrize(("rare", "excluded"), [(4, False), (8, True)])
+def test_a_rare_class_won_is_no_more_certain_for_weighing_much(rare, excluded):
+    golds = np.array(["D"] * rare + list("ABC") * 66)
+    items = [
+        [
+            {"item": str(i), "gold": str(g), "parsed": (a := g if g != "D" or knows else "A"), "score": float(a == g)}
+            for i, g in enumerate(golds)
+        ]
+        for knows in (True, False)
+    ]
+    first, second = (measured("arc", each) for each in items)
+    task, evidence = eval_task("arc", [first]), Evidence.of([first, second])
+    found = difference_interval(first, second, task, evidence)
+    assert (not found.includes_zero) is excluded
+    assert found.high > first.scores["macro_f1"] - second.scores["macro_f1"] + 0.1
+
+
+def test_a_difference_ends_where_its_scale_does():
+    seeds = [
+        measured(
+            "openmath",
+            [{"item": str(i), "gold": "1", "parsed": "0", "score": s} for i in range(200)],
+            "openmath",
+            "lora",
+            8,
+            seed=k,
+        )
+        for k, s in enumerate([0.9, 0.4])
+    ]
+    base = measured("openmath", [{"item": str(i), "gold": "1", "parsed": "0", "score": 0.0} for i in range(200)])
+    records = pooled([base, *(each for each in seeds)])
+    found = difference_interval(records[1], base, eval_task("openmath", records), Evidence.of(records))
+    assert (found.low, found.high) == (-1.0, 1.0)

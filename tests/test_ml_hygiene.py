@@ -5,15 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from models import make_examples
 
 from pytest_ftbench import lab
-from pytest_ftbench.grid import DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Recipe, Suite, UserError
+from pytest_ftbench.grid import DataSpec, EvaluationSpec, MethodSpec, ModelSpec, Recipe, Suite
 from pytest_ftbench.ml import hygiene as looking
 from pytest_ftbench.ml.base import load_tokenizer
-from pytest_ftbench.ml.inspection import check_rows
+from pytest_ftbench.ml.inspection import Inspection
 from pytest_ftbench.ml.prompts import Example, Renderer
-from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.ml.rows import RowSource, in_validation_share
 from pytest_ftbench.ml.targets import differs, examined, trained_on
 from pytest_ftbench.store import MachineLock, Store, digest
 from pytest_ftbench.tasks import get_task
@@ -106,12 +107,18 @@ def suite_of(data, model, max_length=999):
     )
 
 
+class FaultError(Exception):
+    """What makes cells impossible to run."""
+
+
 def check(suite, root, trains=True):
     """What a collection says, and how many entries its cache then has."""
-    said = check_rows(
-        suite, RowSource(suite.data), root and Store(root, print), MachineLock(print), print if trains else None
-    )
-    return said, len(list(root.glob("hygiene/*"))) if root else 0
+    store, prepare = root and Store(root, print), print if trains else None
+    found = Inspection(suite, RowSource.of(suite), store, MachineLock(print), prepare)
+    found.look(suite.cells())
+    if faults := set(found.faults.values()):
+        raise FaultError(faults)
+    return found.said, len(list(root.glob("hygiene/*"))) if root else 0
 
 
 @pytest.fixture
@@ -152,10 +159,51 @@ def test_a_changed_row_length_or_template_is_looked_at_anew(dirty, model_folder,
     assert (len(said), entries) == (1, 5)
 
 
+def test_a_row_that_is_held_out_of_training_is_not_in_it(model_folder, tmp_path):
+    data, root = tmp_path / "data", tmp_path / "cache"
+    train = [{key: row[key] for key in ("question", "answer")} for row in lab.rows("arc", "train", 30)]
+    held = next(row for row in train if in_validation_share(ARC, row))
+    write(data, train=train, test=[*lab.rows("arc", "test", 5), {**held, "id": "q7"}])
+    fixed = suite_of(data, model_folder)
+    tuned = replace(fixed, tuned=True)
+    assert [check(suite, root)[0] for suite in (fixed, tuned, fixed, tuned)] == [
+        ["test-ai2_arc.jsonl: q7: 1 of 6 test items of arc are training rows too, word for word."],
+        [],
+    ] * 2
+    # where there is a file of rows to choose by, all others are trained on
+    write(data, validation=lab.rows("arc", "validation", 5))
+    assert len(check(tuned, root)[0]) == 1
+
+
 def test_a_mere_list_needs_no_tokenizer_and_no_cache(dirty, model_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(looking, "load_tokenizer", None)
     suite = suite_of(dirty, model_folder, 200)
     assert [len(check(suite, root, trains=False)[0]) for root in (None, tmp_path / "cache")] == [1, 1]
+
+
+def test_a_mere_list_only_reads_the_cache(dirty, model_folder, tmp_path, monkeypatch):
+    root, suite = tmp_path / "cache", suite_of(dirty, model_folder, 200)
+    assert check(suite, root, trains=False)[1] == 0
+    said = check(suite, root)[0]
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    assert check(suite, root, trains=False)[0] == check(suite, root)[0] == said
+    (changed,) = [path.parent for path in root.glob("hygiene/*/finding.json") if "over 200" in path.read_text()]
+    (changed / "finding.json").write_text("{}")
+    assert check(suite, root, trains=False)[0] == said[:1]
+    with pytest.raises(FaultError, match="cache: can't be used as cache \\(Permission denied"):
+        check(suite, root)
+
+
+def test_an_id_is_printed_in_no_more_than_it_may_take(model_folder, tmp_path):
+    train = [{key: row[key] for key in ("question", "answer")} for row in lab.rows("arc", "train", 4)]
+    test = [{**train[0], "id": "\x1b[31m\nred"}, {**train[1], "id": "x" * 5000}, {**train[2], "id": ""}, train[3]]
+    write(tmp_path / "data", train=train, test=test)
+    [said] = check(suite_of(tmp_path / "data", model_folder), tmp_path / "cache")[0]
+    assert f"jsonl: \\x1b[31m\\nred, {'x' * 59}…, row 2 and 1 more: 4 of 4" in said
 
 
 def test_targets_that_nothing_can_be_learned_from_are_an_error_also_the_second_time(dirty, tokenizer, tmp_path):
@@ -165,7 +213,7 @@ def test_targets_that_nothing_can_be_learned_from_are_an_error_also_the_second_t
     for name in ("config.json", "model.safetensors"):
         (model / name).write_text("{}")
     for _ in range(2):
-        with pytest.raises(UserError) as caught:
+        with pytest.raises(FaultError) as caught:
             check(suite_of(dirty, model), tmp_path / "cache")
         said = str(caught.value)
         assert "train-ai2_arc.jsonl: row " in said
@@ -173,7 +221,7 @@ def test_targets_that_nothing_can_be_learned_from_are_an_error_also_the_second_t
 
 
 def test_a_length_that_no_row_has_is_an_error(dirty, model_folder, tmp_path):
-    with pytest.raises(UserError, match="max_length: 3: every row of arc is longer; give at least"):
+    with pytest.raises(FaultError, match="max_length: 3: every row of arc is longer; give at least"):
         check(suite_of(dirty, model_folder, 3), tmp_path / "cache")
 
 

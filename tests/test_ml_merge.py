@@ -1,11 +1,14 @@
 """A merged adapter: in the base's dtype, computing what the adapter beside its base computes."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from models import FAST, at_work, make_examples, training_of, tune
+from models import FAST, VOCABULARY, at_work, make_examples, training_of, tune
 
 from pytest_ftbench import lab
+from pytest_ftbench.analysis import set_flags
+from pytest_ftbench.grid import Cell, CellRecord, Thresholds
 from pytest_ftbench.ml.adapters import merged
 from pytest_ftbench.ml.base import live_dtype, load_tokenizer, load_weights
 from pytest_ftbench.ml.generate import Decoder
@@ -165,27 +168,81 @@ def test_a_probe_without_prompts_finds_nothing(model_folder, adapter, machine):
     assert probed(model_folder, adapter, machine, ())[0] is None
 
 
+class Fixed:
+    """A model whose logits are given: with its adapter, and of its base."""
+
+    device = "cpu"
+
+    def __init__(self, logits, base=None, dtype="float32"):
+        import torch
+
+        self.logits, self.base = torch.tensor([logits]), None if base is None else torch.tensor([base])
+        self.dtype = getattr(torch, dtype)
+
+    def eval(self):
+        return self
+
+    def __call__(self, input_ids):
+        return self
+
+    @contextmanager
+    def disable_adapter(self):
+        self.logits, self.base = self.base, self.logits
+        yield
+        self.logits, self.base = self.base, self.logits
+
+
 def test_a_probes_numbers_are_those_of_its_logits():
     import torch
 
-    class Fixed:
-        device = "cpu"
-
-        def __init__(self, logits):
-            self.logits = torch.tensor([logits])
-
-        def eval(self):
-            return self
-
-        def __call__(self, input_ids):
-            return self
-
     probe = MergeProbe([[1, 2]])
-    probe.unmerged(Fixed([[1.0, 2.0], [4.0, 1.0]]))
+    probe.unmerged(Fixed([[1.0, 2.0], [4.0, 1.0]], [[1.0, 2.0], [0.0, 1.0]]))
     assert probe.found is None
-    probe.merged(Fixed([[1.5, 2.0], [1.0, 2.0]]))
+    probe.merged(Fixed([[1.0, 2.0], [1.0, 2.0]]))
     assert probe.found == {
+        "relative_rms": pytest.approx((10 / 4) ** 0.5 / (16 / 4) ** 0.5),
         "max_logit_gap": 3.0,
         "logit_std": pytest.approx(torch.tensor([1.0, 2.0, 4.0, 1.0]).std().item()),
         "argmax_flips": 0.5,
     }
+    probe.requantized(Fixed([[1.0, 2.0], [0.0, 1.0]]))
+    assert probe.found["requantized_rms"] == 1
+
+
+@pytest.mark.parametrize(("dtype", "flips", "known"), [("bfloat16", 0.0, False), ("float32", 0.5, True)])
+def test_what_rounding_explains_is_neither_a_flip_nor_an_effect(dtype, flips, known):
+    probe = MergeProbe([[1, 2]])
+    probe.unmerged(Fixed([[4.0, 3.9], [4.0, 1.0]], [[4.1, 3.8], [4.1, 1.1]], dtype))
+    probe.merged(Fixed([[3.9, 4.0], [4.0, 1.0]], None, dtype))
+    assert probe.found["argmax_flips"] == flips
+    assert (probe.found["relative_rms"] is not None) == known
+
+
+def test_an_adapter_that_changes_nothing_has_no_relative_change():
+    probe = MergeProbe([[1]])
+    probe.unmerged(Fixed([[4.0, 3.0]], [[4.0, 3.0]]))
+    probe.merged(Fixed([[3.0, 4.0]]))
+    assert probe.found["relative_rms"] is None
+
+
+@pytest.fixture(scope="module", params=["lora", "dora"])
+def trained(request, model_folder, machine, tmp_path_factory):
+    """The folder of an adapter trained as far as adapters are."""
+    out = tmp_path_factory.mktemp("adapters") / request.param
+    tune(model_folder, machine, out, training_of(make_examples(model_folder), request.param, 4, FAST))
+    return out
+
+
+@pytest.mark.parametrize(("factor", "fires"), [(1, False), (0, True), (2, True), (-1, True)])
+def test_v14_is_silent_on_right_merges_and_fires_on_lost_and_doubled_ones(
+    model_folder, trained, machine, monkeypatch, factor, fires
+):
+    from peft.tuners.lora import layer
+
+    right = layer.Linear.get_delta_weight
+    monkeypatch.setattr(layer.Linear, "get_delta_weight", lambda self, name: factor * right(self, name))
+    prompts = [[(7 * place + 3 * start) % (VOCABULARY - 10) + 5 for place in range(32)] for start in range(4)]
+    found, _ = probed(model_folder, trained, machine, prompts)
+    record = CellRecord.of(Cell("nano", "lora", "arc", "arc", 4), extra={"provenance": {"merge": found}})
+    set_flags([record], {}, Thresholds())
+    assert ("V14" in record.flags) == fires, found

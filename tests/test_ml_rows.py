@@ -369,6 +369,33 @@ def test_a_test_file_may_ask_for_facts_that_no_training_row_states(tmp_path):
     assert {*facts_of(asked[:-5])} == taught & {*facts_of(rows[20:25])}
 
 
+@pytest.mark.parametrize("extra", [{"answer": "Yes \ud800"}, {"id": "\udfff"}, {"answers": [{"text": ["\ud83d"]}]}])
+def test_half_a_character_is_named(tmp_path, extra):
+    path = tmp_path / "train-facts.jsonl"
+    rows = [{"question": "Who?", "answer": "Ann \U0001f600"}, {"question": "Who?", "answer": "Ann.", **extra}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (column,) = extra
+    with pytest.raises(UserError, match=rf"^{path}: row 1, column '{column}': holds half a character"):
+        source(tmp_path).train(get_task("facts"))
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_answerers_that_learn_nothing_have_no_training_file_read(tmp_path, name):
+    task = get_task(name)
+    write(tmp_path, "test", task, lab.rows(name, "test", 5))
+    assert source(tmp_path).trivially_taught(task) == []
+    train = write(tmp_path, "train", task, lab.rows(name, "train", 5))
+    told = source(tmp_path).trivially_taught(task)
+    assert told == (lab.rows(name, "train", 5) if name == "openmath" else [])
+    # and no other learns in secret
+    rows = lab.rows(name, "test", 5)
+    learns = task.trivial(rows, lab.rows(name, "train", 5)) != task.trivial(rows)
+    assert learns == task.trivial_learns
+    train.write_text("{")
+    if not learns:
+        assert source(tmp_path).trivially_taught(task) == []
+
+
 def test_a_blank_fact_is_named(tmp_path):
     task = get_task("facts")
     path = write(tmp_path, "train", task, [*fact_rows(1), {"question": "Who?", "answer": " "}])

@@ -63,15 +63,43 @@ def test_wilcoxon_is_scipys(differences):
     if not differences.any():
         assert ours == 1.0
         return
+    if np.count_nonzero(differences) <= 10:
+        assert ours == pytest.approx(all_signs(differences[differences != 0]))
+        return
     theirs = stats.wilcoxon(differences, correction=True, method="asymptotic").pvalue
     # scipy corrects by half a rank also where there is nothing to be corrected
     assert ours == pytest.approx(theirs, abs=1e-9)
 
 
-@given(arrays(float, st.integers(2, 40), elements=SMALL), arrays(float, st.integers(2, 40), elements=SMALL))
+def all_signs(differences):
+    """Wilcoxon's p-value from the definition: the share of sign patterns whose sum of ranks is as far off."""
+    ranks = stats.rankdata(np.abs(differences))
+    sums = [abs(np.dot(signs, ranks)) for signs in itertools.product((1, -1), repeat=len(ranks))]
+    return np.mean(np.array(sums) >= abs(np.dot(np.sign(differences), ranks)) - 1e-9)
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 6, 8, 10])
+def test_few_ranks_are_exact(n):
+    steps = np.arange(1.0, n + 1)
+    assert wilcoxon(steps)[0] == pytest.approx(stats.wilcoxon(steps, method="exact").pvalue)
+    assert mann_whitney(steps, steps + n)[0] == pytest.approx(
+        stats.mannwhitneyu(steps, steps + n, method="exact").pvalue
+    )
+
+
+@given(arrays(float, st.integers(11, 40), elements=SMALL), arrays(float, st.integers(11, 40), elements=SMALL))
 def test_mann_whitney_is_scipys(first, second):
     theirs = stats.mannwhitneyu(first, second, method="asymptotic").pvalue
     assert mann_whitney(first, second)[0] == pytest.approx(1.0 if np.isnan(theirs) else theirs, abs=1e-9)
+
+
+@given(arrays(float, st.integers(1, 4), elements=SMALL), arrays(float, st.integers(1, 5), elements=SMALL))
+def test_few_times_are_parted_in_every_way(first, second):
+    ranks = stats.rankdata(np.concatenate([first, second]))
+    mean = len(first) * (len(ranks) + 1) / 2
+    off = [abs(sum(chosen) - mean) for chosen in itertools.combinations(ranks, len(first))]
+    expected = np.mean(np.array(off) >= abs(ranks[: len(first)].sum() - mean) - 1e-9)
+    assert mann_whitney(first, second)[0] == pytest.approx(expected)
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=8))

@@ -44,8 +44,8 @@ def test_findings_are_said_in_whole_lines_stand_in_the_results_and_stop_nothing(
     text = "\n".join(outcome.outlines)
     report = text.partition("fine-tuning comparison")[2]
     for words in ("q7: 1 of 6 test items", "row 8: 1 of 16 training rows"):
-        # one process says it when it has collected, and the report says it again; of workers only the report does
-        assert (text.count(words), report.count(words)) == (1 if workers else 2, 1)
+        # it is said when all is collected, by workers once, and again in the report
+        assert (text.count(words), report.count(words)) == (2, 1)
     outcome.stdout.fnmatch_lines([duplicate, long])
     assert len(results["provenance"]["hygiene"]) == 2
     cells = {cell["id"]: cell for cell in results["cells"]}
@@ -64,16 +64,37 @@ def test_findings_are_said_in_whole_lines_stand_in_the_results_and_stop_nothing(
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])
-def test_an_empty_target_is_an_error_of_one_sentence_before_anything_runs(dirty, workers):
-    write(dirty.pytester.path / "data", train=[{"question": "Which? A. x B. y", "answer": ""}])
-    outcome = dirty.run("--ftbench-data", "data", *workers, new_process=bool(workers), columns=200)
-    assert outcome.ret != pytest.ExitCode.OK
-    assert any("train-ai2_arc.jsonl: row 0, column 'answer'" in line for line in outcome.outlines)
+def test_a_fault_of_training_rows_is_said_at_once_and_fails_the_cells_they_are_for(dirty, workers):
+    data = dirty.pytester.path / "data"
+    write(data, train=[{"question": "Which? A. x B. y", "answer": ""}])
+    outcome, results = dirty.results("--ftbench-data", "data", *workers, new_process=bool(workers), columns=200)
+    assert outcome.ret == pytest.ExitCode.TESTS_FAILED
+    sentence = "train-ai2_arc.jsonl: row 0, column 'answer'"
+    said = [index for index, line in enumerate(outcome.outlines) if "suite.toml: 1 cell can't run: " in line]
+    assert sentence in outcome.outlines[said[0]]
+    assert said[0] < next(index for index, line in enumerate(outcome.outlines) if "= ERRORS =" in line)
     outcome.stdout.no_fnmatch_line("*Traceback*")
-    assert "passed" not in outcome.outlines[-1]
+    assert {cell["id"]: cell["status"] for cell in results["cells"]} == {"nano-base-to-arc": "ok", CELL: "failed"}
+    assert sentence in next(cell["error"] for cell in results["cells"] if cell["id"] == CELL)
+    assert dirty.run("--ftbench-data", "data", "-k", "base").ret == pytest.ExitCode.OK
 
 
-def test_a_target_that_the_template_loses_is_an_error_before_anything_runs(dirty, model_folder):
+def test_what_is_not_selected_is_not_looked_at_and_imports_no_library(dirty):
+    (dirty.pytester.path / "data" / "train-ai2_arc.jsonl").write_text("{")
+    dirty.pytester.makeconftest(
+        """
+        import sys
+        def pytest_unconfigure():
+            print("imported:", sorted({"torch", "transformers", "tokenizers"} & set(sys.modules)))
+        """
+    )
+    outcome = dirty.run("--ftbench-data", "data", "-k", "nothing", new_process=True, columns=200)
+    assert outcome.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    outcome.stdout.fnmatch_lines(["imported: []"])
+    outcome.stdout.no_fnmatch_line("*train-ai2_arc*")
+
+
+def test_a_target_that_the_template_loses_is_said_before_anything_runs(dirty, model_folder):
     from pytest_ftbench.ml.base import load_tokenizer
 
     tokenizer = load_tokenizer(model_folder)
@@ -85,7 +106,7 @@ def test_a_target_that_the_template_loses_is_an_error_before_anything_runs(dirty
     for name in ("config.json", "model.safetensors"):
         (model / name).write_bytes((model_folder / name).read_bytes())
     outcome = dirty.run("--ftbench-data", "data", "--ftbench-model", "silent", columns=200)
-    assert outcome.ret == pytest.ExitCode.INTERRUPTED
+    assert outcome.ret == pytest.ExitCode.TESTS_FAILED
     words = (
         "/data/train-ai2_arc.jsonl: row 0, row 1, row 2 and 13 more with the chat template of silent: the chat template"
     )
@@ -94,5 +115,10 @@ def test_a_target_that_the_template_loses_is_an_error_before_anything_runs(dirty
 
 def test_the_embedded_world_gives_nothing_to_say(project):
     project.write(SUITE)
-    outcome = project.run("--collect-only")
+    project.cache = project.pytester.path / "cache"
+    project.pytester.makepyfile(test_cells="def test_cell(cell):\n    pass\n")
+    outcome = project.run()
+    assert outcome.ret == pytest.ExitCode.OK
     assert not [line for line in outcome.outlines if "test items" in line or "training rows" in line]
+    # though it was looked at: two tasks' rows, and each of them among the other's test rows too
+    assert len(list(project.cache.glob("hygiene/*"))) == 2 + 2 * 2

@@ -42,7 +42,7 @@ INNER_KEYS = {
     "latency_s": [
         *("mean", "median", "stddev", "p95", "n", "ttft_median", "tpot_median"),
         *("samples", "ttft", "tpot", "tokens", "fixed"),
-        *("cores_of_others", "gpu_shared", "gpu_throttled"),
+        *("cores_of_others", "cores", "gpu_shared", "gpu_throttled"),
     ],
     "output_tokens": ["mean", "median", "samples"],
     "memory_gib": [

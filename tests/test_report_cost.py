@@ -273,7 +273,9 @@ def test_counts_have_three_digits(value, text):
 
 
 def test_escape_sequences_in_what_is_said_of_a_cost_are_shown_not_obeyed():
-    lines = shown(trained(quantization="\x1b[1m", dtype="\x07a"), trained(rank=2, dtype="b"), record(eval_dtype="\x1b"))
+    lines = shown(
+        trained(quantization="\x1b[1m", dtype="\x07a"), trained(rank=2, dtype="b"), record("arc", eval_dtype="\x1b")
+    )
     assert "\x1b" not in "".join(lines)
     assert said(lines, "Trained in different dtypes, between which memory does not compare: \\x07a: ")
 

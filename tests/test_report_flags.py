@@ -71,7 +71,7 @@ def test_the_most_striking_case_is_told_and_how_many_there_are():
 def test_trivial_has_its_word_in_the_table_and_its_numbers_below():
     trivial = {"squad": {"always_abstain": {"f1": 49.0}}}
     lines = shown(cell("squad", scores={"f1": 9.0}), trivial=trivial)
-    assert notes(lines)["V17"].replace("\n  ", " ").startswith("9.00, where always abstain scores 49.00")
+    assert notes(lines)["V17"].replace("\n  ", " ").startswith("9.00, where always abstaining scores 49.00")
     assert "V17" not in row(lines, "nano", "LoRA")
     assert "<trivial" in row(lines, "nano", "LoRA")
 
@@ -101,6 +101,9 @@ def test_a_narrow_page_gives_up_other_columns_before_flags():
 def test_results_are_judged_by_the_thresholds_stored_with_them():
     lines = shown(cell(format_rate=0.8), provenance={"checks": {"format_rate": 0.7, "off": ["V01"]}})
     assert notes(lines) == {}
+    assert "Checks as the results ask for them: V01 not made; format_rate 0.7 (default 0.9)." in lines
+    usual = shown(cell(), provenance={"checks": {"format_rate": 0.9, "off": ["V17"], "overlap": "many"}})
+    assert not any("ask for them" in line for line in usual)
 
 
 def test_foreign_names_are_made_plain():
@@ -138,3 +141,63 @@ def test_a_row_has_a_code_only_where_all_its_cells_have_it(ranks):
     for key, codes in marks.rows.items():
         mine = [{f.code for f in fs} for r, fs in zip(records, found, strict=True) if r.rank == key.rank]
         assert all(set(codes) <= each for each in mine)
+
+
+def seeds(*scores, rank=8, **more):
+    """A cell of OpenMath under several seeds."""
+    return [
+        cell("openmath", rank, seed, train="openmath", scores={"solve_rate": score}, **more)
+        for seed, score in enumerate(scores)
+    ]
+
+
+def test_what_is_compared_of_several_seeds_is_their_mean():
+    lines = shown(*seeds(0.6, 0.5, 0.7), *seeds(0.55, 0.5, 0.6, rank=16))
+    assert notes(lines)["V02"].replace("\n  ", " ").startswith("0.600 is above 0.550 of the next best of its block")
+    assert "nano-lora-r8-openmath-to-openmath" in notes(lines)["V02"]
+    assert "V02" not in row(lines, "nano", "16")
+
+
+def test_trivial_is_said_of_the_mean_that_the_table_shows():
+    trivial = {"openmath": {"constant_0": {"solve_rate": 0.3}}}
+    lines = shown(*seeds(0.2, 0.5, 0.6), *seeds(0.2, 0.3, 0.25, rank=16), trivial=trivial)
+    assert notes(lines)["V17"].replace("\n  ", " ") == (
+        "0.250, where constant 0 scores 0.300 (nano-lora-r16-openmath-to-openmath)."
+    )
+    assert any("(1 <trivial)" in line for line in lines)
+
+
+def test_what_is_found_on_some_seeds_says_on_which():
+    records = seeds(0.6, 0.5, 0.7)
+    records[1].format_rate, records[1].empty_rate = 0.3, 0.7
+    lines = shown(*records)
+    assert (
+        notes(lines)["V03"]
+        .replace("\n  ", " ")
+        .startswith("only 30 % of the outputs could be read, under seed 1 alone (nano-lora-r8-openmath-to-openmath)")
+    )
+    text = " ".join(" ".join(lines).split())
+    assert "INVALID through a seed of it, though the others can be read: nano-lora-r8-openmath-to-" in text
+    for record in records:
+        record.format_rate, record.empty_rate = 0.3, None
+    lines = shown(*records)
+    assert "alone" not in notes(lines)["V03"]
+    assert not any("through a seed" in line for line in lines)
+
+
+def test_each_kind_of_finding_has_a_sentence_and_detail_lists_them_all():
+    empty = {"format_rate": 0.8, "empty_rate": 0.2, "truncated_rate": 0.0}
+    cut = {"format_rate": 0.94, "empty_rate": 0.0, "truncated_rate": 0.3}
+    records = [cell(train=None), cell(**empty), cell(rank=4, **cut)]
+    lines = shown(*records, width=160)
+    assert [line for line in lines if line.startswith(("V03", "V04"))] == [
+        "V03: only 80 % of the outputs could be read (nano-lora-r8-arc-to-arc).",
+        "V03: 94 % of the outputs could be read, against its base's 100 %: part of a difference is form "
+        "(nano-lora-r4-arc-to-arc).",
+        "V04: 20 % of the outputs are empty (nano-lora-r8-arc-to-arc).",
+        "V04: 30 % of the outputs were cut off at the token limit (nano-lora-r4-arc-to-arc).",
+    ]
+    text = " ".join(" ".join(render(Results("small", records), detail=True)).split())
+    assert "cell by cell nano-lora-r8-arc-to-arc: V01 trained with one seed" in text
+    assert "V03 only 80 % of the outputs could be read; V04 20 % of the outputs are empty. nano-lora-r4" in text
+    assert "cell by cell" not in " ".join(lines)

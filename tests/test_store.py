@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from strategies_grid import json_values
 
@@ -215,6 +216,21 @@ def test_a_cache_that_cant_be_one_is_said_to_be_none(tmp_path, root):
         Store(tmp_path / root)
     assert str(caught.value).startswith(str(tmp_path / root))
     assert "--ftbench-cache" in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", ["get", "offer"])
+def test_a_cache_that_may_only_be_read_serves_what_it_has(store, build, monkeypatch, ask):
+    folder = getattr(store, ask)("checkpoint", MATERIAL, build)
+    (store.root / "building" / "left").mkdir()
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    again = Store(store.root)
+    assert getattr(again, ask)("checkpoint", MATERIAL, build) == folder
+    with pytest.raises(UserError, match=f"^{store.root}: can't be used as cache \\(Permission denied"):
+        getattr(again, ask)("checkpoint", "other", build)
 
 
 def test_who_waits_for_another_is_told_so(store, build):

@@ -10,10 +10,19 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies_items import arc_items, measured, number_items, scores_of, span_items, suite_records
 
-from pytest_ftbench.analysis import Evidence, Standing, contrasts, detectable_differences, pooled, transfer_matrices
+from pytest_ftbench.analysis import (
+    Evidence,
+    Standing,
+    contrasts,
+    detectable_differences,
+    difference_quartiles,
+    pooled,
+    transfer_matrices,
+)
 from pytest_ftbench.analysis.paired import holm
 from pytest_ftbench.grid import CellRecord, Results, UserError
 from pytest_ftbench.report import render
+from pytest_ftbench.report.words import signed
 
 TRIVIAL = {"squad": {"always_abstain": {"f1": 49.0}}}
 
@@ -323,3 +332,44 @@ def test_where_macro_f1_is_missing_the_accuracy_has_its_interval():
     start = lines.index("Scores with intervals")
     assert any("Accuracy" in line for line in lines[start:])
     assert any("0.480 0.412 to 0.549" in line for line in lines[start:])
+
+
+def test_of_means_over_seeds_quartiles_are_of_all_outputs_and_nearness_is_not_told():
+    rng = np.random.default_rng(0)
+    seeds = [measured("openmath", number_items(0.5, rng), "openmath", "lora", 8, seed=seed) for seed in range(3)]
+    base = measured("openmath", number_items(0.5, rng))
+    records = pooled([base, *seeds])
+    assert [each.absolute for each in found(records)] == [None]
+    # what is right under every seed is all that the seeds agree on: of those alone, the median would be 0
+    quartiles = difference_quartiles(records[1], Evidence.of(records))
+    off = [abs(float(item["parsed"]) - 12) for seed in seeds for item in seed.items]
+    assert (quartiles.n, quartiles.high) == (600, pytest.approx(np.quantile(off, 0.75, method="midpoint")))
+    assert "Nearer" not in " ".join(shown([base, *seeds], detail=True))
+
+
+def test_where_no_possible_difference_could_have_been_seen_there_is_none():
+    records = [measured("openmath", [], scores={"solve_rate": 0.5}, n=4)]
+    records.append(measured("openmath", [], "openmath", "nopeft", scores={"solve_rate": 0.5}, n=4))
+    text = " ".join(" ".join(shown(records)).split())
+    assert "could have seen: OpenMath Solved none (found" in text
+    assert "had they been compared item by item" in text
+
+
+def test_zero_is_not_below_itself():
+    assert [signed(value, ".3f") for value in (-0.0001, 0.0, 0.0004, -0.2)] == ["+0.000", "+0.000", "+0.000", "-0.200"]
+
+
+def test_times_of_several_seeds_are_no_more_samples_than_prompts():
+    rng = np.random.default_rng(0)
+    items = number_items(0.5, rng)
+    prompts = rng.lognormal(0, 0.2, 12)
+
+    def timed_cell(train, method, seed, drift):
+        tpot = (0.01 * drift * prompts).tolist()
+        times = {"tpot": tpot, "tpot_median": float(np.median(tpot)), "workers": 1}
+        return measured("openmath", items, train, method, seed=seed, latency_s=times)
+
+    seeds = [timed_cell("openmath", "nopeft", seed, drift) for seed, drift in enumerate([1.0, 1.1, 1.5])]
+    base, middle = timed_cell(None, "base", 0, 1.0), timed_cell("openmath", "nopeft", 0, 1.1)
+    three, one = found(pooled([base, *seeds]))[0].speed, found([base, middle])[0].speed
+    assert (three.percent, three.p) == pytest.approx((one.percent, one.p))

@@ -1,8 +1,8 @@
 """From a test that asks for a cell to one item per cell of its suite. PYTEST_DONT_REWRITE."""
 
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ftbench import fixtures
-from pytest_ftbench.grid import Cell, Suite, UserError, load_suite
+from pytest_ftbench.grid import Cell, Suite, UserError, load_suite, printable
 from pytest_ftbench.ml.base import check_source
 from pytest_ftbench.ml.embedder import check_embedder
-from pytest_ftbench.ml.inspection import check_rows
+from pytest_ftbench.ml.inspection import Inspection
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime
-from pytest_ftbench.plugin import FOUND
+from pytest_ftbench.plugin import FOUND, is_worker
+from pytest_ftbench.progress import show
 from pytest_ftbench.settings import Settings
 from pytest_ftbench.store import MachineLock, Store
-from pytest_ftbench.tasks import TASK_NAMES, get_task
+from pytest_ftbench.tasks import TASK_NAMES
 from pytest_ftbench.xdist_bridge import company_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ class SuiteRun:
 
     suite: Suite
     settings: Settings
+    store: Store | None = None
     workbench: "Workbench | None" = None
+    faults: dict[str, str] = field(default_factory=dict)
+    """Why a cell's rows are nothing to run it with, by its id."""
 
 
 @dataclass(frozen=True)
@@ -98,22 +102,56 @@ def _suite_run(node: pytest.Item) -> SuiteRun:
         for model in suite.models:
             check_source(model)
         check_embedder(suite.evaluation.embedder)
-        rows = RowSource(suite.data)
-        rows.check(get_task(name) for name in dict.fromkeys((*suite.train_tasks, *suite.eval_tasks)))
-        _look_at_rows(node.config, suite, rows, settings.cache)
-        runs[path] = SuiteRun(suite, settings)
+        RowSource.of(suite).check(())
+        runs[path] = SuiteRun(suite, settings, _store(node.config, settings.cache))
     return runs[path]
 
 
-def _look_at_rows(config: pytest.Config, suite: Suite, rows: RowSource, cache: Path) -> None:
-    """Keep what is to be said of a suite's rows; a mere list of items imports no tokenizer, and needs no cache."""
-    said = config.stash.setdefault(FOUND, [])
+def entry_of(item: pytest.Item) -> Entry:
+    """The entry of an item that has a cell."""
+    entry: Entry = item.callspec.params[fixtures.CELL_PARAMETER]  # type: ignore[attr-defined]
+    return entry
+
+
+def _store(config: pytest.Config, cache: Path) -> Store | None:
+    """The store of what is found at collection, if there is a cache; a mere list of items makes none."""
     runs = not config.option.collectonly
-    store = None
-    with nullcontext() if runs else suppress(UserError):
-        store = Store(cache, said.append)
-    prepare = partial(runtime_of, config, suite)
-    said += check_rows(suite, rows, store, MachineLock(said.append), prepare if runs else None)
+    try:
+        return Store(cache, partial(_say, config)) if runs or cache.is_dir() else None
+    except UserError:
+        if runs:
+            raise
+        return None
+
+
+def look_at_rows(session: pytest.Session) -> None:
+    """Look at the rows of the cells that will run, and keep what is to be said of them.
+
+    A fault of some rows is one of the cells they are for: it fails them, and no others. A mere list of items imports no
+    tokenizer.
+    """
+    config = session.config
+    entries = [entry_of(item) for item in filter(fixtures.has_cell, session.items)]
+    said = config.stash.setdefault(FOUND, [])
+    for run in config.stash.get(_RUNS, {}).values():
+        suite, prepare = run.suite, partial(runtime_of, config, run.suite)
+        prepared = None if config.option.collectonly else prepare
+        inspection = Inspection(suite, RowSource.of(suite), run.store, MachineLock(partial(_say, config)), prepared)
+        inspection.look(entry.cell for entry in entries if entry.run is run)
+        run.faults |= inspection.faults
+        found = [*inspection.said, *_told(suite, inspection.faults)]
+        said += [text for text in found if text not in said]
+
+
+def _told(suite: Suite, faults: dict[str, str]) -> Iterator[str]:
+    for fault, cells in Counter(faults.values()).items():
+        yield f"{printable(suite.place.name)}: {cells} {'cell' if cells == 1 else 'cells'} can't run: {fault}"
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    """Say at once why collection takes long; a worker, which no terminal hears before it runs items, can't."""
+    if not is_worker(config):
+        show(config, line)
 
 
 def runtime_of(config: pytest.Config, suite: Suite) -> Runtime:

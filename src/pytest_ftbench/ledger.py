@@ -118,8 +118,12 @@ class Ledger:
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
 
+    @cached_property
     def results(self) -> list[Results]:
-        """All records, those of a suite together and in its order; or the stored ones. All checks are made."""
+        """All records, those of a suite together and in its order; or the stored ones. All checks are made.
+
+        To be asked for once all cells are told of.
+        """
         from pytest_ftbench.analysis import set_flags
 
         found = self._found()
@@ -185,7 +189,7 @@ class Ledger:
             self.breaches += broken(comparison, limits)
 
     def _write(self) -> None:
-        results = self.results()
+        results = self.results
         try:
             path = json_path(self.config)
             if path is None:

@@ -168,8 +168,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # before xdist's, which tells the process that hands out items that all is collected
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Tell it, from a worker, which items are tested on one checkpoint."""
-    if is_worker(session.config) and any(map(has_cell, session.items)):
+    """Look at the rows of the cells that are left; tell it, from a worker, which are tested on one checkpoint."""
+    if not any(map(has_cell, session.items)):
+        return
+    # where collection failed, nothing runs
+    if not session.testsfailed or session.config.option.continue_on_collection_errors:
+        from pytest_ftbench.collection import look_at_rows
+
+        look_at_rows(session)
+    if is_worker(session.config):
         from pytest_ftbench.recorder import tell_checkpoints
 
         tell_checkpoints(session)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftbench.collection import Entry, SuiteRun, runtime_of
+from pytest_ftbench.collection import Entry, SuiteRun, entry_of, runtime_of
 from pytest_ftbench.fixtures import has_cell
 from pytest_ftbench.grid import CellRecord, UserError
+from pytest_ftbench.plugin import FOUND
 from pytest_ftbench.progress import Progress, send
 from pytest_ftbench.xdist_bridge import tell_groups
 
@@ -29,17 +30,21 @@ _REASON_LENGTH = 300
 
 def announce(item: pytest.Item) -> None:
     """Tell the process that reports which cell is begun: of a worker that dies, nothing else would be known."""
-    entry = _entry(item)
+    entry = entry_of(item)
     send(item, {"begun": _payload(entry, CellRecord.of(entry.cell, status="failed"))})
 
 
 def tell_checkpoints(session: pytest.Session) -> None:
-    """Tell the process that hands out items which of them are tested on one training, whatever it is quantized to."""
+    """Tell the process that hands out items which of them are tested on one training, whatever it is quantized to.
+
+    And what is the matter with their rows: it has a terminal, and can say it before hours are spent.
+    """
     groups = {}
     for item in filter(has_cell, session.items):
-        entry = _entry(item)
+        entry = entry_of(item)
         groups[item.nodeid] = f"{entry.run.suite.place}: {entry.cell.checkpoint_key._replace(quantization=None)}"
-    tell_groups(session.config, groups)
+    found: list[str] = session.config.stash.setdefault(FOUND, [])
+    tell_groups(session.config, groups, found)
 
 
 def open_checkpoint(item: pytest.Item, entry: Entry) -> "Checkpoint":
@@ -59,7 +64,7 @@ def measure(item: pytest.Item, entry: Entry) -> CellRecord:
 
 def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put a cell's record on the report of the phase that settles it."""
-    entry = _entry(item)
+    entry = entry_of(item)
     record = _outcome(item, call, report, entry)
     if record is None:
         return
@@ -69,11 +74,6 @@ def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
         payload["hygiene"] = item.stash.get(_SAID, [])
         payload["machine"] = run.workbench.runtime.as_dict()
     vars(report)["ftbench"] = payload
-
-
-def _entry(item: pytest.Item) -> Entry:
-    entry: Entry = item.callspec.params["_ftbench"]  # type: ignore[attr-defined]
-    return entry
 
 
 def _payload(entry: Entry, record: CellRecord) -> dict[str, Any]:
@@ -117,6 +117,8 @@ def _reason(call: pytest.CallInfo[None]) -> str | None:
 @contextmanager
 def _at_work(item: pytest.Item, entry: Entry) -> Iterator["Workbench"]:
     """The cell's workbench, its progress told; a user's mistake is the sentence it is, no traceback through here."""
+    if entry.cell.id in entry.run.faults:
+        pytest.fail(entry.run.faults[entry.cell.id], pytrace=False)
     progress = item.config.stash.setdefault(_PROGRESS, Progress(item.config))
     try:
         with progress.of(item, entry.cell.id):

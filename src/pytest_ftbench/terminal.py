@@ -23,7 +23,7 @@ def summarize(reporter: Any, ledger: Ledger) -> None:
     from pytest_ftbench.report import render
 
     detail = ledger.config.option.verbose > 0
-    for results in ledger.results():
+    for results in ledger.results:
         reporter.section("fine-tuning comparison")
         for line in render(results, reporter._tw.fullwidth, reporter.hasmarkup, detail, ledger.baseline):
             reporter.write_line(line)

@@ -7,7 +7,7 @@ for one training. A run with cells is scheduled by checkpoint instead, unless so
 import json
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_ftbench.plugin import ONLY
+from pytest_ftbench.progress import show
 
 _SLOT = "ftbench_slot"
 _GROUPS = "ftbench_groups"
@@ -56,15 +57,16 @@ def chooses_no_schedule(config: pytest.Config) -> bool:
     return bool(getattr(option, "numprocesses", None)) and option.dist == "no" and not option.distload
 
 
-def tell_groups(config: pytest.Config, groups: dict[str, str]) -> None:
+def tell_groups(config: pytest.Config, groups: dict[str, str], said: Sequence[str] = ()) -> None:
     """Tell the controller, from a worker that has collected, which items belong together: the group of each by its id.
 
-    It is a file, for what a worker may tell before it runs an item is fixed; one on another machine tells nothing.
+    And what it has ``said``, in sentences. All of it goes into a file, for what a worker may tell before it runs an
+    item is fixed; one on another machine tells nothing.
     """
     # each writes its own, then puts it in place: they all say the same
     mine = Path(f"{config.workerinput[_GROUPS]}.{config.workerinput['workerid']}")  # type: ignore[attr-defined]
     if mine.parent.is_dir():
-        mine.write_text(json.dumps(groups), encoding="utf-8")
+        mine.write_text(json.dumps({"groups": groups, "said": list(said)}), encoding="utf-8")
         mine.replace(mine.with_suffix(""))
 
 
@@ -75,15 +77,18 @@ class Controller:
         self.config = config
         self.by_checkpoint = by_checkpoint
         self._slots: dict[str, int] = {}
+        self._has_said = False
         folder = Path(tempfile.mkdtemp(prefix="pytest-ftbench-"))
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         self._groups = folder / "groups"
 
     def groups(self) -> dict[str, str]:
         """The group of each item that has one, by its id; none before the first worker has collected."""
-        if not self._groups.exists():
-            return {}
-        found: dict[str, str] = json.loads(self._groups.read_text(encoding="utf-8"))
+        return dict(self._told().get("groups", {}))
+
+    def _told(self) -> dict[str, Any]:
+        """What a worker has told."""
+        found: dict[str, Any] = json.loads(self._groups.read_text(encoding="utf-8")) if self._groups.exists() else {}
         return found
 
     @pytest.hookimpl(optionalhook=True)
@@ -101,7 +106,15 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:
-        """Refuse ``--benchmark-only`` as pytest-benchmark would, where there are no cells to measure."""
+        """Say what a worker found of rows, once, for all do; refuse ``--benchmark-only`` where it found no cells.
+
+        So would pytest-benchmark.
+        """
+        if not self._has_said:
+            lines = self._told().get("said", [])
+            self._has_said = bool(lines)
+            for line in lines:
+                show(self.config, line)
         if ONLY in self.config.stash and not self.groups():
             raise pytest.UsageError(
                 "Can't have both --benchmark-only and --benchmark-disable options. Note that --benchmark-disable is "

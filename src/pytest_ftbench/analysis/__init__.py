@@ -15,8 +15,10 @@ from pytest_ftbench.analysis.curves import (
 )
 from pytest_ftbench.analysis.detectable import detectable_differences
 from pytest_ftbench.analysis.evidence import Evidence
-from pytest_ftbench.analysis.flags import CHECKS, TRAINING, Check, flags, over_seeds, set_flags
+from pytest_ftbench.analysis.flags import CHECKS, TRAINING, Check, flags, pooled_flags, set_flags
 from pytest_ftbench.analysis.intervals import (
+    ALPHA,
+    AT_MOST,
     Interval,
     Quartiles,
     difference_quartiles,
@@ -30,6 +32,7 @@ from pytest_ftbench.analysis.pairs import BASE, FULL
 from pytest_ftbench.analysis.pooling import PooledRecord, pooled, seeds_of
 from pytest_ftbench.analysis.power import Detectable
 from pytest_ftbench.analysis.ranking import (
+    Gap,
     Place,
     Ranking,
     Reordering,
@@ -53,11 +56,21 @@ from pytest_ftbench.analysis.table import (
     in_reading_order,
 )
 from pytest_ftbench.analysis.transfer import BaseScore, TransferEntry, TransferMatrix, transfer_matrices
-from pytest_ftbench.analysis.validity import UNMEASURED, Standing, best_trivial, standing, trivial_scores
-from pytest_ftbench.analysis.versus import ALPHA, Contrast, contrasts
+from pytest_ftbench.analysis.trivial import KnownTrivial, known_trivial
+from pytest_ftbench.analysis.validity import (
+    UNMEASURED,
+    Standing,
+    answerer,
+    best_trivial,
+    standing,
+    trivial_scores,
+    unreadable_seeds,
+)
+from pytest_ftbench.analysis.versus import Contrast, contrasts
 
 __all__ = [
     "ALPHA",
+    "AT_MOST",
     "BASE",
     "BASE_HEADING",
     "CHECKS",
@@ -84,7 +97,9 @@ __all__ = [
     "Evidence",
     "Finding",
     "FullTable",
+    "Gap",
     "Interval",
+    "KnownTrivial",
     "Latency",
     "LatencyBlock",
     "LatencyRow",
@@ -112,6 +127,7 @@ __all__ = [
     "TransferMatrix",
     "Trivial",
     "WinsTiesLosses",
+    "answerer",
     "best_trivial",
     "broken",
     "checkpoint_costs",
@@ -128,13 +144,14 @@ __all__ = [
     "flags",
     "full_table",
     "in_reading_order",
+    "known_trivial",
     "latencies",
     "leanest",
     "learning_curves",
     "number",
-    "over_seeds",
     "parse_limit",
     "pooled",
+    "pooled_flags",
     "rank_correlations",
     "rankings",
     "rate_sweeps",
@@ -150,4 +167,5 @@ __all__ = [
     "transfer_matrices",
     "trivial_scores",
     "unlike_items",
+    "unreadable_seeds",
 ]

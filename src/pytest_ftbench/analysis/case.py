@@ -3,10 +3,12 @@
 Records may have been made elsewhere: whatever is of the wrong type is unknown.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from pytest_ftbench.analysis.metrics import EvalTask, above_zero, number
@@ -21,12 +23,14 @@ _DTYPES = {"bf16": "bfloat16", "fp32": "float32", "float": "float32", "fp16": "f
 class Finding:
     """That a check fired on a cell: ``said`` is the sentence with its numbers, ``size`` how striking it is of its code.
 
-    ``said`` may hold texts of the records, as foreign as these are.
+    ``said`` may hold texts of the records, as foreign as these are. ``kind`` tells apart what one check may find: a
+    cell has one finding of each at most.
     """
 
     code: str
     said: str
     size: float = 0.0
+    kind: str = ""
 
 
 @dataclass(eq=False)
@@ -65,10 +69,15 @@ class Case:
         """What is known of where it came from."""
         return table(self.record.extra.get("provenance"))
 
-    @cached_property
-    def score(self) -> float | None:
-        """The headline score; None: unknown, or not on one scale with others."""
-        return self.task.score(self.record) if self.task.comparable else None
+    @property
+    def whose_base(self) -> str:
+        """What its base is to it: of a quantized cell it may be the unquantized one."""
+        alike = self.base is None or self.base.record.quantization == self.record.quantization
+        return "its base" if alike else "its unquantized base"
+
+    def named(self, task: EvalTask) -> str:
+        """The name of the metric that it is judged by, before its score; nothing where that is the headline."""
+        return "" if task.headline == self.task.headline else f"{task.headline.label} "
 
     @cached_property
     def items(self) -> dict[str, Mapping[str, Any]]:
@@ -136,20 +145,36 @@ class Block:
 
     cases: list[Case] = field(default_factory=list)
 
-    @cached_property
-    def format_rate(self) -> float | None:
-        """The best format rate of those that can be read; None: unknown."""
-        rates = (case.rate("format_rate") for case in self.cases if case.standing is not Standing.INVALID)
-        return max((rate for rate in rates if rate is not None), default=None)
+    def best_format(self, case: Case) -> float | None:
+        """The best format rate of those that can be read, beside this case and its other seeds; None: unknown."""
+        return next((rate for rate, other in self._format_rates if other.way is not case.way), None)
+
+    def next_best(self, case: Case) -> Case | None:
+        """If no ranked cell is better than this one, the best of those that are worse and no other seed of it."""
+        top = self._ranked[0][0] if self._ranked else math.inf
+        if not any(each is case for _, each in takewhile(lambda pair: pair[0] == top, self._ranked)):
+            return None
+        return next((other for value, other in self._ranked if value < top and other.way is not case.way), None)
 
     @cached_property
-    def best_two(self) -> tuple[float | None, Case | None]:
-        """How good its best ranked cells are, and the best of those that are not as good."""
-        ranked = [case for case in self.cases if case.standing is Standing.OK]
-        good = [(case.task.goodness(case.score), case) for case in ranked if case.score is not None]
-        top = max((value for value, _ in good), default=None)
-        rest = [pair for pair in good if pair[0] != top]
-        return top, max(rest, key=lambda pair: pair[0])[1] if rest else None
+    def task(self) -> EvalTask | None:
+        """Their task with the metric that the ranked ones are judged by; None: none is ranked."""
+        ranked = [case for case in self.cases if case.standing is Standing.OK and case.task.comparable]
+        return ranked[0].task.judged_by(*(case.record for case in ranked)) if ranked else None
+
+    @cached_property
+    def _format_rates(self) -> list[tuple[float, Case]]:
+        valid = [case for case in self.cases if case.standing is not Standing.INVALID]
+        rates = [(rate, case) for case in valid if (rate := case.rate("format_rate")) is not None]
+        return sorted(rates, key=lambda pair: pair[0], reverse=True)
+
+    @cached_property
+    def _ranked(self) -> list[tuple[float, Case]]:
+        if (task := self.task) is None:
+            return []
+        scores = [(task.score(case.record), case) for case in self.cases if case.standing is Standing.OK]
+        good = [(task.goodness(score), case) for score, case in scores if score is not None]
+        return sorted(good, key=lambda pair: pair[0], reverse=True)
 
     @cached_property
     def answered_in(self) -> str | None:
@@ -184,8 +209,8 @@ def dtype_name(dtype: object, quantization: object) -> str | None:
     """A dtype as one text, without the quantization that is declared; None: unknown."""
     if not isinstance(dtype, str):
         return None
-    parts = {_DTYPES.get(name := part.strip().removeprefix("torch."), name) for part in dtype.split("+")}
-    parts -= {quantization if isinstance(quantization, str) else "", ""}
+    parts = {_DTYPES.get(name := part.strip().removeprefix("torch."), name) for part in dtype.lower().split("+")}
+    parts -= {quantization.lower() if isinstance(quantization, str) else "", ""}
     return "+".join(sorted(parts)) or None
 
 

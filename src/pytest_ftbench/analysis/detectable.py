@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from pytest_ftbench.analysis.differences import difference_parts, median
 from pytest_ftbench.analysis.evidence import Evidence
-from pytest_ftbench.analysis.intervals import RATES
+from pytest_ftbench.analysis.intervals import ALPHA, RATES, scale
 from pytest_ftbench.analysis.metrics import EvalTask, item_count, number
 from pytest_ftbench.analysis.pairs import compared, comparison_count
 from pytest_ftbench.analysis.power import Detectable, independent_variance, mcnemar_detectable, mean_detectable
 from pytest_ftbench.analysis.table import eval_tasks
-from pytest_ftbench.analysis.versus import ALPHA, Contrast
+from pytest_ftbench.analysis.versus import Contrast
 from pytest_ftbench.grid import CellRecord
 
 _MANY = 20_000  # items, beyond which a sum over all numbers of discordant pairs says no more than the normal curve
@@ -29,7 +29,9 @@ def detectable_differences(
     Where items are there, their discordance or spread is the median of the comparisons'; where not, answers are taken
     to be independent, and a score's spread the largest that its mean allows.
     """
-    family = comparison_count(records)
+    # where no items are there, those that would have been made with them
+    made = sum(each.in_domain for each in contrasts)
+    family = made or comparison_count(records)
     found = []
     for task in eval_tasks(records).values():
         pairs = [pair for pair in compared(records) if pair[0].eval_task == pair[0].train_task == task.name]
@@ -37,7 +39,10 @@ def detectable_differences(
         one = _detectable(task, [(first, second) for first, _, second in pairs], mine, evidence, ALPHA / max(1, family))
         if pairs and one is not None:
             label, difference, n, assumed = one
-            found.append(Detectable(task.label, label, difference, task.headline.format, n, ALPHA, family, assumed))
+            low, high = scale(task.headline.key)
+            possible = None if difference is None or difference > high - low else difference
+            format = task.headline.format
+            found.append(Detectable(task.label, label, possible, format, n, ALPHA, family, assumed, made > 0))
     return found
 
 
@@ -47,8 +52,8 @@ def _detectable(
     contrasts: Sequence[Contrast],
     evidence: Evidence,
     alpha: float,
-) -> tuple[str, float, int, bool] | None:
-    """Label, difference, items, and whether independence was assumed; None: unknown."""
+) -> tuple[str, float | None, int, bool] | None:
+    """Label, difference (None: none that large), items, and whether independence was assumed; None: unknown."""
     exact = [each.counts for each in contrasts if each.test == "McNemar"]
     exact = exact if len(exact) == len(contrasts) else []
     counts = [n for pair in pairs for record in pair if (n := item_count(record)) is not None]
@@ -56,7 +61,7 @@ def _detectable(
         discordance = median([1 - each.ties / each.n for each in exact]) or 0.0
         n = min(each.n for each in exact)
         difference = mcnemar_detectable(n, discordance, alpha)
-        return None if difference is None else (_answers(task), difference, n, False)
+        return _answers(task), difference, n, False
     if contrasts:
         spreads = [parts for pair in pairs if (parts := difference_parts(*pair, task, evidence)) is not None]
         difference = median([mean_detectable(parts, alpha) for parts in spreads])
@@ -66,7 +71,7 @@ def _detectable(
 
 def _assumed(
     task: EvalTask, records: Sequence[CellRecord], counts: Sequence[int], alpha: float
-) -> tuple[str, float, int, bool] | None:
+) -> tuple[str, float | None, int, bool] | None:
     """The same where no items are shared."""
     key = "accuracy" if task.headline.key == "macro_f1" else task.headline.key
     full = _FULL.get(key)
@@ -81,7 +86,7 @@ def _assumed(
         return task.headline.label, mean_detectable([(independent_variance(score, n, full), math.inf)], alpha), n, True
     if key in RATES:
         difference = mcnemar_detectable(n, 2 * share * (1 - share), alpha)
-        return None if difference is None else (_answers(task), full * difference, n, True)
+        return _answers(task), None if difference is None else full * difference, n, True
     return task.headline.label, mean_detectable([(independent_variance(score, n, full), math.inf)], alpha), n, True
 
 

@@ -1,7 +1,7 @@
 """The difference between two cells' scores: its interval and its test, over the same items where they share them.
 
-Where cells are means over several seeds, each one's seeds are a variance component of their own: a training that came
-out well by luck is no better method.
+Where cells are means over several seeds, the seeds of either are a variance component of their own: a training that
+came out well by luck is no better method.
 """
 
 import math
@@ -12,20 +12,23 @@ import numpy as np
 
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.intervals import (
+    AT_MOST,
     FEW,
     FULL_SCORES,
     LEVEL,
     Interval,
     item_variance,
     newcombe,
+    on_scale,
+    scale,
     score_interval,
     wilson,
 )
-from pytest_ftbench.analysis.items import Codes, Floats, ItemTable
+from pytest_ftbench.analysis.items import LETTERS, Codes, Floats, ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
 from pytest_ftbench.analysis.paired import WinsTiesLosses, mcnemar, sign_flips, summed, wins_ties_losses
 from pytest_ftbench.analysis.resampling import Distribution, bca, mean_sample, percentile, resampled
-from pytest_ftbench.analysis.seeds import Parts, half_width, p_value, seed_scores, variance_parts
+from pytest_ftbench.analysis.seeds import Parts, half_width, p_value, variance_parts
 from pytest_ftbench.grid import CellRecord
 
 
@@ -51,9 +54,20 @@ def difference_interval(
     """
     pair = (id(first), id(second), task.headline.key, level)
     if pair not in evidence.differences:
-        evidence.differences[pair] = _difference_interval(first, second, task, evidence, level)
+        evidence.differences[pair] = _possible_interval(first, second, task, evidence, level)
     found: Interval | None = evidence.differences[pair]
     return found
+
+
+def _possible_interval(
+    first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence, level: float
+) -> Interval | None:
+    """The part of the interval that a difference of two such scores can be in."""
+    found, scores = _difference_interval(first, second, task, evidence, level), (task.score(first), task.score(second))
+    if found is None or scores[0] is None or scores[1] is None:
+        return found
+    low, high = scale(task.headline.key)
+    return on_scale(found, scores[0] - scores[1], (low - high, high - low))
 
 
 def _difference_interval(
@@ -62,7 +76,7 @@ def _difference_interval(
     scores, n = (task.score(first), task.score(second)), min(item_count(first) or 0, item_count(second) or 0)
     if scores[0] is None or scores[1] is None or not (first.ok and second.ok):
         return None
-    if _has_seeds(first, second, task):
+    if _has_seeds(first, second, task, evidence):
         parts = difference_parts(first, second, task, evidence)
         if parts is None:
             return None
@@ -72,12 +86,24 @@ def _difference_interval(
     pair, tables = paired_distribution(first, second, task, evidence), (evidence.table(first), evidence.table(second))
     if pair is not None and tables[0] is not None and tables[1] is not None:
         return paired_interval(pair, tables[0], tables[1], FULL_SCORES.get(task.headline.key, 1.0), level)
-    intervals = [score_interval(record, task, evidence, level) for record in (first, second)]
+    intervals = [_own_interval(record, task, evidence, level) for record in (first, second)]
     if intervals[0] is None or intervals[1] is None:
         return None
     # the same construction from other intervals than Wilson's: Zou and Donner (2008)
     found = newcombe(intervals[0], scores[0], intervals[1], scores[1])
-    return found if intervals[0].method == intervals[1].method == "Wilson" else replace(found, method="unpaired")
+    methods = {intervals[0].method, intervals[1].method}
+    if AT_MOST in methods:
+        return replace(found, method=AT_MOST)
+    return found if methods == {"Wilson"} else replace(found, method="unpaired")
+
+
+def _own_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level: float) -> Interval | None:
+    """The interval of one score, kept for the other pairs that it is of."""
+    alone = (id(record), 0, task.headline.key, level)  # with no other
+    if alone not in evidence.differences:
+        evidence.differences[alone] = score_interval(record, task, evidence, level)
+    found: Interval | None = evidence.differences[alone]
+    return found
 
 
 def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Parts | None:
@@ -92,8 +118,8 @@ def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evid
         if variances[0] is None or variances[1] is None or n < 2:
             return None
         of_items = variances[0] + variances[1]
-    of_seeds = [seed_scores(record, task.headline.key) for record in (first, second)]
-    return [*variance_parts(of_seeds[0], of_items, n), *variance_parts(of_seeds[1], 0.0, n)[1:]]
+    (ours, block), (theirs, other) = (evidence.seeds(record, task) for record in (first, second))
+    return [*variance_parts(ours, of_items, n, block), *variance_parts(theirs, 0.0, n, other)[1:]]
 
 
 def _paired_variance(pair: Distribution, first: ItemTable, second: ItemTable, task: EvalTask) -> float:
@@ -136,7 +162,7 @@ def difference_test(
     tables = evidence.table(first), evidence.table(second)
     if tables[0] is None or tables[1] is None or not aligned(*tables):
         return None
-    if _has_seeds(first, second, task):
+    if _has_seeds(first, second, task, evidence):
         return _seeds_test(first, second, task, evidence)
     off = tables[0].scores - tables[1].scores
     clusters = same_clusters(tables[0], tables[1])
@@ -146,6 +172,45 @@ def difference_test(
     return float(sign_flips(summed(off, clusters))[0]), "sign flips"
 
 
+def difference_p(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
+    """The two-sided p-value of no difference: of the test, or of scores that share no items the level of the interval.
+
+    That is the one that just reaches zero. None: unknown.
+    """
+    tested = difference_test(first, second, task, evidence)
+    return tested[0] if tested is not None else _unpaired_p(first, second, task, evidence)
+
+
+def answers_agree(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> bool:
+    """Whether macro F1 goes the way of the answers that McNemar's test is of, and its interval leaves zero out.
+
+    Of scores that are tested themselves nothing more is asked.
+    """
+    tested = difference_test(first, second, task, evidence)
+    if task.headline.key != "macro_f1" or tested is None or tested[1] != "McNemar":
+        return True
+    tables, interval = (
+        (evidence.table(first), evidence.table(second)),
+        difference_interval(first, second, task, evidence),
+    )
+    if tables[0] is None or tables[1] is None or interval is None or interval.includes_zero:
+        return False
+    counts = wins_ties_losses(tables[0].scores - tables[1].scores)
+    return (counts.wins > counts.losses) == (interval.low > 0)
+
+
+def _unpaired_p(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
+    """The level whose interval just reaches zero."""
+    low, high = -9.0, 0.0  # of the logarithm of 1 less the level
+    if _difference_interval(first, second, task, evidence, LEVEL) is None:
+        return None
+    while high - low > 5e-3:
+        middle = (low + high) / 2
+        found = _difference_interval(first, second, task, evidence, 1 - 10**middle)
+        low, high = (middle, high) if found is None or found.includes_zero else (low, middle)
+    return float(10**high)
+
+
 def _seeds_test(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> tuple[float, str] | None:
     parts, scores = difference_parts(first, second, task, evidence), (task.score(first), task.score(second))
     if parts is None or scores[0] is None or scores[1] is None:
@@ -153,8 +218,10 @@ def _seeds_test(first: CellRecord, second: CellRecord, task: EvalTask, evidence:
     return p_value(scores[0] - scores[1], parts), "seeds + items"
 
 
-def _has_seeds(first: CellRecord, second: CellRecord, task: EvalTask) -> bool:
-    return any(seed_scores(record, task.headline.key) for record in (first, second))
+def _has_seeds(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> bool:
+    """Whether either is a mean over seeds, or stands beside such means, which tell how far its one seed may be off."""
+    known = [evidence.seeds(record, task) for record in (first, second)]
+    return any(len(seeds) > 1 or (seeds and block is not None) for seeds, block in known)
 
 
 def _paired_means(first: ItemTable | None, second: ItemTable | None, evidence: Evidence) -> Distribution | None:
@@ -171,20 +238,73 @@ def paired_interval(
     """The interval of a paired difference: BCa; where fewer than fifteen items differ, from the shares that do.
 
     The bootstrap knows nothing of a loss that happened not to occur among so few, and would call four wins a finding.
-    There each of the shares won and lost has its Wilson interval, an item counting as all of the ``full`` score.
+    There each of the shares won and lost has its Wilson interval, an item counting as all of the ``full`` score; of
+    macro F1 as much as an item of the rarest class may. Of answers right or wrong the interval leaves zero out only
+    where McNemar's exact test does.
     """
     clusters = same_clusters(first, second)
     method = "paired BCa" if clusters is None else "paired cluster BCa"
     counts = _differing(first, second)
+    answers = clusters is None and _all_or_none(first.scores, second.scores)
     if counts.decided < FEW:
-        n = counts.n
-        won, lost = counts.wins / n, counts.losses / n
-        shares = newcombe(wilson(won, n, level), won, wilson(lost, n, level), lost)
-        down, up = (full * abs(end - (won - lost)) for end in (shares.low, shares.high))
-        return Interval(pair.value - down, pair.value + up, level, "paired Wilson", first.n)
-    if (ends := bca(pair, level)) is not None:
-        return Interval(*ends, level, method, first.n)
-    return Interval(*percentile(pair, level), level, "paired percentile", first.n)
+        low, high = _of_shares(counts, level, answers)
+        off = (counts.wins - counts.losses) / counts.n
+        times = full if first.golds is None else max(full, _largest_influence(first, second))
+        if off and first.golds is not None:
+            # however little each was, so much they were worth together
+            times = max(times, pair.value / off)
+        found = Interval(pair.value - times * (off - low), pair.value + times * (high - off), level, "paired Wilson", 0)
+    elif (ends := bca(pair, level)) is not None:
+        found = Interval(*ends, level, method, 0)
+    else:
+        found = Interval(*percentile(pair, level), level, "paired percentile", 0)
+    if answers and first.golds is None:
+        found = _as_exact(found, counts, level)
+    if answers and counts.decided < FEW and float(mcnemar(counts.wins, counts.losses)) > 1 - level:
+        found = replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
+    return replace(found, n=first.n)
+
+
+def _of_shares(counts: WinsTiesLosses, level: float, answers: bool) -> tuple[float, float]:
+    """The ends of the interval of the share won less that lost."""
+    won, lost = counts.wins / counts.n, counts.losses / counts.n
+    shares = newcombe(wilson(won, counts.n, level), won, wilson(lost, counts.n, level), lost)
+    exact = _as_exact(shares, counts, level) if answers else shares
+    return exact.low, exact.high
+
+
+def _as_exact(interval: Interval, counts: WinsTiesLosses, level: float) -> Interval:
+    """The interval of won less lost, widened to what the exact test of the decided items can't exclude.
+
+    That is Clopper and Pearson's interval of the share won among these, which leaves a half out exactly where McNemar's
+    test rejects; times the share decided.
+    """
+    from scipy.special import betaincinv
+
+    wins, losses, alpha = counts.wins, counts.losses, 1 - level
+    low = float(betaincinv(wins, losses + 1, alpha / 2)) if wins else 0.0
+    high = float(betaincinv(wins + 1, losses, 1 - alpha / 2)) if losses else 1.0
+    decided = counts.decided / counts.n
+    return replace(
+        interval,
+        low=min(interval.low, (2 * low - 1) * decided),
+        high=max(interval.high, (2 * high - 1) * decided),
+    )
+
+
+def _largest_influence(first: ItemTable, second: ItemTable) -> float:
+    """How much macro F1 changes with the share of right answers, where these are of the class that counts most.
+
+    A right answer more of a class adds two over its golds and answers to its F1, a quarter of which is macro F1's.
+    """
+    if first.golds is None or first.parsed is None or second.parsed is None:
+        return 0.0
+    golds, ours, theirs = (
+        np.bincount(codes, minlength=len(LETTERS))[: len(LETTERS)]
+        for codes in (first.golds, first.parsed, second.parsed)
+    )
+    ends = (golds + (ours + theirs) / 2)[golds > 0]
+    return 2 * first.n / (len(LETTERS) * float(ends.min())) if len(ends) else 0.0
 
 
 def _all_or_none(*scores: Floats) -> bool:

@@ -1,7 +1,7 @@
 """What an analysis draws its intervals from: items and resamples of records, each read and drawn once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_ftbench.analysis.items import ItemTable, item_table
@@ -16,6 +16,8 @@ from pytest_ftbench.analysis.resampling import (
     mean_sample,
     resampled,
 )
+from pytest_ftbench.analysis.seeds import Spread, block_spread, seed_scores
+from pytest_ftbench.analysis.validity import hardly_answers
 from pytest_ftbench.grid import CellRecord
 
 ROUNDING = 0.006  # records made elsewhere may have their scores to two digits
@@ -38,6 +40,7 @@ class Evidence:
     _tables: dict[int, tuple[CellRecord, ItemTable | None]] = field(default_factory=dict)
     _distributions: dict[tuple[int, str], Distribution | None] = field(default_factory=dict)
     _waiting: dict[str, list[CellRecord]] = field(default_factory=dict)
+    _spreads: dict[str, dict[tuple[str, ...], Spread | None]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Sequence[CellRecord]) -> "Evidence":
@@ -52,8 +55,27 @@ class Evidence:
         """The record's items."""
         if id(record) not in self._tables:
             # kept with the record, so that no other one takes its id
-            self._tables[id(record)] = (record, item_table(record) if record.ok else None)
+            self._tables[id(record)] = (record, _table(record))
         return self._tables[id(record)][1]
+
+    def seeds(self, record: CellRecord, task: EvalTask) -> tuple[list[float], Spread | None]:
+        """The scores of a record's seeds, one where it has no more, and the variance between seeds in its block.
+
+        None: the block has no way of several seeds, or the record isn't tuned.
+        """
+        score = task.score(record)
+        scores = seed_scores(record, task.headline.key) or ([score] if score is not None else [])
+        if record.train_task is None or not record.ok:
+            return scores, None
+        key = task.headline.key
+        if key not in self._spreads:
+            blocks: dict[tuple[str, ...], list[list[float]]] = {}
+            for each in self.records:
+                # a training that came out unreadable says how it went wrong, not how far good ones lie apart
+                if each.train_task is not None and each.ok and not any(map(hardly_answers, seeds_of(each))):
+                    blocks.setdefault(_block(each), []).append(seed_scores(each, key))
+            self._spreads[key] = {name: block_spread(ways) for name, ways in blocks.items()}
+        return scores, self._spreads[key].get(_block(record))
 
     def distribution(self, record: CellRecord, task: EvalTask) -> Distribution | None:
         """How the headline score varies over its items; None where these don't yield that very score."""
@@ -99,3 +121,14 @@ class Evidence:
         if task.headline.key == "macro_f1":
             return None if table.golds is None else macro_f1_sample(table)
         return mean_sample(table)
+
+
+def _block(record: CellRecord) -> tuple[str, ...]:
+    """What ways of tuning have in common whose seeds are taken to vary alike."""
+    return repr(record.model), repr(record.train_task), repr(record.eval_task)
+
+
+def _table(record: CellRecord) -> ItemTable | None:
+    """The items; of several seeds without differences of numbers: what seeds agree on is mostly what is right."""
+    table = item_table(record) if record.ok else None
+    return table if table is None or len(seeds_of(record)) == 1 else replace(table, differences=None)

@@ -5,16 +5,21 @@ and from a form that can't be read is in ``validity``; all others are marks, whi
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_ftbench.analysis import flags_outputs, flags_setup, flags_speed
 from pytest_ftbench.analysis.case import Case, Finding
+from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.metrics import Trivial
+from pytest_ftbench.analysis.pooling import PooledRecord, seeds_of
 from pytest_ftbench.analysis.study import Study
 from pytest_ftbench.grid import CellRecord, Thresholds
 
 TRAINING = frozenset({"V01", "V08", "V09", "V10", "V11", "V14"})
 """The checks of a training, which so fire on all cells of a checkpoint."""
+COMPARISONS = frozenset({"V02", "V07", "V15", "V17"})
+"""The checks of a score or a time beside another: of a cell of several seeds they are made on its means."""
+_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -48,25 +53,61 @@ CHECKS: Mapping[str, Check] = {
 
 
 def flags(
-    records: Sequence[CellRecord], trivial: Trivial, thresholds: Thresholds | None = None
+    records: Sequence[CellRecord],
+    trivial: Trivial,
+    thresholds: Thresholds | None = None,
+    evidence: Evidence | None = None,
 ) -> list[tuple[Finding, ...]]:
-    """What the checks find on each of these records, in their order; nothing on one that wasn't measured."""
-    study = Study.of(records, trivial, thresholds or Thresholds())
+    """What the checks find on each of these records, in their order; nothing on one that wasn't measured.
+
+    ``evidence`` of the same records saves drawing it again.
+    """
+    study = Study.of(records, trivial, thresholds or Thresholds(), evidence)
     wanted = [check for code, check in CHECKS.items() if code not in study.thresholds.off]
     found = {id(case.record): tuple(f for check in wanted for f in check.find(case, study)) for case in study.cases}
     return [found.get(id(record), ()) for record in records]
 
 
-def over_seeds(found: Sequence[tuple[Finding, ...]]) -> tuple[Finding, ...]:
-    """Of what the checks find on the seeds of a cell, the most striking finding of each code."""
-    by_code: dict[str, Finding] = {}
-    for finding in (finding for findings in found for finding in findings):
-        if finding.code not in by_code or finding.size > by_code[finding.code].size:
-            by_code[finding.code] = finding
-    return tuple(by_code[code] for code in CHECKS if code in by_code)
+def pooled_flags(
+    records: Sequence[CellRecord],
+    trivial: Trivial,
+    thresholds: Thresholds | None = None,
+    evidence: Evidence | None = None,
+) -> list[tuple[Finding, ...]]:
+    """What the checks find on each of these records, of which some are pooled from several seeds.
+
+    Means are compared with means, as tables show them. All other checks are of single trainings: of each kind of
+    finding the most striking one stands for all, and says which seeds have it where not all do.
+    """
+    if not any(isinstance(record, PooledRecord) for record in records):
+        return flags(records, trivial, thresholds, evidence)
+    limits = thresholds or Thresholds()
+    singles = [each for record in records for each in seeds_of(record)]
+    alone = flags(singles, trivial, replace(limits, off=(*limits.off, *COMPARISONS)))
+    found_by = {id(each): found for each, found in zip(singles, alone, strict=True)}
+    others = tuple(code for code in CHECKS if code in limits.off or code not in COMPARISONS)
+    means = flags(records, trivial, replace(limits, off=others), evidence)
+    return [
+        tuple(sorted([*_over_seeds(seeds_of(record), found_by), *found], key=lambda finding: finding.code))
+        for record, found in zip(records, means, strict=True)
+    ]
+
+
+def _over_seeds(seeds: Sequence[CellRecord], found_by: Mapping[int, Sequence[Finding]]) -> Iterator[Finding]:
+    """Of what is found on the seeds of a cell, the most striking finding of each kind."""
+    kinds: dict[tuple[str, str], list[tuple[Finding, CellRecord]]] = {}
+    for record in seeds:
+        for finding in found_by[id(record)]:
+            kinds.setdefault((finding.code, finding.kind), []).append((finding, record))
+    for mine in kinds.values():
+        finding, _ = max(mine, key=lambda pair: pair[0].size)
+        names = [str(record.seed) for _, record in mine]
+        listed = " and ".join(names) if len(names) <= _LISTED else f"{', '.join(names[:_LISTED])}, …"
+        alone = f", under seed{'s' * (len(names) > 1)} {listed} alone"
+        yield finding if len(mine) == len(seeds) else replace(finding, said=finding.said + alone)
 
 
 def set_flags(records: Sequence[CellRecord], trivial: Trivial, thresholds: Thresholds | None = None) -> None:
     """Write the codes of what the checks find into the records."""
     for record, found in zip(records, flags(records, trivial, thresholds), strict=True):
-        record.flags = [finding.code for finding in found]
+        record.flags = list(dict.fromkeys(finding.code for finding in found))

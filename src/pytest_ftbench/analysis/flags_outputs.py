@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain
 
 from pytest_ftbench.analysis.case import Case, Finding, table
@@ -11,8 +10,7 @@ from pytest_ftbench.analysis.differences import difference_interval
 from pytest_ftbench.analysis.intervals import SCALES
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.analysis.study import Study
-from pytest_ftbench.analysis.validity import Standing, best_trivial, trivial_scores
-from pytest_ftbench.tasks import Metric
+from pytest_ftbench.analysis.validity import Standing, answerer, best_trivial, trivial_scores
 
 _FEWEST = 8  # fewer say nothing of shares
 _CLOSE = 0.02  # of a score's scale: four items of 200
@@ -26,26 +24,24 @@ def unreadable(case: Case, study: Study) -> Iterator[Finding]:
     if rate is None:
         return
     if rate < limits.format_rate:
-        yield Finding("V03", f"only {_percent(rate)} of the outputs could be read", 1 - rate)
+        yield Finding("V03", f"only {_percent(rate)} of the outputs could be read", 1 - rate, "low")
         return
     base = None if case.base is None or case.base.standing is Standing.INVALID else case.base.rate("format_rate")
-    for other, whose in ((base, "its base's"), (case.block.format_rate, "the best of its block,")):
+    best = case.block.best_format(case)
+    for other, whose in ((base, f"{case.whose_base}'s"), (max(rate, best or 0), "the best of its block,")):
         if other is not None and round(abs(rate - other), 9) > limits.format_gap:
             text = f"{_percent(rate)} of the outputs could be read, against {whose} {_percent(other)}"
-            yield Finding("V03", f"{text}: part of a difference is form", abs(rate - other) / 10)
+            yield Finding("V03", f"{text}: part of a difference is form", abs(rate - other) / 10, "gap")
             return
 
 
 def empty_or_cut(case: Case, study: Study) -> Iterator[Finding]:
     """V04: too many empty outputs, or outputs that ended at the limit of tokens."""
     empty, cut = case.rate("empty_rate"), case.rate("truncated_rate")
-    said = []
     if empty is not None and round(empty, 9) > study.thresholds.empty_rate:
-        said.append(f"{_percent(empty)} of the outputs are empty")
+        yield Finding("V04", f"{_percent(empty)} of the outputs are empty", empty, "empty")
     if cut is not None and round(cut, 9) > study.thresholds.truncated_rate:
-        said.append(f"{_percent(cut)} were cut off at the token limit")
-    if said:
-        yield Finding("V04", " and ".join(said), max(empty or 0, cut or 0))
+        yield Finding("V04", f"{_percent(cut)} of the outputs were cut off at the token limit", cut, "cut")
 
 
 def one_item(case: Case, study: Study) -> Iterator[Finding]:
@@ -55,10 +51,9 @@ def one_item(case: Case, study: Study) -> Iterator[Finding]:
         "the mean latency": _largest_share(case.latency_s),
         "the mean number of tokens": _largest_share(case.tokens),
     }
-    over = {name: share for name, share in shares.items() if share > study.thresholds.item_share}
-    if over:
-        said = " and ".join(f"{_percent(share)} of {name}" for name, share in over.items())
-        yield Finding("V05", f"one item makes {said}", max(over.values()))
+    for name, share in shares.items():
+        if share > study.thresholds.item_share:
+            yield Finding("V05", f"one item makes {_percent(share)} of {name}", share, name)
 
 
 def unchanged(case: Case, study: Study) -> Iterator[Finding]:
@@ -77,7 +72,7 @@ def unchanged(case: Case, study: Study) -> Iterator[Finding]:
 def collapsed(case: Case, study: Study) -> Iterator[Finding]:
     """V13: nearly all predictions are of one class that the golds are not; SQuAD is never or always abstained from."""
     if case.task.name == "squad":
-        yield from _abstentions(case)
+        yield from _abstentions(case, study)
         return
     golds, parsed = _classes(case)
     if not 1 < len(golds) <= _CLASSES or golds.total() < 2 * len(golds) or parsed.total() < _FEWEST:
@@ -85,8 +80,8 @@ def collapsed(case: Case, study: Study) -> Iterator[Finding]:
     name, count = parsed.most_common(1)[0]
     share = count / parsed.total()
     limit = study.thresholds.class_share
-    if share > limit and name in golds and golds[name] / golds.total() <= limit:
-        right = _percent(golds[name] / golds.total())
+    if share > limit and golds[name] / golds.total() <= limit:
+        right = _percent(golds[name] / golds.total()) if golds[name] else "none"
         yield Finding("V13", f"{_percent(share)} of the predictions are {name}, which is right for {right}", share)
 
 
@@ -99,25 +94,27 @@ def _classes(case: Case) -> tuple[Counter[str], Counter[str]]:
     for gold, predictions in matrix.items():
         counts = {name: int(number(count) or 0) for name, count in table(predictions).items()}
         golds[gold] += sum(counts.values())
-        parsed.update(counts)
+        # a matrix may count what couldn't be read in a column of its own
+        parsed.update({name: count for name, count in counts.items() if name in matrix or len(name) == 1})
     return golds, +parsed
 
 
 def worse_than_base(case: Case, study: Study) -> Iterator[Finding]:
     """V15: on the task that it was trained on, it scores lower than untuned, by more than chance."""
-    if not case.is_tuned or not case.in_domain or case.base is None:
+    base = case.base
+    if not case.is_tuned or not case.in_domain or base is None or not case.task.comparable:
         return
-    task, shown = case.task, case.task.headline.format
-    if case.score is None and case.standing is not Standing.INVALID and case.task.comparable:
-        # the studies' records lack the headline of ARC; where outputs can't be read, accuracy would tell of form alone
-        task = replace(task, headline=Metric("accuracy", "accuracy"))
-    found = difference_interval(case.record, case.base.record, task, study.evidence, study.thresholds.confidence)
-    before, after = (task.score(each.record) for each in (case.base, case))
-    if found is None or not task.comparable or before is None or after is None or found.includes_zero:
+    task = case.task.judged_by(case.record, base.record)
+    if task != case.task and case.standing is Standing.INVALID:
+        return  # where outputs can't be read, what stands in for the headline tells of form alone
+    found = difference_interval(case.record, base.record, task, study.evidence, study.thresholds.confidence)
+    before, after = (task.score(each.record) for each in (base, case))
+    if found is None or before is None or after is None or found.includes_zero:
         return
     if task.goodness(after) < task.goodness(before):
-        name = task.headline.key.replace("_", " ")
-        text = f"training on this very task took the {name} from {before:{shown}} to {after:{shown}}"
+        name, shown = task.headline.key.replace("_", " "), task.headline.format
+        whose = "" if case.whose_base == "its base" else f" of {case.whose_base}"
+        text = f"training on this very task took the {name} from {before:{shown}}{whose} to {after:{shown}}"
         yield Finding("V15", text, min(abs(found.low), abs(found.high)))
 
 
@@ -125,37 +122,48 @@ def trivial(case: Case, study: Study) -> Iterator[Finding]:
     """V17: no better than an answerer that reads nothing."""
     if case.standing is not Standing.TRIVIAL:
         return
-    bar, score, shown = best_trivial(study.trivial, case.task), case.score, case.task.headline.format
-    names = [name for name, value in trivial_scores(study.trivial, case.task).items() if value == bar]
+    task = case.task.judged_by(case.record)
+    bar, score, shown = best_trivial(study.trivial, task), task.score(case.record), task.headline.format
+    names = [name for name, value in trivial_scores(study.trivial, task).items() if value == bar]
     if bar is not None and score is not None:
-        text = f"{score:{shown}}, where {names[0].replace('_', ' ')} scores {bar:{shown}}"
-        yield Finding("V17", text, abs(bar - score) / (abs(bar) or 1))
+        text = f"{case.named(task)}{score:{shown}}, where {answerer(names[0])} scores {bar:{shown}}"
+        yield Finding("V17", text, abs(bar - score) / (abs(bar) or 1), case.named(task))
 
 
-def _abstentions(case: Case) -> Iterator[Finding]:
-    none, f1, em = (number(case.record.scores.get(key)) for key in ("no_ans_accuracy", "has_ans_f1", "has_ans_em"))
-    answered = f1 if f1 is not None else em
+def _abstentions(case: Case, study: Study) -> Iterator[Finding]:
+    scores = {key: number(value) for key, value in case.record.scores.items()}
+    none = scores.get("no_ans_accuracy")
+    answered = next((each for key in ("has_ans_f1", "has_ans_em") if (each := scores.get(key)) is not None), None)
+    if answered is None:
+        # all that is right is then the unanswerable questions
+        share, whole = trivial_scores(study.trivial, case.task).get("always_abstain"), scores.get("f1")
+        answered = None if whole is None or share is None else round(abs(whole - share), 2)
     if none == 0:
-        yield Finding("V13", "it never abstains: none of the unanswerable questions is left unanswered", 1)
-    elif none == 100 and not answered:
-        yield Finding("V13", "it always abstains: no answerable question is answered", 2)
+        yield Finding("V13", "it never abstains: none of the unanswerable questions is left unanswered", 1, "never")
+    elif none == 100 and answered == 0:
+        yield Finding("V13", "it always abstains: no answerable question is answered", 2, "always")
+    else:
+        yield from _mostly_abstains(case, study.thresholds.class_share)
+
+
+def _mostly_abstains(case: Case, limit: float) -> Iterator[Finding]:
+    """V13 by the items, in which an abstention is an answer of no words."""
+    answers = [text for item in case.items.values() if isinstance(text := item.get("parsed"), str)]
+    golds = [text for item in case.items.values() if isinstance(text := item.get("gold"), str)]
+    if len(answers) < _FEWEST or len(golds) < _FEWEST:
+        return
+    share, right = answers.count("") / len(answers), golds.count("") / len(golds)
+    if share > limit >= right:
+        text = f"{_percent(share)} of the predictions abstain, which is right for {_percent(right)}"
+        yield Finding("V13", text, 1 + share, "mostly")
 
 
 def _difference_share(case: Case) -> float:
-    """The largest difference's share of their sum; without items, the least that the mean and the median allow."""
+    """The largest difference's share of their sum, by the items: no mean and median bound it by more than 2 / n."""
     if case.task.name != "openmath":
         return 0.0
     off = [abs(_as_number(item.get("parsed")) - _as_number(item.get("gold"))) for item in case.items.values()]
-    known = [each for each in off if math.isfinite(each)]
-    if known:
-        return _largest_share(known)
-    scores = case.record.scores
-    middle, centre, n = (number(scores.get(key)) for key in ("abs_diff_mean", "abs_diff_median", "abs_diff_n"))
-    if not middle or middle < 0 or n is None or n < _FEWEST or centre is None or centre < 0:
-        return 0.0
-    # what the lower half leaves to the sum is the upper half's, and its largest makes at least an equal part of it
-    upper = int(n // 2)
-    return min(1.0, max(0.0, (n * middle - (n - upper) * centre) / upper / (n * middle)))
+    return _largest_share([each for each in off if math.isfinite(each)])
 
 
 def _as_number(value: object) -> float:
@@ -175,12 +183,16 @@ def _largest_share(values: list[float]) -> float:
 
 def _agreement(case: Case, base: Case) -> tuple[float, str]:
     """The share of items that are answered as the base answers them, and how that is known."""
+    apart = [abs(a - b) / size for a, b, size in _scores(case, base)]
+    if max(apart, default=0.0) > _CLOSE:
+        return 0.0, ""
     if case.items and case.items.keys() == base.items.keys():
         texts = [(item.get("output"), base.items[name].get("output")) for name, item in case.items.items()]
         if all(isinstance(text, str) for pair in texts for text in pair):
-            return sum(a == b for a, b in texts) / len(texts), "the output is the base's"
-    apart = [abs(a - b) / size for a, b, size in _scores(case, base)]
-    if not apart or max(apart) > _CLOSE:
+            said = [(a, b) for a, b in texts if f"{a}{b}".strip()]  # two that say nothing are no agreement
+            few = len(said) < min(_FEWEST, len(texts))
+            return (0.0, "") if few else (sum(a == b for a, b in said) / len(said), "the output is the base's")
+    if not apart:
         return 0.0, ""
     common = Counter(base.tokens).most_common(1)
     # where nearly all answers are of one length, equal lengths say nothing

@@ -5,7 +5,7 @@ from itertools import islice
 
 from pytest_ftbench.analysis.case import Case, Finding, numbers, table
 from pytest_ftbench.analysis.differences import difference_interval
-from pytest_ftbench.analysis.metrics import above_zero, number
+from pytest_ftbench.analysis.metrics import EvalTask, above_zero, number
 from pytest_ftbench.analysis.study import Study
 from pytest_ftbench.analysis.validity import Standing
 from pytest_ftbench.grid import METHODS
@@ -26,39 +26,43 @@ def single_seed(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG001 
 
 def too_few_items(case: Case, study: Study) -> Iterator[Finding]:
     """V02: it is best of its block, or better than its base, by no more than chance gives on so many items."""
-    if case.standing is not Standing.OK or case.score is None:
+    if case.standing is not Standing.OK or not case.task.comparable:
         return
-    mine, shown = case.task.goodness(case.score), case.task.headline.format
-    top, next_best = case.block.best_two
-    for other, whose in ((next_best if mine == top else None, "the next best of its block"), (case.base, "its base")):
-        if other is None or other.score is None or other.standing is Standing.INVALID:
-            continue
-        if mine <= case.task.goodness(other.score):
-            continue
-        limit = study.thresholds.confidence
-        found = difference_interval(case.record, other.record, case.task, study.evidence, limit)
-        if found is not None and found.includes_zero:
-            level = f"{100 * limit:g} %"
-            yield Finding(
-                "V02",
-                f"{case.score:{shown}} is above {other.score:{shown}} of {whose} on {case.n} items, where the {level} "
-                f"interval of the difference is {found.low:+{shown}} to {found.high:+{shown}}",
-                abs(mine - case.task.goodness(other.score)),
-            )
-            return
+    block, base = case.block, case.base
+    next_best = block.next_best(case)
+    if next_best is not None and block.task is not None:
+        yield from _too_close(case, next_best, block.task, study, "the next best of its block")
+    if base is not None and base.standing is not Standing.INVALID:
+        yield from _too_close(case, base, case.task.judged_by(case.record, base.record), study, case.whose_base)
+
+
+def _too_close(case: Case, other: Case, task: EvalTask, study: Study, whose: str) -> Iterator[Finding]:
+    """V02 where the case is better than the other, and the interval of the difference includes zero."""
+    mine, its = task.score(case.record), task.score(other.record)
+    if mine is None or its is None or task.goodness(mine) <= task.goodness(its):
+        return
+    found = difference_interval(case.record, other.record, task, study.evidence, study.thresholds.confidence)
+    if found is not None and found.includes_zero:
+        level, shown = f"{100 * study.thresholds.confidence:g} %", task.headline.format
+        better = "above" if task.headline.higher_is_better else "below"
+        yield Finding(
+            "V02",
+            f"{case.named(task)}{mine:{shown}} is {better} {its:{shown}} of {whose} on {case.n} items, where the "
+            f"{level} interval of the difference is {found.low:+{shown}} to {found.high:+{shown}}",
+            abs(mine - its),
+            whose,
+        )
 
 
 def other_dtype(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG001
     """V06: answered in another dtype than its base, or trained or answered in another than most of its block."""
     base = None if case.base is None else case.base.answered_in
-    for verb, mine, other, whose in (
-        ("answered", case.answered_in, base, "its base"),
-        ("answered", case.answered_in, case.block.answered_in, "most of its block"),
-        ("trained", case.trained_in, case.block.trained_in, "most of its block"),
-    ):
-        if mine is not None and other is not None and mine != other:
-            yield Finding("V06", f"{verb} in {mine}, {whose} in {other}")
-            return
+    answered = [(base, case.whose_base), (case.block.answered_in, "most of its block")]
+    trained = [(case.block.trained_in, "most of its block")]
+    for verb, mine, others in (("answered", case.answered_in, answered), ("trained", case.trained_in, trained)):
+        unlike = [(other, whose) for other, whose in others if None not in (mine, other) and mine != other]
+        for other, whose in unlike[:1]:
+            yield Finding("V06", f"{verb} in {mine}, {whose} in {other}", kind=verb)
 
 
 def rate_not_tuned(case: Case, study: Study) -> Iterator[Finding]:
@@ -70,19 +74,25 @@ def rate_not_tuned(case: Case, study: Study) -> Iterator[Finding]:
         yield from _edge(case, numbers(sweep.get("rates")), number(sweep.get("chosen")), sweep.get("at_edge"))
     elif isinstance(recipe, str) and recipe:
         if recipe != _TUNED:
-            yield Finding("V09", f"the learning rate{_rate(case)} is the {recipe} recipe's, not tuned for the method")
+            yield Finding(
+                "V09",
+                f"the learning rate{_rate(case)} is the {recipe} recipe's, not tuned for the method",
+                kind="recipe",
+            )
     elif _are_alike(case, study):
-        yield Finding("V09", f"all methods were trained with one learning rate{_rate(case)}, tuned for none")
+        yield Finding(
+            "V09", f"all methods were trained with one learning rate{_rate(case)}, tuned for none", kind="alike"
+        )
 
 
 def _edge(case: Case, rates: list[float], chosen: float | None, at_edge: object) -> Iterator[Finding]:
     if len(rates) == 1:
-        yield Finding("V09", f"the only learning rate tried is {rates[0]:g}", 1)
+        yield Finding("V09", f"the only learning rate tried is {rates[0]:g}", 1, "only")
     elif at_edge is True or (at_edge is not False and rates and chosen in (min(rates), max(rates))):
         chosen = above_zero(case.train.get("learning_rate")) if chosen is None else chosen
         best = "the best learning rate" if chosen is None else f"the best learning rate, {chosen:g},"
         ends = f" of {min(rates):g} to {max(rates):g}" if rates else ""
-        yield Finding("V09", f"{best} lies at the edge{ends}: a better one may lie beyond", 2)
+        yield Finding("V09", f"{best} lies at the edge{ends}: a better one may lie beyond", 2, "edge")
 
 
 def _rate(case: Case) -> str:
@@ -130,11 +140,11 @@ def other_prompts(case: Case, study: Study) -> Iterator[Finding]:  # noqa: ARG00
         "training targets are empty": case.train.get("targets_empty"),
         "training targets lack the end token": case.train.get("targets_without_end"),
     }
-    said = [f"{count:g} {what}" for what, value in counts.items() if (count := above_zero(value)) is not None]
+    for what, value in counts.items():
+        if (count := above_zero(value)) is not None:
+            yield Finding("V11", f"{count:g} {what}", count, what)
     if isinstance(trained, str) and isinstance(tested, str) and trained and tested and trained != tested:
-        said.append("the chat template in training is not the one in evaluation")
-    if said:
-        yield Finding("V11", "; ".join(said), len(said))
+        yield Finding("V11", "the chat template in training is not the one in evaluation", kind="template")
 
 
 def overlap(case: Case, study: Study) -> Iterator[Finding]:
@@ -152,14 +162,21 @@ def overlap(case: Case, study: Study) -> Iterator[Finding]:
 
 
 def merge_differs(case: Case, study: Study) -> Iterator[Finding]:
-    """V14: merging changed what the adapter computes: the logits, or which of them is the largest."""
-    merge = table(case.provenance.get("merge"))
+    """V14: merging changed what the adapter computes, by about as much as it changes itself.
+
+    Where it isn't known how much that is: the logits, or which of them is the largest.
+    """
+    merge, limits = table(case.provenance.get("merge")), study.thresholds
+    if "relative_rms" in merge:
+        relative = number(merge["relative_rms"])  # null: the adapter changes next to nothing, which is V08's
+        if relative is not None and relative > limits.merge_relative:
+            text = f"merging changed the logits by {100 * relative:.0f} % of what the adapter changes in its base's"
+            yield Finding("V14", text, relative, "relative")
+        return
     gap, spread, flips = (number(merge.get(key)) for key in ("max_logit_gap", "logit_std", "argmax_flips"))
-    relative = number(abs(gap) / spread) if gap is not None and spread is not None and spread > 1e-12 else None
-    said = []
-    if relative is not None and relative > study.thresholds.merge_gap:
-        said.append(f"merged logits are up to {relative:.2g} standard deviations from the unmerged")
-    if flips is not None and flips > study.thresholds.merge_flips:
-        said.append(f"{100 * flips:.3g} % of the most likely tokens differ once merged")
-    if said:
-        yield Finding("V14", "; ".join(said), max(relative or 0, flips or 0))
+    apart = number(abs(gap) / spread) if gap is not None and spread is not None and spread > 1e-12 else None
+    if apart is not None and apart > limits.merge_gap:
+        text = f"merged logits are up to {apart:.2g} standard deviations from the unmerged"
+        yield Finding("V14", text, apart, "gap")
+    if flips is not None and flips > limits.merge_flips:
+        yield Finding("V14", f"{100 * flips:.3g} % of the most likely tokens differ once merged", flips, "flips")

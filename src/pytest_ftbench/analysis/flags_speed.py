@@ -26,10 +26,10 @@ def only_shorter(case: Case, study: Study) -> Iterator[Finding]:
     if share is not None and share > limits.token_share:
         shown = "all" if share > 0.995 else f"{100 * share:.0f} %"
         word = "fewer" if tokens < before else "more"
-        text = (
-            f"{shown} of the latency difference is {word} tokens: {_count(tokens)} against {_count(before)} per answer"
-        )
-        yield Finding("V07", text, abs(apart) / max(mine, its))
+        whose = "" if case.whose_base == "its base" else f" of {case.whose_base}"
+        counts = f"{_count(tokens)} against {_count(before)} per answer{whose}"
+        text = f"{shown} of the latency difference is {word} tokens: {counts}"
+        yield Finding("V07", text, abs(apart) / max(mine, its), word)
 
 
 def _cost_of_a_token(base: Case) -> float | None:
@@ -59,16 +59,23 @@ def _count(tokens: float) -> str:
 def company(case: Case, study: Study) -> Iterator[Finding]:
     """V16: others used the device while answers were timed, or it slowed itself down."""
     timing = case.record.latency_s
-    cores = number(timing.get("cores_of_others"))
+    cores, there, threads = (number(timing.get(key)) for key in ("cores_of_others", "cores", "threads"))
     workers = number(timing.get("workers"))
-    said = []
-    if cores is not None and cores > study.thresholds.busy_cores:
-        said.append(f"other processes kept {cores:.2g} cores busy")
-    if timing.get("gpu_shared") is True:
-        said.append("other processes used the GPU")
-    if timing.get("gpu_throttled") is True:
-        said.append("the GPU was throttled")
-    if timing.get("exclusive") is False and workers is not None and workers > 1:
-        said.append(f"{workers:.0f} workers shared the machine without taking turns")
-    if said:
-        yield Finding("V16", f"while answers were timed, {' and '.join(said)}", len(said) + min(cores or 0, 1e3))
+    # on a large machine others may be busy and leave more than was needed
+    spare = 0 if there is None or threads is None else max(0, there - threads)
+    of = "" if there is None else f" of {there:g}"
+    said = {
+        "cores": cores is not None and cores - spare > study.thresholds.busy_cores,
+        "gpu": timing.get("gpu_shared") is True,
+        "throttled": timing.get("gpu_throttled") is True,
+        "workers": timing.get("exclusive") is False and workers is not None and workers > 1,
+    }
+    texts = {
+        "cores": f"other processes kept {cores:.2g}{of} cores busy" if cores is not None else "",
+        "gpu": "other processes used the GPU",
+        "throttled": "the GPU was throttled",
+        "workers": f"{workers or 0:.0f} workers shared the machine without taking turns",
+    }
+    sizes = {"cores": cores or 0.0, "workers": workers or 0.0}
+    for kind in (kind for kind, fires in said.items() if fires):
+        yield Finding("V16", f"while answers were timed, {texts[kind]}", sizes.get(kind, 1.0), kind)

@@ -14,6 +14,7 @@ import numpy as np
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
+from pytest_ftbench.analysis.pooling import seeds_of
 from pytest_ftbench.analysis.resampling import (
     RESAMPLES,
     Distribution,
@@ -23,16 +24,19 @@ from pytest_ftbench.analysis.resampling import (
     percentile,
     resampled,
 )
-from pytest_ftbench.analysis.seeds import half_width, seed_scores, variance_parts
+from pytest_ftbench.analysis.seeds import Spread, half_width, variance_parts
 from pytest_ftbench.grid import CellRecord
 
 LEVEL = 0.95
+ALPHA = 0.05
+"""What a corrected p-value is at most of what counts as shown."""
 SCALES = {
     "macro_f1": (0.0, 1.0),
     "accuracy": (0.0, 1.0),
     "solve_rate": (0.0, 1.0),
     "exact": (0.0, 1.0),
     "f1": (0.0, 100.0),
+    "em": (0.0, 100.0),
     "cosine": (-1.0, 1.0),
 }
 """The ends between which a score lies, in its own unit."""
@@ -42,6 +46,8 @@ RATES = {"accuracy": 1.0, "solve_rate": 1.0, "exact": 1.0, "em": 100.0}
 FEW = 15
 """Items: of fewer that differ the bootstrap says too little."""
 _HARDLY = 5
+AT_MOST = "at most"
+"""The method of an interval that is the widest a score may have."""
 FULL_SCORES = {"f1": 100.0}
 """What an item scores at most, where that isn't 1."""
 
@@ -122,28 +128,34 @@ def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level
     if not record.ok or score is None:
         return None
     table, found = evidence.table(record), evidence.distribution(record, task)
-    seeds = seed_scores(record, task.headline.key)
-    if seeds:
+    seeds, block = evidence.seeds(record, task)
+    if len(seeds) > 1 or (seeds and block is not None):
         spread = item_variance(record, task, evidence)
         if spread is None or n is None:
             return None
-        return _on_scale(seeds_interval(score, seeds, spread, n, level), score, task.headline.key)
+        return on_scale(seeds_interval(score, seeds, spread, n, level, block), score, scale(task.headline.key))
     unit = RATES.get(task.headline.key)
     if unit is not None and n is not None and 0 <= score <= unit and (table is None or table.clusters is None):
         return wilson(score, n, level, unit)
     if table is None or found is None:
         return None if n is None else _at_most(score, n, task.headline.key, level)
     if task.headline.key == "macro_f1":
-        return _of_macro_f1(found, table, level)
-    return _of_mean(found, table, level, FULL_SCORES.get(task.headline.key, 1.0))
+        return on_scale(_of_macro_f1(found, table, level), score, scale(task.headline.key))
+    interval = _of_mean(found, table, level, FULL_SCORES.get(task.headline.key, 1.0))
+    return on_scale(interval, score, scale(task.headline.key))
 
 
-def _on_scale(interval: Interval, score: float, key: str) -> Interval:
-    """The part of an interval that is possible: Student's t knows nothing of a scale's ends."""
-    low, high = SCALES.get(key, (-math.inf, math.inf))
-    if not low <= score <= high:
+def on_scale(interval: Interval, value: float, ends: tuple[float, float]) -> Interval:
+    """The part of a value's interval that is possible: Student's t knows nothing of a scale's ends."""
+    low, high = ends
+    if not low <= value <= high:
         return interval
     return replace(interval, low=max(low, interval.low), high=min(high, interval.high))
+
+
+def scale(key: str) -> tuple[float, float]:
+    """The ends between which a score lies; infinite where they aren't known."""
+    return SCALES.get(key, (-math.inf, math.inf))
 
 
 def _at_most(score: float, n: int, key: str, level: float) -> Interval | None:
@@ -152,16 +164,19 @@ def _at_most(score: float, n: int, key: str, level: float) -> Interval | None:
     if not low <= score <= high:
         return None
     share = wilson(score - low, n, level, high - low)
-    return replace(share, low=low + share.low, high=low + share.high, method="at most")
+    return replace(share, low=low + share.low, high=low + share.high, method=AT_MOST)
 
 
-def seeds_interval(score: float, seeds: Sequence[float], of_items: float, n: int, level: float = LEVEL) -> Interval:
+def seeds_interval(
+    score: float, seeds: Sequence[float], of_items: float, n: int, level: float = LEVEL, block: Spread | None = None
+) -> Interval:
     """The interval of a mean over seeds and ``n`` items, by Howe; ``of_items`` is the variance of the mean over items.
 
-    With one seed only the items are left.
+    With one seed, and no ``block`` that tells how far seeds lie apart, only the items are left.
     """
-    half = half_width(variance_parts(seeds, of_items, n), 1 - level)
-    return Interval(score - half, score + half, level, "seeds + items" if len(seeds) > 1 else "items", n)
+    parts = variance_parts(seeds, of_items, n, block)
+    half = half_width(parts, 1 - level)
+    return Interval(score - half, score + half, level, "seeds + items" if len(parts) > 1 else "items", n)
 
 
 def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
@@ -181,10 +196,11 @@ def item_variance(record: CellRecord, task: EvalTask, evidence: Evidence) -> flo
 
 
 def difference_quartiles(record: CellRecord, evidence: Evidence) -> Quartiles | None:
-    """Median and quartiles of the absolute differences of a cell's parsed outputs; None: unknown."""
-    table = evidence.table(record)
-    known = None if table is None or table.differences is None else table.differences[~np.isnan(table.differences)]
-    if known is None or not len(known):
+    """Median and quartiles of the absolute differences of a cell's parsed outputs, all seeds'; None: unknown."""
+    tables = [evidence.table(seed) for seed in seeds_of(record)] if record.ok else []
+    each = [table.differences for table in tables if table is not None and table.differences is not None]
+    known = np.concatenate(each)[~np.isnan(np.concatenate(each))] if each and len(each) == len(tables) else np.empty(0)
+    if not len(known):
         return None
     # in halves: the mean of two differences near the largest float is one, their sum isn't
     largest = float(np.finfo(np.float64).max)

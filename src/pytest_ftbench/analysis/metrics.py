@@ -19,6 +19,13 @@ Trivial = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 # difference: it is there to be compared with theirs, and never ranked.
 _STUDY_COLUMNS = {"openmath": Metric("abs_diff_mean", "AbsDiff", higher_is_better=False, format=",.0f")}
 
+# What a check judges by where the headline is missing, as in the studies' records.
+_STAND_INS = {
+    "arc": Metric("accuracy", "accuracy"),
+    "openmath": _STUDY_COLUMNS["openmath"],
+    "squad": Metric("em", "EM", format=".2f"),
+}
+
 
 @dataclass(frozen=True)
 class EvalTask:
@@ -56,6 +63,17 @@ class EvalTask:
         if self.study is None or not self.study.key.endswith("_mean"):
             return None
         return number(record.scores.get(self.study.key.removesuffix("_mean") + "_median"))
+
+    def judged_by(self, *records: CellRecord) -> "EvalTask":
+        """The task with the metric that checks judge these records by: the headline.
+
+        Where one of them lacks that and all have what stands in for it, it is this: the accuracy of ARC, the exact
+        match of SQuAD, the studies' own measure of OpenMath.
+        """
+        if self.name not in _STAND_INS or all(self.score(record) is not None for record in records):
+            return self
+        other = replace(self, headline=_STAND_INS[self.name])
+        return other if all(other.score(record) is not None for record in records) else self
 
     def goodness(self, score: float) -> float:
         """The score with the sign that makes more mean better."""

@@ -17,6 +17,8 @@ from pytest_ftbench.analysis.items import Floats
 
 PERMUTATIONS = 9_999
 _EXACT_FLIPS = 13  # 8,192 sign patterns: fewer than are drawn at random
+_EXACT_RANKS = 10  # so many are too few for the normal curve
+_EXACT_TIMES = 60
 _SEED = 20_250_614
 _MOST_SIGNS = 40_000_000  # of a table of signs: larger ones have fewer patterns
 _FEWEST = 999
@@ -80,14 +82,17 @@ def sign_flips(differences: ArrayLike, permutations: int = PERMUTATIONS) -> Floa
 def wilcoxon(differences: ArrayLike) -> Floats:
     """The p-value of Wilcoxon's signed-rank test, one for each row of shape (…, n); 1 where no difference is any.
 
-    Zeros are left out. By the normal curve, corrected for ties and continuity: the exact distribution knows neither
-    ties nor zeros, of which answers have many.
+    Zeros are left out. Up to ten differences over all signs of their ranks, whatever their ties; beyond by the normal
+    curve, corrected for ties and continuity.
     """
     p = []
     for row in np.atleast_2d(np.asarray(differences, dtype=np.float64)):
         some = row[row != 0]
         ranks, ties = ranked(np.abs(some))
         n = len(some)
+        if 0 < n <= _EXACT_RANKS:
+            p.append(float(sign_flips(np.sign(some) * ranks)[0]))
+            continue
         off = float(ranks[some > 0].sum()) - n * (n + 1) / 4
         p.append(_by_normal_curve(off, n * (n + 1) * (2 * n + 1) / 24 - ties / 48))
     return np.array(p)
@@ -96,15 +101,38 @@ def wilcoxon(differences: ArrayLike) -> Floats:
 def mann_whitney(first: ArrayLike, second: ArrayLike) -> Floats:
     """The p-value of the Mann-Whitney U test of two sets of times, one for each row of shape (…, n).
 
-    By the normal curve, corrected for ties and continuity.
+    Where either set has ten times at most, and both sixty together, over all ways to part them; else by the normal
+    curve, corrected for ties and continuity.
     """
     p = []
     for one, other in zip(np.atleast_2d(first), np.atleast_2d(second), strict=True):
         ranks, ties = ranked(np.concatenate([one, other]))
         n, m = len(one), len(other)
         off = float(ranks[:n].sum()) - n * (n + m + 1) / 2
+        if min(n, m) <= _EXACT_RANKS and n + m <= _EXACT_TIMES:
+            doubled = tuple(sorted(round(2 * rank) for rank in ranks))
+            p.append(_share_as_far(doubled, min(n, m), round(2 * abs(off))))
+            continue
         p.append(_by_normal_curve(off, n * m / 12 * (n + m + 1 - ties / ((n + m) * (n + m - 1)))))
     return np.array(p)
+
+
+def _share_as_far(ranks: tuple[int, ...], chosen: int, off: int) -> float:
+    """The share of all choices of so many ranks whose sum is at least ``off`` its mean; ranks are doubled, so whole."""
+    ways = _ways(ranks, chosen)
+    distance = np.abs(np.arange(len(ways)) - chosen * (len(ranks) + 1))
+    return float(ways[distance >= off].sum() / ways.sum())
+
+
+@lru_cache(maxsize=64)
+def _ways(ranks: tuple[int, ...], chosen: int) -> Floats:
+    """In how many ways so many of the ranks can be chosen that sum to 0, 1, 2 and so on."""
+    ways = np.zeros((chosen + 1, sum(ranks) + 1))
+    ways[0, 0] = 1
+    for rank in ranks:
+        ways[1:, rank:] += ways[:-1, : ways.shape[1] - rank].copy()
+    counted: Floats = ways[chosen]
+    return counted
 
 
 def ranked(values: Floats) -> tuple[Floats, float]:

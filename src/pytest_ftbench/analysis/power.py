@@ -21,19 +21,20 @@ POWER = 0.8
 class Detectable:
     """The smallest difference of a score that a run could have seen in one task.
 
-    ``difference`` is in the score's unit and ``alpha`` what one comparison was tested at; ``task``
-    and ``label`` name the measure that the test is of; ``assumed`` says that, for want of items, answers were taken to
-    be independent.
+    ``difference`` is in the score's unit (None: even the largest possible one wouldn't have been found), ``alpha`` what
+    the ``comparisons`` were tested at together; ``made`` says that they were made. ``task`` and ``label`` name the
+    measure that the test is of; ``assumed`` says that, for want of items, answers were taken to be independent.
     """
 
     task: str
     label: str
-    difference: float
+    difference: float | None
     format: str
     n: int
     alpha: float
     comparisons: int
     assumed: bool
+    made: bool = True
 
 
 def mcnemar_power(n: int, discordance: float, difference: float, alpha: float) -> float:

@@ -5,6 +5,12 @@ freedom of its own. Few seeds make few of these, and Satterthwaite's common numb
 three seeds his intervals miss up to 8 % instead of 5. Howe's take Student's quantile for each part and miss no more
 than they should.
 
+Three seeds say little of how far seeds lie apart, those of all ways tuned on one task say more. So the variance between
+seeds is that of a whole block, the ways of one model that were trained on one task and tested on one. That they vary
+alike is an assumption: the block's variance counts half as much again, and a way whose own seeds lie farther apart than
+that has its own. So families of comparisons keep their 5 % also where variances differ by a factor of four; the
+interval of the one way that varies most may then miss up to 11 %, where items add hardly anything to it.
+
 Source: Howe, Approximate confidence limits on the mean of X + Y where X and Y are two tabled independent random
 variables (1974).
 """
@@ -19,7 +25,10 @@ from pytest_ftbench.grid import CellRecord
 
 Parts = Sequence[tuple[float, float]]
 """The parts of a variance, in the score's unit squared, each with its degrees of freedom (infinite: known)."""
+Spread = tuple[float, float]
+"""The variance between the seeds of a block, in the score's unit squared, and its degrees of freedom."""
 
+_UNLIKE = 1.5  # times the block's variance, for ways differ in theirs
 _LARGEST = 1e12  # of a score: what is beyond is none, and its square must be a float
 
 
@@ -30,13 +39,29 @@ def seed_scores(record: CellRecord, key: str) -> list[float]:
     return known if len(known) == len(each) > 1 else []
 
 
-def variance_parts(seeds: Sequence[float], of_items: float, n: float) -> list[tuple[float, float]]:
+def block_spread(ways: Sequence[Sequence[float]]) -> Spread | None:
+    """The variance between seeds, pooled over ways by their scores under each seed; None where no way has two."""
+    several = [scores for scores in ways if len(scores) > 1]
+    freedom = sum(len(scores) - 1 for scores in several)
+    if not several:
+        return None
+    return sum((len(each) - 1) * variance(each) for each in several) / freedom, float(freedom)
+
+
+def variance_parts(
+    seeds: Sequence[float], of_items: float, n: float, block: Spread | None = None
+) -> list[tuple[float, float]]:
     """The parts of the variance of a mean over these seeds and ``n`` items: s²/k, and that over items.
 
-    The noise of single answers is in both, so that their sum errs to the wide side. One seed is no part.
+    The noise of single answers is in both, so that their sum errs to the wide side. s² is 1.5 times the ``block``'s,
+    or these seeds' own where that is larger. One seed without a block is no part, and a block of
+    these seeds alone says no more than they do.
     """
     parts = [(of_items, max(1.0, n - 1.0))]
-    return [*parts, (variance(seeds) / len(seeds), len(seeds) - 1.0)] if len(seeds) > 1 else parts
+    own = variance(seeds) if len(seeds) > 1 else 0.0
+    if block is not None and block[1] > len(seeds) - 1:
+        return [*parts, (max(own, _UNLIKE * block[0]) / len(seeds), block[1])]
+    return [*parts, (own / len(seeds), len(seeds) - 1.0)] if len(seeds) > 1 else parts
 
 
 def half_width(parts: Parts, alpha: float) -> float:

@@ -1,7 +1,8 @@
 """The records of a study as the checks see them: what is compared with what.
 
-A tuned cell is compared with its base, the untuned cell of the same model, quantization and eval task; and with the
-other cells of its block, those trained on the same task and tested on the same.
+A tuned cell is compared with its base, the untuned cell of the same model, quantization and eval task, or else the
+unquantized one, which sentences then say; and with the other cells of its block, those trained on the same task and
+tested on the same.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pytest_ftbench.analysis.case import Block, Case
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.metrics import Trivial, above_zero
 from pytest_ftbench.analysis.table import eval_tasks
+from pytest_ftbench.analysis.trivial import known_trivial
 from pytest_ftbench.analysis.validity import UNMEASURED, standing
 from pytest_ftbench.grid import CellRecord, Thresholds
 
@@ -42,8 +44,15 @@ class Study:
         return {rate for rate in rates if rate is not None}
 
     @classmethod
-    def of(cls, records: Sequence[CellRecord], trivial: Trivial, thresholds: Thresholds) -> "Study":
+    def of(
+        cls,
+        records: Sequence[CellRecord],
+        trivial: Trivial,
+        thresholds: Thresholds,
+        evidence: Evidence | None = None,
+    ) -> "Study":
         """The study that these records make."""
+        trivial, _ = known_trivial(records, trivial)
         tasks = eval_tasks(records)
         stands = [(record, standing(record, trivial, tasks[record.eval_task])) for record in records]
         cases = [Case(r, tasks[r.eval_task], s) for r, s in stands if s not in UNMEASURED]
@@ -61,10 +70,11 @@ class Study:
         for case in cases:
             record = case.record
             if case.is_tuned:
-                case.base = bases.get(_key(record.model, record.quantization, record.eval_task))
+                alike = (bases.get(_key(record.model, kind, record.eval_task)) for kind in (record.quantization, None))
+                case.base = next((base for base in alike if base is not None), None)
             case.checkpoint = groups[_group("checkpoint", record)]
             case.way = groups[_group("way", record)]
-        return cls(cases, trivial, thresholds, Evidence.of(records))
+        return cls(cases, trivial, thresholds, evidence or Evidence.of(records))
 
 
 def _group(kind: str, record: CellRecord) -> object:

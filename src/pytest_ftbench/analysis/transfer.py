@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pytest_ftbench.analysis.differences import difference_interval
 from pytest_ftbench.analysis.evidence import Evidence
+from pytest_ftbench.analysis.intervals import Interval
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, embedder_key, number
 from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks, in_reading_order
 from pytest_ftbench.analysis.validity import Standing, standing
@@ -26,21 +27,31 @@ class TransferEntry:
     """One train task × eval task: the relative change of the headline score in percent, + meaning better.
 
     Where there is none, ``reason`` says why: ``failed``, ``skipped``, ``null`` (no score), ``no base``,
-    ``base failed``, ``base null``, ``base 0``, ``embedder`` (another than the base's). ``is_noise`` says that the
-    interval of the difference includes zero; where nobody knows one, it is not said.
+    ``base failed``, ``base null``, ``base 0``, ``embedder`` (another than the base's). ``interval`` is that of the
+    difference, by itself; None: nobody knows one.
     """
 
     change_percent: float | None
     standing: Standing
     in_domain: bool
     reason: str = ""
-    is_noise: bool = False
+    interval: Interval | None = None
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the interval of the difference includes zero."""
+        return self.interval is not None and self.interval.includes_zero
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether nobody can say how sure a change is."""
+        return self.change_percent is not None and self.interval is None
 
     @property
     def improves(self) -> bool:
-        """Whether it counts as an improvement: better than base beyond noise, and a cell that may be compared."""
-        better = self.change_percent is not None and self.change_percent > 0 and not self.is_noise
-        return better and self.standing is Standing.OK
+        """Whether it counts as an improvement: better than base beyond known noise, a cell that may be compared."""
+        better = self.change_percent is not None and self.change_percent > 0
+        return better and not (self.is_noise or self.is_unsure) and self.standing is Standing.OK
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ def _entry(
     if change is None:
         return TransferEntry(None, stands, in_domain, "base 0")
     interval = None if base.record is None else difference_interval(record, base.record, task, evidence)
-    return TransferEntry(change, stands, in_domain, is_noise=interval is not None and interval.includes_zero)
+    return TransferEntry(change, stands, in_domain, interval=interval)
 
 
 def _obstacle(record: CellRecord, task: EvalTask, base: BaseScore | None) -> str:

@@ -41,13 +41,21 @@ def hardly_answers(record: CellRecord) -> bool:
     return (format_rate is not None and format_rate < 0.5) or (empty_rate is not None and empty_rate > 0.5)
 
 
-def beats_trivial(record: CellRecord, trivial: Trivial, task: EvalTask) -> bool:
-    """V17: whether the headline score is better than every trivial answerer's. Unknown scores pass.
+def unreadable_seeds(record: CellRecord) -> tuple[CellRecord, ...]:
+    """The seeds that make a mean INVALID, where not all of it are; none of a cell of one seed."""
+    seeds = seeds_of(record) if record.ok else ()
+    found = tuple(each for each in seeds if hardly_answers(each))
+    return found if len(found) < len(seeds) else ()
 
-    So do scores of several embedders: the trivial ones are of one of them, and nobody knows which.
+
+def beats_trivial(record: CellRecord, trivial: Trivial, task: EvalTask) -> bool:
+    """V17: whether the headline score, or what stands in for it, is better than every trivial answerer's.
+
+    Unknown scores pass. So do scores of several embedders: the trivial ones are of one of them, and nobody knows which.
     """
     if not task.comparable:
         return True
+    task = task.judged_by(record)
     score, bar = task.score(record), best_trivial(trivial, task)
     return score is None or bar is None or task.goodness(score) > task.goodness(bar)
 
@@ -57,6 +65,11 @@ def trivial_scores(trivial: Trivial, task: EvalTask) -> dict[str, float]:
     answerers = trivial.get(task.name) or {}
     scores = {name: number(scores.get(task.headline.key)) for name, scores in answerers.items()}
     return {name: score for name, score in scores.items() if score is not None}
+
+
+def answerer(name: str) -> str:
+    """A trivial answerer's name in a sentence."""
+    return name.replace("_", " ").replace("always abstain", "always abstaining")
 
 
 def best_trivial(trivial: Trivial, task: EvalTask) -> float | None:

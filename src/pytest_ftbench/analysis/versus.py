@@ -13,16 +13,16 @@ import numpy as np
 from pytest_ftbench.analysis import refusals
 from pytest_ftbench.analysis.differences import aligned, difference_interval, difference_test, same_clusters
 from pytest_ftbench.analysis.evidence import Evidence
-from pytest_ftbench.analysis.intervals import Interval
+from pytest_ftbench.analysis.intervals import ALPHA, Interval
 from pytest_ftbench.analysis.items import Floats
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero
 from pytest_ftbench.analysis.paired import WinsTiesLosses, holm, mann_whitney, summed, wilcoxon, wins_ties_losses
 from pytest_ftbench.analysis.pairs import compared
+from pytest_ftbench.analysis.pooling import seeds_of
 from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks
 from pytest_ftbench.analysis.validity import Standing, standing
 from pytest_ftbench.grid import CellRecord, CheckpointKey
 
-ALPHA = 0.05
 _LIKE_LENGTH = 1.2  # longer answers spread the reading of their prompt over more tokens
 
 
@@ -77,8 +77,9 @@ class Contrast:
         if self.adjusted is None or self.adjusted > ALPHA or Standing.INVALID in (self.standing, self.standing_against):
             return 0
         better, won = self.task.goodness(self.difference) > 0, self.counts.wins - self.counts.losses
-        if self.test == "McNemar" and (won > 0) is not better:
-            # more answers are right and macro F1 is lower, or the other way round: the test is of the answers
+        of_others = self.test == "McNemar" and self.task.headline.key == "macro_f1"
+        if of_others and ((won > 0) is not better or self.interval is None or self.interval.includes_zero):
+            # the test is of the answers: macro F1 may be lower where more of them are right, or as good
             return 0
         return (1 if self.standing is Standing.OK else 0) if better else -1
 
@@ -147,16 +148,39 @@ def _speed(record: CellRecord, against: CellRecord) -> Speed | None:
     """How fast it is against the reference; None where that can't be told of times per token."""
     if refusals.refusal(refusals.LATENCY, record, against) is not None:
         return None
-    first, second = (_after_the_first(each) for each in (record, against))
+    first, second = (_over_seeds([_after_the_first(each) for each in seeds_of(one)]) for one in (record, against))
     if first is None or second is None:
-        wholes = [whole for each in (record, against) if (whole := _whole(each)) is not None]
-        lengths = [float(tokens.mean()) for _, tokens in wholes]
-        if len(wholes) < 2 or max(lengths) > _LIKE_LENGTH * min(lengths):
+        wholes = [_wholes(one) for one in (record, against)]
+        if wholes[0] is None or wholes[1] is None:
             return None
-        first, second = (seconds / tokens for seconds, tokens in wholes)
+        (first, length), (second, other) = wholes[0], wholes[1]
+        if max(length, other) > _LIKE_LENGTH * min(length, other):
+            return None
     then = float(np.median(second))
     percent = 100 * (float(np.median(first)) / then - 1)
     return Speed(percent, float(mann_whitney(first, second)[0])) if np.isfinite(percent) else None
+
+
+def _over_seeds(each: Sequence[Floats | None]) -> Floats | None:
+    """The median over seeds of each prompt's time; of each seed's times where they timed other prompts.
+
+    All seeds' times together would be as many samples as they aren't: they are of the same prompts.
+    """
+    known = [times for times in each if times is not None]
+    if not known or len(known) < len(each):
+        return None
+    if any(len(times) != len(known[0]) for times in known):
+        return np.array([float(np.median(times)) for times in known])
+    median: Floats = np.median(known, axis=0)
+    return median
+
+
+def _wholes(record: CellRecord) -> tuple[Floats, float] | None:
+    """Seconds per token of whole answers, over the seeds, and how many tokens these have; None: unknown."""
+    wholes = [_whole(each) for each in seeds_of(record)]
+    times = _over_seeds([None if whole is None else whole[0] / whole[1] for whole in wholes])
+    lengths = [float(whole[1].mean()) for whole in wholes if whole is not None]
+    return None if times is None else (times, float(np.mean(lengths)))
 
 
 def _after_the_first(record: CellRecord) -> Floats | None:

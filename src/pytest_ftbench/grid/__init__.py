@@ -1,7 +1,7 @@
 """The grid: cells and their ids, suites, methods, recipes, records. Standard library only."""
 
 from pytest_ftbench.grid.cell import Cell, CheckpointKey, format_cell, model_name, parse_cell
-from pytest_ftbench.grid.errors import UserError, first_line, suggestion
+from pytest_ftbench.grid.errors import UserError, first_line, printable, suggestion
 from pytest_ftbench.grid.methods import (
     ATTENTION,
     METHODS,
@@ -52,6 +52,7 @@ __all__ = [
     "model_name",
     "parse_cell",
     "plain",
+    "printable",
     "read_results",
     "suggestion",
 ]

@@ -9,9 +9,12 @@ class UserError(Exception):
 
     def __init__(self, place: object, problem: str, fix: str) -> None:
         self.place, self.problem, self.fix = place, problem, fix
-        sentence = f"{place}: {problem}; {fix}."
-        # files and keys may be called anything; what is printed stays one line
-        super().__init__("".join(char if char.isprintable() else repr(char)[1:-1] for char in sentence))
+        super().__init__(printable(f"{place}: {problem}; {fix}."))
+
+
+def printable(text: str) -> str:
+    """The text on one line: files, keys and rows may be called anything, and what they obey a terminal must not."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

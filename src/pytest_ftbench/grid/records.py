@@ -23,7 +23,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "latency_s": (
         *("mean", "median", "stddev", "p95", "n", "ttft_median", "tpot_median"),
         *("samples", "ttft", "tpot", "tokens", "fixed"),
-        *("cores_of_others", "gpu_shared", "gpu_throttled"),
+        *("cores_of_others", "cores", "gpu_shared", "gpu_throttled"),
     ),
     "output_tokens": ("mean", "median", "samples"),
     "memory_gib": (
@@ -49,7 +49,8 @@ class CellRecord:
     ``median``, ``stddev``, ``p95`` (linear between samples) and number ``n``; ``ttft``, seconds to the first token, and
     ``tpot``, seconds per output token after it (null in an answer of one token), with their medians; ``tokens``. Under
     ``fixed`` are the same numbers of the same prompts for exactly ``new_tokens`` tokens each, where that was asked for.
-    ``cores_of_others`` is the mean number of cores that other processes kept busy meanwhile (on a CPU), ``gpu_shared``
+    ``cores_of_others`` is the mean number of cores that other processes kept busy meanwhile, of the ``cores`` that the
+    run might use with its ``threads`` (on a CPU), ``gpu_shared``
     whether another process computed on the GPU, ``gpu_throttled`` whether its clocks were held down.
 
     ``memory_gib`` holds peaks of training and of answering: ``allocated`` and ``reserved`` are those of torch's
@@ -62,8 +63,10 @@ class CellRecord:
     Among what ``provenance`` holds, which is in ``extra``: ``overlap``, the test items found among the training rows
     (``exact`` and ``near`` duplicates, ``passages`` that are shared: counts; ``items``, some of the duplicates' ids);
     ``prompts_differ``, how many training texts don't begin with the evaluation prompt of their row; ``merge``, the
-    logits of a merged adapter against those with it beside the weights: ``max_logit_gap``, ``logit_std`` of the latter,
-    ``argmax_flips`` (a share). Null where that doesn't apply or isn't known.
+    logits of a merged adapter against those with it beside the weights: ``relative_rms``, how far they are apart over
+    how far the adapter moves its base's (and ``requantized_rms``, where the merged weights were quantized again);
+    ``max_logit_gap``, ``logit_std`` of the unmerged, ``argmax_flips`` (a share). Null where that doesn't apply or isn't
+    known.
 
     ``curve`` is the learning curve, where the suite asked for one: points of one training, ascending by epoch, the last
     of them its end and so this record's own scores. Of each it holds ``epoch`` and ``step``, how long the training had

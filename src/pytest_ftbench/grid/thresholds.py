@@ -4,7 +4,7 @@ Two rules have no key: a cell whose format rate is below 50 % or whose outputs a
 one that beats no trivial answerer (V17) leaves every ranking. Neither can be moved or turned off.
 """
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -27,8 +27,10 @@ class Thresholds:
     ``token_share`` is another number of tokens is V07. An adapter whose answers agree with the base's in at least
     ``unchanged`` of the items has changed nothing (V08). ``alpha_per_rank`` is the least scale of an adapter (V10),
     ``overlap`` the most test items that may be in the training set (V12), ``class_share`` the most of the predictions
-    that one class may take (V13). Merged logits may differ by ``merge_gap``, in standard deviations of the logits, and
-    by ``merge_flips`` of their maxima (V14). ``busy_cores`` is how many cores others may keep busy in timing (V16).
+    that one class may take (V13). Merging an adapter may change the logits by ``merge_relative`` of what the
+    adapter itself changes; where that isn't known, by ``merge_gap``, in standard deviations of the logits, and by
+    ``merge_flips`` of their maxima (V14). ``busy_cores`` is how many cores others may keep busy in timing (V16), of
+    those that the threads timed need (of any, where it isn't known how many there were).
     """
 
     off: tuple[str, ...] = ()
@@ -44,8 +46,9 @@ class Thresholds:
     alpha_per_rank: float = 0.1
     overlap: int = 0
     class_share: float = 0.8
-    merge_gap: float = 0.25
-    merge_flips: float = 0.02
+    merge_relative: float = 0.6
+    merge_gap: float = 0.5
+    merge_flips: float = 0.1
     busy_cores: float = 0.5
 
     @classmethod
@@ -64,13 +67,19 @@ class Thresholds:
         """Every threshold by name, plain values."""
         return asdict(self) | {"off": list(self.off)}
 
+    @property
+    def moved(self) -> dict[str, tuple[float, float]]:
+        """The thresholds that aren't the defaults, each with its default."""
+        usual, mine = Thresholds().as_dict(), self.as_dict()
+        return {name: (mine[name], usual[name]) for name in mine if name != "off" and mine[name] != usual[name]}
+
     @staticmethod
     def problem(name: str, value: Any) -> tuple[str, str] | None:
         """What is wrong with the value of a threshold and how to mend it; None: nothing is."""
         whole = name == "overlap"
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             return f"is {value!r}", f"give a {'whole ' if whole else ''}number"
-        if not 0 <= value < math.inf:
+        if not 0 <= value <= sys.float_info.max:
             return f"is {value!r}", "give 0 or more"
         if name == "confidence" and not 0 < value < 1:
             return f"is {value!r}", "give a fraction between 0 and 1, as in 0.95"

@@ -67,6 +67,7 @@ def load_decoder(
         model = merged(load_weights(base, runtime), folder, runtime, probe)
         if form == "requantized":
             model = _quantized(model, runtime, quantization)
+            probe.requantized(model)
     return Decoder(model, tokenizer, max_new_tokens, probe.found)
 
 

@@ -36,7 +36,7 @@ class Decoder:
         model: "PreTrainedModel",
         tokenizer: "PreTrainedTokenizerBase",
         max_new_tokens: int,
-        merge: dict[str, float] | None = None,
+        merge: dict[str, float | None] | None = None,
     ) -> None:
         from transformers import GenerationConfig
 

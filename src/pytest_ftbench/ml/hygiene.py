@@ -46,7 +46,7 @@ Finding = dict[str, Any]
 class Hygiene:
     """The findings on a suite's rows; without a ``store`` they are made anew.
 
-    ``prepare`` is called before a tokenizer's libraries are imported.
+    ``prepare`` is called before a tokenizer's libraries are imported. One that doesn't ``keep`` them writes nothing.
     """
 
     def __init__(
@@ -56,12 +56,14 @@ class Hygiene:
         store: Store | None,
         machine: MachineLock,
         prepare: Callable[[], object] = lambda: None,
+        keep: bool = True,
     ) -> None:
         self.suite = suite
         self.rows = rows
         self.store = store
         self.machine = machine
         self.prepare = prepare
+        self.keep = keep
         self._found: dict[tuple[str, ...], Finding] = {}
         self._materials: dict[str, Any] = {}
 
@@ -124,7 +126,7 @@ class Hygiene:
         }
 
     def _entry(self, material: Any, make: Callable[[], Finding]) -> Finding:
-        if self.store is None:
+        if self.store is None or not (self.keep or self._is_stored(material)):
             return make()
 
         def build(folder: Path) -> None:
@@ -136,7 +138,12 @@ class Hygiene:
         return finding
 
     def _is_stored(self, material: Any) -> bool:
-        return self.store is not None and self.store.find("hygiene", self._keyed(material)) is not None
+        try:
+            return self.store is not None and self.store.find("hygiene", self._keyed(material)) is not None
+        except UserError:
+            if self.keep:
+                raise
+            return False  # a list needs no cache, so none can stop it
 
     def _keyed(self, material: Any) -> Any:
         return {**material, "code": _CODE}
@@ -152,7 +159,8 @@ class Hygiene:
                 content = digest([[row.get("id"), task.messages(row), task.target(row)] for row in both])
             else:
                 content = self.rows.digests(task)
-            self._materials[name] = [data.source, data.train_samples, data.test_samples, content]
+            samples = data.train_samples, data.test_samples, self.rows.validation_samples
+            self._materials[name] = [data.source, *samples, content]
         return self._materials[name]
 
     def _overlap(self, task: Task, eval_task: Task) -> Finding:

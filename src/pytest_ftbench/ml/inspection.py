@@ -3,39 +3,80 @@
 What is on the Hub is looked at when the first cell that needs it runs: a collection downloads nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
-from pytest_ftbench.grid import Suite
+from pytest_ftbench.grid import Cell, Suite, UserError
 from pytest_ftbench.ml.base import BaseModel, base_folder, is_local
 from pytest_ftbench.ml.hygiene import Hygiene
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.store import MachineLock, Store
+from pytest_ftbench.tasks import get_task
+
+_Look = tuple[tuple[str, ...], Callable[[], list[str]]]
 
 
-def check_rows(
-    suite: Suite,
-    rows: RowSource,
-    store: Store | None,
-    machine: MachineLock,
-    prepare: Callable[[], object] | None = None,
-) -> list[str]:
-    """What is to be said of a suite's rows before anything runs, as far as rows and models are on this machine.
+class Inspection:
+    """A look at the rows of some of a suite's cells before anything runs, as far as rows and models are here.
 
-    ``prepare`` is called before a tokenizer's libraries are imported; None: nothing will be trained, and what needs
-    them is told only if it is stored. Raises :class:`UserError` for rows that nothing can be learned from.
+    ``said`` are sentences; ``faults`` is why a cell can't be run, by its id. ``prepare`` is called before a tokenizer's
+    libraries are imported; None: nothing will be trained, what needs them is told only if it is stored, and nothing is
+    stored.
     """
-    hygiene = Hygiene(suite, rows, store, machine, prepare or (lambda: None))
-    if suite.data.source == "hub":
+
+    def __init__(
+        self,
+        suite: Suite,
+        rows: RowSource,
+        store: Store | None,
+        machine: MachineLock,
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
+        self.suite = suite
+        self.rows = rows
+        self.said: list[str] = []
+        self.faults: dict[str, str] = {}
+        self._only_stored = prepare is None
+        self._hygiene = Hygiene(suite, rows, store, machine, prepare or (lambda: None), keep=prepare is not None)
+        self._known: dict[tuple[str, ...], str | None] = {}
+
+    def look(self, cells: Iterable[Cell]) -> None:
+        """Look at what these cells are trained and tested on: each thing once, and at the rest in spite of a fault."""
+        for cell in cells:
+            faults = (self._fault(*each) for each in self._looks(cell))
+            if fault := next(filter(None, faults), None):
+                self.faults[cell.id] = fault
+
+    def _fault(self, key: tuple[str, ...], findings: Callable[[], list[str]]) -> str | None:
+        if key not in self._known:
+            try:
+                self.said += [text for text in findings() if text not in self.said]
+                self._known[key] = None
+            except UserError as error:
+                self._known[key] = str(error)
+        return self._known[key]
+
+    def _looks(self, cell: Cell) -> Iterator[_Look]:
+        """What there is to look at for a cell, by what decides it."""
+        for name in filter(None, (cell.train_task, cell.eval_task)):
+            yield ("files", name), partial(self._files, name)
+        if cell.train_task is None or self.suite.data.source == "hub":
+            return
+        yield ("overlap", cell.train_task, cell.eval_task), partial(self._overlap, cell.train_task, cell.eval_task)
+        if is_local(self.suite.model(cell.model)):
+            length = self.suite.recipe_for(cell.method).max_length
+            look = partial(self._training, cell.model, cell.train_task, length)
+            yield ("training", cell.model, cell.train_task, str(length)), look
+
+    def _files(self, name: str) -> list[str]:
+        self.rows.check([get_task(name)])
         return []
-    said: dict[str, None] = {}
-    tuned = [(model, method) for model in suite.models for method in suite.methods_of(model) if method.method.trains]
-    pairs = [(train, test) for train in suite.train_tasks for test in suite.eval_tasks] if tuned else []
-    for pair in pairs:
-        if found := hygiene.overlap(*pair):
-            said |= dict.fromkeys(found["said"])
-    lengths = {(model, suite.recipe_for(method.name).max_length) for model, method in tuned if is_local(model)}
-    for model, length in sorted(lengths, key=str):
-        base = BaseModel(model.name, base_folder(model), fingerprint="")  # weights of gigabytes say nothing here
-        for task in suite.train_tasks:
-            said |= dict.fromkeys(hygiene.training(base, task, length, only_stored=prepare is None)["said"])
-    return list(said)
+
+    def _overlap(self, train_task: str, eval_task: str) -> list[str]:
+        found = self._hygiene.overlap(train_task, eval_task)
+        return [] if found is None else list(found["said"])
+
+    def _training(self, model: str, train_task: str, length: int) -> list[str]:
+        # weights of gigabytes say nothing here
+        base = BaseModel(model, base_folder(self.suite.model(model)), fingerprint="")
+        return list(self._hygiene.training(base, train_task, length, self._only_stored)["said"])

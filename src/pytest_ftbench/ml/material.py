@@ -30,7 +30,7 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
 
 _TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", "trainer", also=[Path(recipe.__file__)])
 _ANSWER_CODE = _code(*_SHARED, "generate", "probe")
-_TIMING_CODE = _code("company", "latency", "memory")
+_TIMING_CODE = _code("latency", "memory", "neighbours")
 # of a trial: how it is judged; of all that trains and answers, its checkpoint's and answers' keys tell
 _TRIAL_SOURCES = (
     *(_HERE / f"{name}.py" for name in ("embedder", "judge", "sweep")),
@@ -160,7 +160,7 @@ class Materials:
 
     def trivial(self, task: Task) -> dict[str, Any]:
         """Of the trivial answerers' scores: the rendered rows, what scores them, and the machine."""
-        taught = self.train_rows(task.name) if self.rows.any_train(task) else None
+        taught = self.train_rows(task.name) if self.rows.trivially_taught(task) else None
         rows, embedder = self.test_rows(task.name), self.embedder.material(task)
         return {"rows": rows, "taught": taught, "embedder": embedder, "code": _RECORD_CODE, **self._machine()}
 

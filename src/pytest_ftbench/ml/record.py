@@ -35,7 +35,7 @@ _TRAIN_KEYS = (
     "losses",
 )
 _CLUSTER_LENGTH = 12  # hexadecimal digits: enough to tell the passages of any test set apart
-_COMPANY = ("workers", "threads", "exclusive", "cores_of_others", "gpu_shared", "gpu_throttled")
+_CIRCUMSTANCES = ("workers", "threads", "exclusive", "cores_of_others", "cores", "gpu_shared", "gpu_throttled")
 _QUALITY = ("scores", "format_rate", "empty_rate", "truncated_rate")
 
 
@@ -60,7 +60,7 @@ def assemble(
         cell,
         n=len(rows),
         **measured,
-        latency_s=latency_summary(timed) | {key: timed[key] for key in _COMPANY if key in timed},
+        latency_s=latency_summary(timed) | {key: timed[key] for key in _CIRCUMSTANCES if key in timed},
         output_tokens={"mean": statistics.fmean(tokens), "median": statistics.median(tokens), "samples": tokens},
         memory_gib=_memory(train, timed),
         train=None if train is None else {key: train.get(key) for key in _TRAIN_KEYS},

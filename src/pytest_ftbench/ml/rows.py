@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import lab
-from pytest_ftbench.grid import DataSpec, HubSource, UserError, first_line
+from pytest_ftbench.grid import DataSpec, HubSource, Suite, UserError, first_line, printable
 from pytest_ftbench.store import file_digest
 from pytest_ftbench.tasks import Row, Task
 from pytest_ftbench.tasks.overlap import words
@@ -29,7 +29,12 @@ _VALIDATION_SHARE = 10  # and one in ten of the others judges learning rates
 _FEWEST = 20  # fewer rows, and which rate they prefer is chance
 _EMBEDDED_ROWS = 1500
 _NAMED = 3
+_NAME_LENGTH = 60
 _SUFFIXES = (".parquet", ".jsonl")
+
+
+class TooFewRowsError(UserError):
+    """Hardly any rows to choose learning rates by."""
 
 
 @dataclass
@@ -43,6 +48,11 @@ class RowSource:
     validation_samples: int | None = None
     _read: dict[tuple[str, str], list[Row] | None] = field(default_factory=dict)
     _judging: dict[str, list[Row]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, suite: Suite) -> "RowSource":
+        """The rows that a suite's cells are trained, tuned and tested on."""
+        return cls(suite.data, suite.sweep.validation_samples if suite.tuned else None)
 
     def train(self, task: Task) -> list[Row]:
         """The rows to train on, in file order; ``train_samples`` of them, chosen by hash, where there are more."""
@@ -61,6 +71,10 @@ class RowSource:
         """The rows to train on, or none where there are none: for what may do without."""
         return self.train(task) if self._split(task, "train") else []
 
+    def trivially_taught(self, task: Task) -> list[Row]:
+        """The training rows that a task's trivial answerers learn from; of most tasks none, and no file is read."""
+        return self.any_train(task) if task.trivial_learns else []
+
     def validation(self, task: Task) -> list[Row]:
         """The rows to choose a learning rate by, in file order, none of them trained on or tested on.
 
@@ -73,7 +87,7 @@ class RowSource:
                 train = self.train(task)
                 # there may be no more to recall than a few
                 rows, fewest = self._taught(task, rows) or train, min(fewest, len(train))
-            if len(rows) < fewest:
+            if len(rows) < fewest and self._split(task, "train"):
                 raise self._too_few(task, len(rows), fewest)
             self._judging[task.name] = self._some(task, rows, "validation", self.validation_samples)
         return self._judging[task.name]
@@ -90,7 +104,7 @@ class RowSource:
         seen = _in_words(task, [*self._trainable(task), *self._testable(task)])
         return [row for row in rows if not _in_words(task, [row]) & seen]
 
-    def _too_few(self, task: Task, count: int, fewest: int) -> UserError:
+    def _too_few(self, task: Task, count: int, fewest: int) -> TooFewRowsError:
         """What is said where a learning rate would be chosen by hardly any row."""
         place, fix = f"{self.data.source}: {task.name}", f"give a source whose validation split has {fewest} or more"
         if self.data.source not in ("embedded", "hub"):
@@ -98,7 +112,7 @@ class RowSource:
             place = str(_file(folder, task, "validation") or _file(folder, task, "train") or folder)
             fix = f"have {fewest} or more, of no other file, in validation-{task.stem}.parquet"
         problem = f"has too few rows to choose learning rates by ({count} that are neither trained on nor tested on)"
-        return UserError(place, problem, fix)
+        return TooFewRowsError(place, problem, fix)
 
     def judges(self, task: Task) -> dict[str, Any]:
         """What a record tells of the rows that chose a learning rate: which ones they are, how many, how many tested.
@@ -174,20 +188,28 @@ class RowSource:
         """
         if self.data.source == "embedded" or Path(self.data.source).is_dir():
             for task in tasks:
-                # of a task without rows more is said elsewhere
-                if self._split(task, "train"):
+                try:
                     self.validation(task)
+                except TooFewRowsError:
+                    raise
+                except UserError:
+                    # whatever else is wrong with rows is said of the cells that they are for
+                    continue
 
     def digests(self, task: Task) -> list[list[str]]:
-        """The names of a task's files in a data folder, each with the digest of its content."""
-        files = (_file(Path(self.data.source), task, split) for split in ("train", "test"))
+        """The names of a task's files in a data folder, each with the digest of its content.
+
+        A file of validation rows is among them where learning rates are chosen: without one, training rows are.
+        """
+        splits = ("train", "test") if self.validation_samples is None else ("train", "test", "validation")
+        files = (_file(Path(self.data.source), task, split) for split in splits)
         return [[path.name, file_digest(path)] for path in files if path is not None]
 
     def where(self, task: Task, split: str, some: Sequence[Row]) -> str:
         """Where some rows of a split are: their file, the first few by their id or, from 0, number, how many more."""
         kept = split if self._split(task, split) is not None else "train"
         numbers = {id(row): number for number, row in enumerate(self._split(task, kept) or [])}
-        named = [str(row["id"]) if row.get("id") is not None else f"row {numbers[id(row)]}" for row in some[:_NAMED]]
+        named = [_name(row) or f"row {numbers[id(row)]}" for row in some[:_NAMED]]
         more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
         file = None if self.data.source in ("embedded", "hub") else _file(Path(self.data.source), task, kept)
         return f"{file.name if file else f'{self.data.source} {task.name} {kept}'}: {', '.join(named)}{more}"
@@ -281,6 +303,10 @@ def checked(task: Task, rows: list[Any], place: object) -> list[Row]:
         where = f"{place}: row {number}"
         if not isinstance(row, dict):
             raise UserError(where, "is no object", "write one JSON object per line")
+        for column, value in row.items():
+            if not _is_text(value):
+                fix = "write the character itself, or leave the row out"
+                raise UserError(f"{where}, column {column!r}", "holds half a character (a lone surrogate)", fix)
         for column, wanted in task.columns.items():
             value = row.get(column)
             fits = isinstance(value, (int, float)) if wanted is float else isinstance(value, wanted)
@@ -291,6 +317,24 @@ def checked(task: Task, rows: list[Any], place: object) -> list[Row]:
             column, problem, fix = problem_found
             raise UserError(f"{where}, column {column!r}", problem, fix)
     return rows
+
+
+def _is_text(value: Any) -> bool:
+    """Whether every text in a value is one: JSON can write halves of characters, which no tokenizer takes."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return all(map(_is_text, inside))
+
+
+def _name(row: Row) -> str:
+    """A row's id as it is printed, in as many characters as a line can spare."""
+    name = "" if row.get("id") is None else printable(str(row["id"])[:_NAME_LENGTH])
+    return name if len(name) < _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
 
 
 def _hash(text: str) -> int:

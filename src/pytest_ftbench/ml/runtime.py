@@ -25,13 +25,17 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "trl", "peft")
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where and how precisely a suite runs. ``device`` is ``cpu`` or ``cuda``, ``device_name`` the chip's own name."""
+    """Where and how precisely a suite runs. ``device`` is ``cpu`` or ``cuda``, ``device_name`` the chip's own name.
+
+    ``gpus`` is how many the run's ``workers`` are spread over.
+    """
 
     device: str
     dtype: str
     device_name: str
     threads: int
     workers: int = 1
+    gpus: int = 1
     versions: dict[str, str | None] = field(default_factory=lambda: package_versions(*LIBRARIES))
 
     @classmethod
@@ -46,6 +50,7 @@ class Runtime:
         kind, _, index = device.partition(":")
         if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
             raise UserError("device", f"is {device!r}", "give auto, cpu, cuda or cuda:N")
+        gpus = 1
         if index:
             _show_only(int(index))
         elif kind != "cpu" and workers > 1 and (gpus := _gpu_count()) > 1:
@@ -65,6 +70,7 @@ class Runtime:
             device_name=torch.cuda.get_device_name() if on_cuda else _processor(),
             threads=usable_threads(),
             workers=workers,
+            gpus=gpus,
         )
 
     @property

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Recipe, Suite, UserError
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
-from pytest_ftbench.ml.company import company
 from pytest_ftbench.ml.desk import Desk, Say
 from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.hygiene import Hygiene
 from pytest_ftbench.ml.latency import PROTOCOL, strided, time_answers
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.memory import free, peak_memory
+from pytest_ftbench.ml.neighbours import neighbours
 from pytest_ftbench.ml.probe import probe_prompts
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.record import assemble, learning_curve
@@ -59,7 +59,7 @@ class Workbench:
         self.fresh_timings = fresh_timings
         self.machine = machine or MachineLock(say)
         self.desk = Desk(runtime, self.machine, say, doing, suite.quantizes)
-        self.rows = RowSource(suite.data, suite.sweep.validation_samples if suite.tuned else None)
+        self.rows = RowSource.of(suite)
         self.embedder = Embedder(suite.evaluation.embedder, runtime)
         self.materials = Materials(suite, runtime, self.rows, self.embedder)
         self.hygiene = Hygiene(suite, self.rows, store, self.machine)
@@ -141,7 +141,7 @@ class Workbench:
     def _trivial_scores(self, task: Task) -> dict[str, dict[str, float | None]]:
         rows = self.rows.test(task)
         with self.machine.shared():
-            outputs = task.trivial(rows, self.rows.any_train(task))
+            outputs = task.trivial(rows, self.rows.trivially_taught(task))
             return {name: task.score(outputs[name], rows)["scores"] for name in outputs}
 
     def close(self) -> None:
@@ -249,7 +249,7 @@ class Workbench:
             at_work(self.runtime.threads),
             # one answer at a time, for batches only show how large they are
             peak_memory(self.runtime, self._answering_level) as peak,
-            company(self.runtime) as beside,
+            neighbours(self.runtime) as beside,
         ):
             timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say)
             timed |= beside()

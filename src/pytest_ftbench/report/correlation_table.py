@@ -1,6 +1,7 @@
 """Correlations with the rank on a page, each with how few points it stands on."""
 
 from collections.abc import Iterator, Sequence
+from math import factorial
 
 from pytest_ftbench.analysis import ALPHA, Coefficient, Correlation, task_label
 from pytest_ftbench.grid import CheckpointKey
@@ -14,8 +15,10 @@ _CONSTANT = "N/A (constant)"
 _MEASURE_ROOM = 10
 _COLUMNS = (
     "One point per cell; r: Pearson's, rho: Spearman's, tau: Kendall's; p: of a permutation test, {exact}; 95 %: of r, "
-    "by Fisher's z, from four points on. None of the p-values is corrected for the {count} correlations here."
+    "by Fisher's z, from four points on. {corrected}"
 )
+_UNCORRECTED = "None of the p-values is corrected for the {count} correlations here."
+_FEW_POINTS = "With n = {n} no p of r can be below {least:.2f}, none of rho and tau below {ranked:.2f}."
 _UNRANKED = (
     "Ranked: of these points, those not marked INVALID or <trivial. Where that isn't all of them, the figure is there "
     "to be compared with the studies', in brackets, and nothing follows from it."
@@ -50,7 +53,12 @@ def correlation_notes(correlations: Sequence[Correlation]) -> Iterator[str]:
     exact = "over all orders up to 8 points, beyond over 9,999 random ones"
     if all(each.exact for each in correlations):
         exact = "over all orders"
-    yield _COLUMNS.format(exact=exact, count=len(correlations))
+    count = len(correlations)
+    yield _COLUMNS.format(exact=exact, corrected=_UNCORRECTED.format(count=count) if count > 1 else "").rstrip()
+    for n in sorted({each.n for each in correlations if not each.constant}):
+        # of all orders of ranks the best one and its reverse are as far off; of points at uneven distances one may be
+        if (least := 1 / factorial(n)) > ALPHA / 2:
+            yield _FEW_POINTS.format(n=n, least=least, ranked=2 * least)
     if any(each.ranked < each.n for each in correlations):
         yield _UNRANKED
 

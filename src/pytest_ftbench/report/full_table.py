@@ -1,6 +1,6 @@
 """The full table on a page: for each eval task its score, latency, tokens and format rate, as the width allows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 
 from pytest_ftbench.analysis import UNMEASURED, EvalTask, FullTable, Standing, TableCell
@@ -44,8 +44,22 @@ def full_sheet(table: FullTable, costs: Costs, flags: FlagMarks, names: Names, w
         left_out.append("Tok")
     if detail < Detail.ALL:
         known = {name for row in table.rows for name, cell in row.cells.items() if cell.study_score is not None}
-        left_out += [f"{task.label}'s {task.study.label}" for task in table.tasks if task.study and task.name in known]
+        scored = {name for row in table.rows for name, cell in row.cells.items() if cell.score is not None}
+        left_out += [
+            f"{task.label}'s {task.study.label}" for task in table.tasks if task.study and task.name in known & scored
+        ]
     return sheet, left_out
+
+
+def unrecorded(table: FullTable) -> list[str]:
+    """The columns that no cell of the table has anything for, though others of its kind are known."""
+    cells = [cell for row in table.rows for cell in row.cells.values() if cell.standing not in UNMEASURED]
+    known = {
+        "Tok": _is_known(cell.output_tokens for cell in cells),
+        "ms/tok": _is_known(cell.ms_per_token for cell in cells),
+        "Fmt%": _is_known(cell.format_rate for cell in cells),
+    }
+    return [name for name, is_known in known.items() if cells and not is_known]
 
 
 def standing_style(standing: Standing) -> Style:
@@ -84,24 +98,32 @@ def _group(task: EvalTask, cells: Sequence[TableCell | None], flags: Sequence[Co
         pairs = zip(measured, texts, strict=True)
         return Column(heading, [Text() if cell is None else Text(text) for cell, text in pairs])
 
-    columns = [Column(metric_heading(task.headline), [_score_text(cell, task) for cell in cells]), *flags]
     study_scores = each(lambda cell: cell.study_score)
-    if task.study is not None and detail >= Detail.ALL and any(value is not None for value in study_scores):
+    # where nobody measured the headline, the studies' own measure is what there is
+    instead = _is_known(study_scores) and not _is_known(each(lambda cell: cell.score))
+    metric = task.study if task.study is not None and instead else task.headline
+    columns = [Column(metric_heading(metric), [_score_text(cell, metric, instead) for cell in cells]), *flags]
+    also = []
+    if task.study is not None and (detail >= Detail.ALL or instead):
         format = task.study.format
-        columns.append(column(metric_heading(task.study), [score(value, format) for value in study_scores]))
+        also += [] if instead else [column(metric_heading(task.study), [score(v, format) for v in study_scores])]
         # a mean that one wild answer decides is no measure alone
-        medians = each(lambda cell: cell.study_median)
-        if any(value is not None for value in medians):
-            columns.append(column("Median", aligned(medians, digits=2, room=6)))
+        also.append(column("Median", aligned(each(lambda cell: cell.study_median), digits=2, room=6)))
     if detail >= Detail.SPEED:
-        columns.append(column("Lat s", aligned(each(lambda cell: cell.latency_s), digits=3, room=6)))
+        also.append(column("Lat s", aligned(each(lambda cell: cell.latency_s), digits=3, room=6)))
     if detail >= Detail.TOKENS:
-        columns.append(column("Tok", aligned(each(lambda cell: cell.output_tokens), digits=2, room=5)))
+        also.append(column("Tok", aligned(each(lambda cell: cell.output_tokens), digits=2, room=5)))
     speeds = aligned(each(lambda cell: cell.ms_per_token), digits=3, room=5)
-    columns.append(Column("ms/tok", [_speed_text(cell, text) for cell, text in zip(measured, speeds, strict=True)]))
+    also.append(Column("ms/tok", [_speed_text(cell, text) for cell, text in zip(measured, speeds, strict=True)]))
     if detail >= Detail.SPEED:
-        columns.append(column("Fmt%", [rate(value) for value in each(lambda cell: cell.format_rate)]))
-    return Group(clean(task.label), columns)
+        also.append(column("Fmt%", [rate(value) for value in each(lambda cell: cell.format_rate)]))
+    # a column that nobody knows anything of takes room from those that say something
+    told = [column for column in also if any(cell.body not in ("", ABSENT) for cell in column.cells)]
+    return Group(clean(task.label), [*columns, *told])
+
+
+def _is_known(values: Iterable[float | None]) -> bool:
+    return any(value is not None for value in values)
 
 
 def _speed_text(cell: TableCell | None, text: str) -> Text:
@@ -110,7 +132,7 @@ def _speed_text(cell: TableCell | None, text: str) -> Text:
     return Text(text, BEST, Style.STRONG) if cell.best_speed else Text(text)
 
 
-def _score_text(cell: TableCell | None, task: EvalTask) -> Text:
+def _score_text(cell: TableCell | None, metric: Metric, is_study: bool) -> Text:
     if cell is None:
         return Text(ABSENT)
     style = standing_style(cell.standing)
@@ -118,7 +140,7 @@ def _score_text(cell: TableCell | None, task: EvalTask) -> Text:
         return Text(str(cell.standing), style=style)
     marks = BEST * cell.best_score + VARIANT * cell.is_variant + TEST_FAILED * cell.test_failed
     return Text(
-        score(cell.score, task.headline.format),
+        score(cell.study_score if is_study else cell.score, metric.format),
         marks + WORDS.get(cell.standing, ""),
         Style.STRONG if cell.best_score else style,
     )

@@ -23,12 +23,12 @@ from pytest_ftbench.report.words import ABSENT, clean, score
 INTERVAL_TITLE = "Scores with intervals"
 
 _NOTE = "95 %: the score's interval over items of this kind, by {methods}."
-_QUARTILES = "Off by: the median absolute difference of parsed outputs, and its quartiles."
+_QUARTILES = "Off by: the median absolute difference of parsed outputs, those of all seeds together, and its quartiles."
 _METHODS = {
     "Wilson": "Wilson (shares, and scores that nearly all items have at an end)",
     "BCa": "BCa bootstrap",
     "cluster BCa": "BCa bootstrap of whole passages",
-    "seeds + items": "Student's t for seeds and items (Howe)",
+    "seeds + items": "Student's t for seeds and items (Howe; seeds taken to vary alike over the ways tuned on a task)",
     "percentile": "percentile bootstrap",
     "at most": "Wilson as for a share of that height, the widest it can be (no items)",
     "degenerate": "nothing (all items score the same)",

@@ -75,7 +75,9 @@ class Names:
     def way_of(self, way: CheckpointKey) -> str:
         """A way of tuning in a few words, such as ``QLoRA r8 nf4``; model and seed where these differ anywhere."""
         words = [self.models[way.model]] if len(self.models) > 1 else []
-        words.append(self.methods[method_label(way.method)])
+        label = method_label(way.method)
+        # of another run there may be one that this one hasn't
+        words.append(self.methods.get(label, elided(clean(label), _METHOD_ROOM)))
         words += [f"r{elided(clean(way.rank), _RANK_ROOM)}"] if way.rank is not None else []
         words += [elided(clean(way.quantization), _RANK_ROOM)] if way.quantization is not None else []
         if any(key.seed != self.keys[0].seed for key in self.keys):

@@ -22,7 +22,9 @@ _MARKS: Mapping[str, str] = {
     "°": "° over parsed outputs only, as the studies score it; the headline score, which counts an unparsed output as "
     "an error, is missing. Shown, never ranked.",
     "†": "† measured, but its test failed, or a seed of it did; the reason is below.",
-    "~": "~ within noise: the 95 % interval of the difference includes zero.",
+    "~": "~ within noise: the 95 % interval of the difference includes zero, each cell's by itself. What is beyond it "
+    "isn't corrected for how many cells there are, as the comparisons are.",
+    "?": "? no interval of the difference is known: nobody can say whether it is noise, and it is no improvement.",
     "failed": "failed: not measured; the reason is below.",
     "skipped": "skipped: not run.",
     "[": "[ ] in-domain: tested on the task it was trained on.",
@@ -38,7 +40,7 @@ _MARKS: Mapping[str, str] = {
     "–": "– does not apply, was not run, or is not known.",
 }
 _NAME_ROOM = 60
-_AT_END = ("*", "INVALID", "<trivial", "°", "†", "~", "was")
+_AT_END = ("*", "INVALID", "<trivial", "°", "†", "~", "?", "was")
 
 
 def marks(sheet: Sheet) -> set[str]:

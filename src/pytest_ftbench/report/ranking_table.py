@@ -2,22 +2,33 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from pytest_ftbench.analysis import Place, Ranking, Reordering, counterparts, reorderings, task_label
+from pytest_ftbench.analysis import AT_MOST, Place, Ranking, Reordering, counterparts, reorderings, task_label
 from pytest_ftbench.grid import CheckpointKey
 from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
-from pytest_ftbench.report.words import ABSENT, clean, score
+from pytest_ftbench.report.words import ABSENT, clean, p_value, score, signed
 
 RANKING_TITLE = "Ranking of the ways of tuning, each on the task it was tuned on"
 _LISTED = 12
 
 _COLUMNS = (
-    "95 %: the score's interval. Rank: by score; in brackets the places that are open, for no way counts as better "
-    "than another where the 95 % interval of their difference includes zero, each pair taken by itself."
+    "95 %: the score's interval. Rank: by score; in brackets the places that are open, for a way counts as better than "
+    "another only where their difference is shown at 5 %, corrected by Holm for the pairs of the ranking."
 )
+_AT_MOST = "Of scores without items the interval is the widest that a score of that height may have."
 _RATE = "rate: the learning rate it was trained at."
-_SAME = "Both runs order every pair of ways alike, as far as their intervals go."
+_SEEDS = "Seeds: how many trainings the score is the mean of."
+_ONE_SEED = "One seed alone stands behind every place{of_run}: none of it says how another would come out."
+_TRAININGS = (
+    "Both runs are of one seed each: what they order otherwise are these trainings, other seeds may order them anew."
+)
+_NONE = "No pair of ways is shown to be ordered otherwise, of the {count} that both runs rank."
+_NO_PAIR = "The two runs share no pair of ways that both can rank."
+_BETWEEN = (
+    "Ordered otherwise: each run shows an order, opposite ones; or the difference between their differences is shown "
+    "at 5 %, corrected by Holm for the {count} pairs that both rank, items of the two runs taken to be independent."
+)
 _VERDICTS = {1: "{first} over {second}", -1: "{second} over {first}", 0: "neither"}
 
 Rankings = Sequence[tuple[str, Sequence[Ranking]]]
@@ -48,29 +59,56 @@ def ranking_sheet(runs: Rankings, names: Names) -> Sheet:
 def ranking_notes(runs: Rankings) -> Iterator[str]:
     """What the columns are."""
     yield _COLUMNS
+    intervals = [place.interval for _, found in runs for ranking in found for place in ranking.places.values()]
+    if any(interval is not None and interval.method == AT_MOST for interval in intervals):
+        yield _AT_MOST
     if any(place.rate is not None for _, found in runs for ranking in found for place in ranking.places.values()):
         yield _RATE
+    for name, found in runs:
+        counts = {place.seeds for ranking in found for place in ranking.places.values() if place.rank is not None}
+        if counts == {1}:
+            yield _ONE_SEED.format(of_run=f" of {clean(name)}" if name else "")
+    if any(_seeds_differ(found) for _, found in runs):
+        yield _SEEDS
+
+
+def _seeds_differ(found: Sequence[Ranking]) -> bool:
+    return len({place.seeds for each in found for place in each.places.values() if place.rank is not None}) > 1
 
 
 def difference_notes(now: Sequence[Ranking], then: Sequence[Ranking], names: Names) -> Iterator[str]:
     """What two runs order otherwise, and which ways only one of them can rank."""
-    found = list(reorderings(now, then))
-    texts = [
-        f"{_trained(each.ranking)}: better here {_verdict(each, each.now, names)}, there "
-        f"{_verdict(each, each.then, names)}."
-        for each in found
-    ]
+    found, count = reorderings(now, then)
+    texts = [_told(each, names) for each in found]
     for ranking, other in counterparts(now, then):
         for where, ways in (("here", set(ranking.ranked)), ("there", set(other.ranked))):
             if alone := ways - set(other.ranked if where == "here" else ranking.ranked):
-                texts.append(f"{_trained(ranking)}: ranked {where} alone: {_listed(ranking, alone, names)}.")
-    yield from texts[:_LISTED] or [_SAME]
+                texts.append(f"{_trained(ranking)}: ranked {where} alone: {_listed(ranking, other, alone, names)}.")
+    if not found:
+        yield _NONE.format(count=count) if count else _NO_PAIR
+    yield from texts[:_LISTED]
     if len(texts) > _LISTED:
         yield f"And {len(texts) - _LISTED} more."
+    if found and all(place.seeds == 1 for ranking in (*now, *then) for place in ranking.places.values()):
+        yield _TRAININGS
+    if count:
+        yield _BETWEEN.format(count=count)
 
 
-def _listed(ranking: Ranking, ways: Collection[CheckpointKey], names: Names) -> str:
-    return ", ".join(names.way_of(key) for key in ranking.places if key in ways)
+def _told(each: Reordering, names: Names) -> str:
+    """One pair that two runs order otherwise."""
+    format = each.ranking.task.headline.format
+    first, second = names.way_of(each.first), names.way_of(each.second)
+    p = "" if each.p is None else f", p {p_value(each.p)} of no difference between these"
+    return (
+        f"{_trained(each.ranking)}: better here {_verdict(each, each.now.order, names)}, there "
+        f"{_verdict(each, each.then.order, names)} ({first} less {second} here {signed(each.now.difference, format)}, "
+        f"there {signed(each.then.difference, format)}{p})."
+    )
+
+
+def _listed(ranking: Ranking, other: Ranking, ways: Collection[CheckpointKey], names: Names) -> str:
+    return ", ".join(names.way_of(key) for key in {**ranking.places, **other.places} if key in ways)
 
 
 def _trained(ranking: Ranking) -> str:
@@ -91,6 +129,8 @@ def _columns(places: Sequence[tuple[Place | None, Ranking]]) -> Iterator[Column]
     yield Column("95 %", [_interval(place, ranking) for place, ranking in places])
     if any(place is not None and place.rate is not None for place, _ in places):
         yield Column("rate", [_rate(place) for place, _ in places])
+    if len({place.seeds for place, _ in places if place is not None and place.rank is not None}) > 1:
+        yield Column("Seeds", [_seeds(place) for place, _ in places])
     yield Column("Rank", [_rank(place) for place, _ in places])
 
 
@@ -111,6 +151,10 @@ def _interval(place: Place | None, ranking: Ranking) -> Text:
 
 def _rate(place: Place | None) -> Text:
     return Text(ABSENT if place is None or place.rate is None else f"{place.rate:.3g}")
+
+
+def _seeds(place: Place | None) -> Text:
+    return Text(ABSENT if place is None or place.rank is None else str(place.seeds))
 
 
 def _rank(place: Place | None) -> Text:

@@ -106,15 +106,20 @@ def _recipe_name(recipe: object) -> str | None:
 def _seen(found: Sequence[Detectable]) -> Iterator[str]:
     if not found:
         return
-    said = [f"{clean(each.task)} {clean(each.label)} {score(each.difference, each.format)}" for each in found]
+    said = [f"{clean(each.task)} {clean(each.label)} {_size(each)}" for each in found]
     size, alpha = found[0].comparisons, found[0].alpha
     shared = f"{100 * alpha:g} % shared by {size} comparisons" if size > 1 else f"{100 * alpha:g} %"
+    shared += "" if found[0].made else ", had they been compared item by item"
     assumed = [clean(each.task) for each in found if each.assumed]
     independent = f"; answers taken to be independent in {', '.join(assumed)}" if assumed else ""
     yield (
         f"Smallest difference this run could have seen: {', '.join(said)} (found in four of five such runs, tested at "
         f"{shared}{independent})."
     )
+
+
+def _size(each: Detectable) -> str:
+    return "none" if each.difference is None else score(each.difference, each.format)
 
 
 def _part(title: str, sheet: Sheet, notes: Iterable[str], told: set[str], width: int, paint: Paint) -> Iterator[str]:

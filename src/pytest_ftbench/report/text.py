@@ -1,7 +1,7 @@
 """The report as text for a terminal: what was run, its tables, what their marks mean, what failed."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_ftbench.analysis import (
@@ -12,14 +12,16 @@ from pytest_ftbench.analysis import (
     RateSweep,
     SeedTable,
     Standing,
+    TransferMatrix,
     Trivial,
+    answerer,
     checkpoint_costs,
-    flags,
     full_table,
+    known_trivial,
     latencies,
     learning_curves,
-    over_seeds,
     pooled,
+    pooled_flags,
     rate_sweeps,
     seed_table,
     seeds_of,
@@ -29,8 +31,15 @@ from pytest_ftbench.analysis import (
 from pytest_ftbench.grid import CellRecord, Results, Thresholds
 from pytest_ftbench.report.cost_table import COST_TITLE, Costs, cost_notes, cost_sheet, memory_notes
 from pytest_ftbench.report.curve_table import TITLE, curve_notes, curve_sheet
-from pytest_ftbench.report.flag_marks import FlagMarks, flag_notes
-from pytest_ftbench.report.full_table import full_sheet
+from pytest_ftbench.report.flag_marks import (
+    FINDINGS_TITLE,
+    FlagMarks,
+    checks_note,
+    flag_notes,
+    invalid_notes,
+    listed_findings,
+)
+from pytest_ftbench.report.full_table import full_sheet, unrecorded
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
 from pytest_ftbench.report.layout import Paint, Sheet, Style, ansi, no_paint, wrapped
@@ -38,7 +47,7 @@ from pytest_ftbench.report.notes import COLUMNS, embedders, explained, marks
 from pytest_ftbench.report.seed_table import SEED_TITLE, seed_notes, seed_sheet
 from pytest_ftbench.report.statistics import Baseline, Findings
 from pytest_ftbench.report.sweep_table import SWEEP_TITLE, sweep_notes, sweep_sheet
-from pytest_ftbench.report.transfer_table import transfer_sheet
+from pytest_ftbench.report.transfer_table import transfer_notes, transfer_sheet
 from pytest_ftbench.report.words import clean, elided, score
 
 _NAME_ROOM = 40
@@ -57,13 +66,12 @@ def render(
     correlations on other tasks than the one trained on. The ranking is held against the ``baseline``'s.
     """
     paint = ansi if color else no_paint
-    checks = flags(results.cells, results.trivial, Thresholds.from_json(results.provenance.get("checks")))
-    found_by = {id(record): found for record, found in zip(results.cells, checks, strict=True)}
-    results = replace(results, cells=pooled(results.cells))
-    found_in = [over_seeds([found_by[id(each)] for each in seeds_of(record)]) for record in results.cells]
+    trivial, sources = known_trivial(results.cells, results.trivial)
+    results = replace(results, cells=pooled(results.cells), trivial=trivial)
     table = full_table(results.cells, results.trivial)
-    findings = Findings(results, detail, baseline)
-    matrices = transfer_matrices(results.cells, results.trivial, findings.evidence)
+    findings = Findings(results, detail, _judged(baseline))
+    limits = Thresholds.from_json(results.provenance.get("checks"))
+    found_in = pooled_flags(results.cells, results.trivial, limits, findings.evidence)
     names = Names([row.key for row in table.rows], width)
     lines = _heading(results, table, width, paint)
     if table.rows:
@@ -72,25 +80,49 @@ def render(
         sheet, left_out = full_sheet(table, costs, checked, names, width)
         found = marks(sheet)
         lines += ["", *sheet.draw(width, paint), ""]
-        lines += wrapped(_trivial_lines(table.tasks, results.trivial), width, no_paint)
-        lines += wrapped(findings.seen(), width, no_paint)
-        lines += wrapped(_table_notes(found, left_out, table.tasks, costs, names), width, paint)
+        lines += wrapped([*_trivial_lines(table, results, sources), *findings.seen()], width, no_paint)
+        lines += wrapped(_table_notes(found, left_out, table, costs, names), width, paint)
+        lines += wrapped([*invalid_notes(results.cells), *checks_note(limits)], width, no_paint)
         lines += wrapped(flag_notes(results.cells, found_in, checked.everywhere), width, no_paint)
-        blocks = latencies(results.cells, results.trivial)
-        if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
-            lines += ["", *_latency_part(blocks, names, found, width, paint)]
-        if detail and (seeds := seed_table(results.cells, results.trivial)):
-            lines += ["", *_seed_part(seeds, names, found, width, paint)]
-        if training := cost_sheet(table, costs, names):
-            lines += ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
-        if sweeps := rate_sweeps(results.cells):
-            lines += ["", *_sweep_part(sweeps, names, width, paint)]
-        if matrices:
-            lines += ["", *_transfer_part(transfer_sheet(matrices, names), found, width, paint)]
+        lines += _measured_parts(results, detail, names, found, width, paint)
+        lines += _training_parts(results, table, costs, names, found, width, paint)
+        if matrices := transfer_matrices(results.cells, results.trivial, findings.evidence):
+            lines += ["", *_transfer_part(matrices, names, found, width, paint)]
         lines += findings.parts(table, names, found, width, paint)
         if curves := learning_curves(results.cells, results.trivial):
             lines += ["", *_curve_part(curves, names, found, width, paint)]
+        if detail and (listed := list(listed_findings(results.cells, found_in))):
+            lines += ["", *wrapped([FINDINGS_TITLE], width, paint, Style.STRONG), "", *wrapped(listed, width, no_paint)]
     return lines + _reasons(results.cells, width, paint)
+
+
+def _judged(baseline: Baseline | None) -> Baseline | None:
+    """The baseline with what trivial answerers score there, as far as that can be known."""
+    if baseline is None:
+        return None
+    name, stored = baseline
+    return name, replace(stored, trivial=known_trivial(stored.cells, stored.trivial).scores)
+
+
+def _measured_parts(
+    results: Results, detail: bool, names: Names, found: set[str], width: int, paint: Paint
+) -> Iterator[str]:
+    """The lines of what stands behind a cell's latency and score, an empty one before each table."""
+    blocks = latencies(results.cells, results.trivial)
+    if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
+        yield from ["", *_latency_part(blocks, names, found, width, paint)]
+    if detail and (seeds := seed_table(results.cells, results.trivial)):
+        yield from ["", *_seed_part(seeds, names, found, width, paint)]
+
+
+def _training_parts(
+    results: Results, table: FullTable, costs: Costs, names: Names, found: set[str], width: int, paint: Paint
+) -> Iterator[str]:
+    """The lines of what training took and which rates were tried, an empty one before each table."""
+    if training := cost_sheet(table, costs, names):
+        yield from ["", *_cost_part(training, cost_notes(table, costs), found, width, paint)]
+    if sweeps := rate_sweeps(results.cells):
+        yield from ["", *_sweep_part(sweeps, names, width, paint)]
 
 
 def _heading(results: Results, table: FullTable, width: int, paint: Paint) -> list[str]:
@@ -149,27 +181,36 @@ def _provenance(results: Results) -> Iterator[str]:
 
 
 def _table_notes(
-    found: set[str], left_out: Sequence[str], tasks: Sequence[EvalTask], costs: Costs, names: Names
+    found: set[str], left_out: Sequence[str], table: FullTable, costs: Costs, names: Names
 ) -> Iterator[str]:
     yield COLUMNS
     yield from memory_notes(costs, names)
-    yield from embedders(tasks)
+    yield from embedders(table.tasks)
     yield from explained(found)
+    if missing := unrecorded(table):
+        so = "; without tokens latencies can't be compared" if "Tok" in missing else ""
+        yield f"Not recorded: {', '.join(missing)}{so}."
     if left_out:
         yield f"Left out at this width: {', '.join(left_out)}."
     yield from (f"{short} is {full}." for short, full in names.shortened.items())
 
 
-def _trivial_lines(tasks: Sequence[EvalTask], trivial: Trivial) -> Iterator[str]:
-    """For each task what answerers score that read nothing, in its headline metric."""
-    for task in tasks:
-        if scores := trivial_scores(trivial, task):
-            said = [
-                f"{clean(name).replace('_', ' ').replace('always abstain', 'always abstaining')} scores "
-                f"{score(value, task.headline.format)}"
-                for name, value in scores.items()
-            ]
-            yield f"Trivial on {clean(task.label)}: {', '.join(said)}."
+def _trivial_lines(table: FullTable, results: Results, sources: Mapping[str, str]) -> Iterator[str]:
+    """For each task what answerers score that read nothing, in the metrics that its cells are judged by."""
+    for task in table.tasks:
+        source = f" ({sources[task.name]})" if task.name in sources else ""
+        if said := _said(results.trivial, task):
+            yield f"Trivial on {clean(task.label)}: {said}{source}."
+        judged = (task.judged_by(cell) for cell in results.cells if cell.ok and cell.eval_task == task.name)
+        other = next((each for each in judged if each != task), None)
+        if other is not None and (said := _said(results.trivial, other)):
+            without = f"{clean(task.label)} cells without {task.headline.label}"
+            yield f"{without} are judged by {other.headline.label}: {said}{source}."
+
+
+def _said(trivial: Trivial, task: EvalTask) -> str:
+    scores = trivial_scores(trivial, task).items()
+    return ", ".join(f"{answerer(clean(name))} scores {score(value, task.headline.format)}" for name, value in scores)
 
 
 def _latency_part(blocks: Sequence[LatencyBlock], names: Names, told: set[str], width: int, paint: Paint) -> list[str]:
@@ -205,10 +246,13 @@ def _sweep_part(sweeps: Sequence[RateSweep], names: Names, width: int, paint: Pa
     return [*lines, "", *wrapped(sweep_notes(sweeps, sheet), width, paint)]
 
 
-def _transfer_part(sheet: Sheet, told: set[str], width: int, paint: Paint) -> list[str]:
+def _transfer_part(
+    matrices: Sequence[TransferMatrix], names: Names, told: set[str], width: int, paint: Paint
+) -> list[str]:
     """The transfer matrices, and the marks in them that were not told before, which are then."""
+    sheet = transfer_sheet(matrices, names)
     title = "Transfer: change of the headline score against the untuned model, in percent; + is better"
-    notes = explained(marks(sheet) - told)
+    notes = [*explained(marks(sheet) - told), *transfer_notes(matrices)]
     told |= marks(sheet)
     lines = [*wrapped([title], width, paint, Style.STRONG), "", *sheet.draw(width, paint)]
     return lines + [""] * bool(notes) + wrapped(notes, width, paint)

@@ -1,16 +1,20 @@
 """The transfer matrices on a page: under each model its base scores, then a small matrix per way of tuning it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from pytest_ftbench.analysis import UNMEASURED, EvalTask, Standing, TransferEntry, TransferMatrix, task_label
+from pytest_ftbench.analysis import AT_MOST, UNMEASURED, EvalTask, Standing, TransferEntry, TransferMatrix, task_label
 from pytest_ftbench.grid import CheckpointKey
 from pytest_ftbench.report.full_table import WORDS, standing_style
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
 from pytest_ftbench.report.words import ABSENT, clean, elided, percent, score
 
-NOISE = "~"
+NOISE, UNSURE = "~", "?"
+_AT_MOST = (
+    "Scores of which the items are not known are taken to vary as much as scores of that height can: a ~ on these says "
+    "that the widest interval includes zero."
+)
 _TASK_ROOM = 12
 _HEADING_ROOM = 20
 _Row = tuple[CheckpointKey | None, TransferMatrix, str | None]
@@ -35,6 +39,13 @@ def transfer_sheet(matrices: Sequence[TransferMatrix], names: Names) -> Sheet:
     ]
     tasks = matrices[0].tasks if matrices else ()
     return Sheet(Group("", labels), [_group(task, rows) for task in tasks], sections)
+
+
+def transfer_notes(matrices: Sequence[TransferMatrix]) -> Iterator[str]:
+    """What the marks don't say by themselves: where intervals are the widest that there can be."""
+    entries = [entry for matrix in matrices for entry in matrix.entries.values()]
+    if any(entry.is_noise and entry.interval is not None and entry.interval.method == AT_MOST for entry in entries):
+        yield _AT_MOST
 
 
 def _rows(matrices: Sequence[TransferMatrix]) -> list[_Row]:
@@ -69,7 +80,7 @@ def _entry_text(entry: TransferEntry | None) -> Text:
         return Text(ABSENT)
     style = Style.STRONG if entry.improves else standing_style(entry.standing)
     shown = entry.reason or percent(entry.change_percent)
-    noise = NOISE * entry.is_noise
+    noise = NOISE * entry.is_noise + UNSURE * entry.is_unsure
     if entry.in_domain:
         return Text(f"[{shown}", _tail("]" + noise, entry.standing), style)
     return Text(shown, _tail(noise or " ", entry.standing), style)

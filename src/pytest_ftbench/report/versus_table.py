@@ -17,14 +17,22 @@ _COLUMNS = (
     "p: of no difference at all ({tests}), corrected by Holm for the {count} comparisons {of_what}. W-T-L: items on "
     "which it is better, as good, worse."
 )
+_SEEDS = (
+    ", seeds being a source of variance of their own, taken to be alike for all ways tuned on a task unless a way's "
+    "own seeds lie farther apart"
+)
 _MARKS = (
     f"{BETTER} {WORSE} better, worse at 5 %; a cell marked INVALID or <trivial is never better, and nothing is better "
     "or worse than one marked INVALID."
 )
-_SPEED = "ms/tok%: the median time per token against the other's; its p is Mann-Whitney's, corrected likewise."
+_SPEED = (
+    "ms/tok%: the median time per token against the other's, of several seeds the median of each prompt; its p is "
+    "Mann-Whitney's, corrected likewise. Times of one session drift together, which no such p knows: few per cent may "
+    "be the machine's."
+)
 _ABSOLUTE = (
     "Nearer: items on which the number is nearer to the right one, as near, farther, where both gave one; its p is "
-    "Wilcoxon's, corrected likewise."
+    "Wilcoxon's, corrected likewise. Of means over several seeds it is not told."
 )
 _TESTS = {
     "McNemar": "McNemar's exact test of the answers",
@@ -67,7 +75,7 @@ def versus_notes(contrasts: Sequence[Contrast], detail: bool) -> Iterator[str]:
     of_what = f"in-domain, and apart for the {far} on other tasks" if near and far else "of this table"
     yield _COLUMNS.format(
         clusters=", whole passages" if any("cluster" in method for method in methods) else "",
-        seeds=", seeds being a source of variance of their own" if "seeds + items" in methods else "",
+        seeds=_SEEDS if "seeds + items" in methods else "",
         tests=", ".join(_TESTS.get(test, test) for test in tests),
         count=near or far,
         of_what=of_what,

@@ -41,12 +41,12 @@ def short_names(names: Iterable[str], room: int) -> dict[str, str]:
 
 def score(value: float | None, format: str) -> str:
     """A score in its metric's format; at most 7 characters."""
-    return ABSENT if value is None else _at_most(7, value, f"{value:{format}}")
+    return ABSENT if value is None else _at_most(7, value, _not_below_zero(f"{value:{format}}"))
 
 
 def signed(value: float, format: str) -> str:
     """A change of a score in its metric's format, with its sign; at most 8 characters."""
-    return _at_most(8, value, f"{value:+{format}}", sign="+")
+    return _at_most(8, value, _not_below_zero(f"{value:+{format}}", "+"), sign="+")
 
 
 def aligned(values: Sequence[float | None], digits: int, room: int) -> list[str]:
@@ -85,7 +85,7 @@ def percent(value: float | None) -> str:
     """A change in percent, with its sign; at most 8 characters."""
     if value is None:
         return ABSENT
-    return _at_most(8, value, f"{value:+.{1 if abs(value) < 1000 else 0}f}", sign="+")
+    return _at_most(8, value, _not_below_zero(f"{value:+.{1 if abs(value) < 1000 else 0}f}", "+"), sign="+")
 
 
 def p_value(value: float | None) -> str:
@@ -93,6 +93,12 @@ def p_value(value: float | None) -> str:
     if value is None:
         return ABSENT
     return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _not_below_zero(text: str, sign: str = "") -> str:
+    """The number; what was rounded to zero is not below it."""
+    below = text.startswith("-") and not any(digit in text for digit in "123456789")
+    return sign + text[1:] if below else text
 
 
 def _with_decimals(value: float | None, decimals: int) -> str:

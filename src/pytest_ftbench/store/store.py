@@ -43,9 +43,7 @@ class Store:
             (root / "locks").mkdir(parents=True, exist_ok=True)
             (root / "building").mkdir(exist_ok=True)
         except OSError as error:
-            raise UserError(
-                root, f"can't be used as cache ({error.strerror})", "give --ftbench-cache another folder"
-            ) from None
+            raise self._unusable(error) from None
         self._sweep()
 
     def find(self, kind: str, material: Any) -> Path | None:
@@ -77,7 +75,8 @@ class Store:
         key = digest(material)
         lock = FileLock(self._lock_path(f"{kind}-{key}"))
         try:
-            lock.acquire(timeout=0)
+            with self._usable():
+                lock.acquire(timeout=0)
         except TimeoutError:
             return None
         try:
@@ -110,7 +109,8 @@ class Store:
         """The private folder of an entry's builder; who holds the entry's lock is the only one."""
         folder = self.root / "building" / name
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        with self._usable():
+            folder.mkdir()
         try:
             yield folder
         finally:
@@ -119,7 +119,7 @@ class Store:
     @contextlib.contextmanager
     def _lock(self, kind: str, key: str) -> Iterator[None]:
         lock = FileLock(self._lock_path(f"{kind}-{key}"))
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError), self._usable():
             lock.acquire(timeout=1)
         if not lock.is_locked:
             self.say(f"waiting for another process that makes {kind} {key[:8]}")
@@ -129,17 +129,33 @@ class Store:
         finally:
             lock.release()
 
+    @contextlib.contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Say of a folder that can't be written to which one it is; a wait that ends is another matter."""
+        try:
+            yield
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: OSError) -> UserError:
+        problem = f"can't be used as cache ({error.strerror or error})"
+        return UserError(self.root, problem, "give --ftbench-cache another folder")
+
     def _set_aside(self, folder: Path, problem: str) -> None:
         grave = self.root / "set-aside" / f"{folder.parent.name}-{folder.name}-{secrets.token_hex(4)}"
-        grave.parent.mkdir(exist_ok=True)
-        folder.rename(grave)
+        with self._usable():
+            grave.parent.mkdir(exist_ok=True)
+            folder.rename(grave)
         self.say(f"{folder}: {problem}; set aside as {grave.name} and made anew")
 
     def _sweep(self) -> None:
         """Remove what was left unfinished: whoever builds an entry holds its lock, on this machine or another."""
         for folder in (self.root / "building").iterdir():
             lock = FileLock(self._lock_path(folder.name))
-            with contextlib.suppress(TimeoutError), lock.acquire(timeout=0):
+            # a wait that ends, or a cache that may only be read
+            with contextlib.suppress(OSError), lock.acquire(timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _lock_path(self, name: str) -> Path:

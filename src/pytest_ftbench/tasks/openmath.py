@@ -170,6 +170,7 @@ class OpenMathTask(Task):
         Metric("abs_diff_mean", "Mean difference", higher_is_better=False, format=",.0f"),
         Metric("abs_diff_median", "Median difference", higher_is_better=False, format=",.2f"),
     )
+    trivial_learns = True
 
     def question(self, row: Row) -> str:
         """The problem, as the row has it."""

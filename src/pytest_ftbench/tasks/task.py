@@ -78,6 +78,8 @@ class Task(ABC):
     """Its metrics; the first is the headline."""
     recalls: ClassVar[bool] = False
     """Whether it asks for what was trained on, so that the training rows themselves are the test rows."""
+    trivial_learns: ClassVar[bool] = False
+    """Whether one of its trivial answerers learns from training rows, which are not read for it otherwise."""
     compares_texts: ClassVar[bool] = False
     """Whether its headline is a similarity of texts, which a suite's embedder may compute."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from pytest_ftbench.ml.memory import nvml_device
 from pytest_ftbench.ml.runtime import Runtime
 
-Company = dict[str, float | bool | None]
+Seen = dict[str, float | bool | None]
 
 # the columns of a processor's line in /proc/stat (proc(5)): its time is busy in all but these two; guests are in user
 _IDLE, _IOWAIT, _COUNTED = 3, 4, 8
@@ -23,25 +23,26 @@ _THROTTLED = 0x04 | 0x08 | 0x20 | 0x40 | 0x80
 
 
 @contextlib.contextmanager
-def company(runtime: Runtime) -> Iterator[Callable[[], Company]]:
+def neighbours(runtime: Runtime) -> Iterator[Callable[[], Seen]]:
     """Watch who computes beside this process during the block; the yielded call, at its end, says what was seen.
 
     ``cores_of_others`` is on a CPU the mean number of cores, of those this process may use, that others kept busy; in a
-    container these may be of another container. ``gpu_shared`` is whether another process than the run's own holds the
-    GPU, None where those that do may be other workers of this run, which hold still meanwhile. ``gpu_throttled`` is
-    whether its clocks are held down, by heat or power. Both are looked at before and after.
+    container these may be of another container. ``cores`` is how many it may use.
+    ``gpu_shared`` is whether another process than the run's own holds the GPU, None where those that do may be other
+    workers of this run, which hold still meanwhile. ``gpu_throttled`` is whether its clocks are held down, by heat or
+    power. Both are looked at before and after.
     """
     if runtime.device == "cuda":
-        before = _device_state(runtime.workers)
-        yield lambda: _device_company(before, _device_state(runtime.workers))
+        before = _device_state(runtime)
+        yield lambda: _device_neighbours(before, _device_state(runtime))
         return
     busy, own, begun = _busy_seconds(), _own_seconds(), time.perf_counter()
 
-    def said() -> Company:
+    def said() -> Seen:
         seconds, mine, after = time.perf_counter() - begun, _own_seconds() - own, _busy_seconds()
         known = busy is not None and after is not None and seconds > 0
         others = max(0.0, (after - busy - mine) / seconds) if known else None  # type: ignore[operator]
-        return {"cores_of_others": others, "gpu_shared": None, "gpu_throttled": None}
+        return {"cores_of_others": others, "cores": _usable_cores(), "gpu_shared": None, "gpu_throttled": None}
 
     yield said
 
@@ -57,12 +58,19 @@ def _busy_seconds() -> float | None:
     return None
 
 
+def _usable_cores() -> int | None:
+    """How many cores this process may use, the same that are watched; a quota of them takes none away from others."""
+    with contextlib.suppress(AttributeError):
+        return len(os.sched_getaffinity(0))
+    return None
+
+
 def _own_seconds() -> float:
     """How much processor time this process has used, all its threads together."""
     return time.process_time()
 
 
-def _device_state(workers: int) -> tuple[bool | None, bool | None]:
+def _device_state(runtime: Runtime) -> tuple[bool | None, bool | None]:
     """Whether others than this run's workers hold the device, and whether its clocks are held down."""
     try:
         import pynvml
@@ -74,7 +82,9 @@ def _device_state(workers: int) -> tuple[bool | None, bool | None]:
         device = nvml_device()
         # this process is one of them, by whatever id a container lets it be known
         holders = len(pynvml.nvmlDeviceGetComputeRunningProcesses(device))
-        shared = True if holders > workers else False if holders == 1 else None
+        # workers go to the GPUs in turn
+        own = -(-runtime.workers // max(1, runtime.gpus))
+        shared = True if holders > own else False if holders == 1 else None
         # the newer of its names first
         reasons: Any = getattr(pynvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
         reasons = reasons or pynvml.nvmlDeviceGetCurrentClocksThrottleReasons
@@ -82,10 +92,10 @@ def _device_state(workers: int) -> tuple[bool | None, bool | None]:
     return shared, throttled
 
 
-def _device_company(*states: tuple[bool | None, bool | None]) -> Company:
+def _device_neighbours(*states: tuple[bool | None, bool | None]) -> Seen:
     """What was so before or after; None where neither is known."""
     shared, throttled = (_any(each) for each in zip(*states, strict=True))
-    return {"cores_of_others": None, "gpu_shared": shared, "gpu_throttled": throttled}
+    return {"cores_of_others": None, "cores": None, "gpu_shared": shared, "gpu_throttled": throttled}
 
 
 def _any(values: tuple[bool | None, ...]) -> bool | None:

@@ -1,5 +1,6 @@
-"""Company during a timing: cores that others keep busy, a GPU that is shared or held down."""
+"""Neighbours during a timing: cores that others keep busy, a GPU that is shared or held down."""
 
+import os
 import subprocess
 import sys
 import time
@@ -10,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_ftbench.ml import company as watching
-from pytest_ftbench.ml.company import company
+from pytest_ftbench.ml import neighbours as watching
+from pytest_ftbench.ml.neighbours import neighbours
 
 pytestmark = pytest.mark.torch
 
@@ -31,7 +32,7 @@ def neighbour():
 
 
 def seen(runtime, work):
-    with company(runtime) as beside:
+    with neighbours(runtime) as beside:
         end = time.perf_counter() + SECONDS
         while time.perf_counter() < end:
             work()
@@ -42,6 +43,7 @@ def test_a_busy_neighbour_is_seen(runtime):
     with neighbour():
         said = seen(runtime, lambda: time.sleep(0.05))
     assert said["cores_of_others"] > 0.6
+    assert said["cores"] == len(os.sched_getaffinity(0))
     assert said["gpu_shared"] is said["gpu_throttled"] is None
 
 
@@ -60,7 +62,7 @@ def test_only_busy_time_of_the_cores_that_may_be_used_counts(runtime, monkeypatc
     clock, own = iter([10.0, 12.0]), iter([1.0, 1.5])
     monkeypatch.setattr(watching.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(watching.time, "process_time", lambda: next(own))
-    with company(runtime) as beside:
+    with neighbours(runtime) as beside:
         said = beside()
     assert said["cores_of_others"] == pytest.approx((2.00 - 0.5) / 2)
 
@@ -68,7 +70,7 @@ def test_only_busy_time_of_the_cores_that_may_be_used_counts(runtime, monkeypatc
 @pytest.mark.parametrize("text", ["", "cpu0 1 2\n", "cpu0 a b c d e f\n"])
 def test_what_the_system_does_not_tell_is_unknown(runtime, monkeypatch, text):
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
-    with company(runtime) as beside:
+    with neighbours(runtime) as beside:
         assert beside()["cores_of_others"] is None
 
 
@@ -99,16 +101,24 @@ def nvml(processes, reasons):
 def test_a_gpu_is_shared_or_held_down_if_it_was_before_or_after(runtime, monkeypatch, processes, reasons, expected):
     monkeypatch.setitem(sys.modules, "pynvml", nvml(processes, reasons))
     monkeypatch.setattr(watching, "nvml_device", lambda: "device")
-    with company(replace(runtime, device="cuda")) as beside:
+    with neighbours(replace(runtime, device="cuda")) as beside:
         said = beside()
-    assert said == {"cores_of_others": None, "gpu_shared": expected[0], "gpu_throttled": expected[1]}
+    assert said == {"cores_of_others": None, "cores": None, "gpu_shared": expected[0], "gpu_throttled": expected[1]}
 
 
 def test_other_workers_of_the_run_may_be_those_that_hold_the_gpu(runtime, monkeypatch):
     monkeypatch.setattr(watching, "nvml_device", lambda: "device")
     for processes, expected in (([1, 2], None), ([1, 2, 3], True), ([1], False)):
         monkeypatch.setitem(sys.modules, "pynvml", nvml([processes] * 2, [0, 0]))
-        with company(replace(runtime, device="cuda", workers=2)) as beside:
+        with neighbours(replace(runtime, device="cuda", workers=2)) as beside:
+            assert beside()["gpu_shared"] is expected
+
+
+def test_workers_on_several_gpus_hold_each_only_their_share(runtime, monkeypatch):
+    monkeypatch.setattr(watching, "nvml_device", lambda: "device")
+    for workers, gpus, holders, expected in ((4, 4, 2, True), (4, 2, 2, None), (5, 2, 3, None), (5, 2, 4, True)):
+        monkeypatch.setitem(sys.modules, "pynvml", nvml([range(holders)] * 2, [0, 0]))
+        with neighbours(replace(runtime, device="cuda", workers=workers, gpus=gpus)) as beside:
             assert beside()["gpu_shared"] is expected
 
 
@@ -118,5 +128,5 @@ def test_a_driver_that_may_not_be_asked_leaves_it_unknown(runtime, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "pynvml", nvml([], []))
     monkeypatch.setattr(watching, "nvml_device", refuse)
-    with company(replace(runtime, device="cuda")) as beside:
+    with neighbours(replace(runtime, device="cuda")) as beside:
         assert set(beside().values()) == {None}
