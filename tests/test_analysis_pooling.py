@@ -150,7 +150,9 @@ def test_the_report_shows_means_and_in_detail_each_seed():
 def test_the_findings_of_all_seeds_are_told_of_their_mean_each_code_once():
     records = [record(0), record(1, format_rate=0.8), record(2, format_rate=0.6)]
     text = " ".join(" ".join(render(Results("s", records))).split())
-    assert "V03: only 60 % of the outputs could be read, under seeds 1 and 2 alone (nano-lora-r8-squad-to-squad)." in text
+    assert (
+        "V03: only 60 % of the outputs could be read, under seeds 1 and 2 alone (nano-lora-r8-squad-to-squad)." in text
+    )
     assert "V01" not in text
 
 
