@@ -10,6 +10,7 @@ files' digests, the tokenizer's. So a second collection reads no rows and import
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class Hygiene:
         self._materials: dict[str, Any] = {}
 
     def overlap(self, train_task: str, eval_task: str) -> Finding | None:
-        """Which test items are among the training rows: ``exact``, ``near`` and ``passages`` are counts.
+        """Which test items are among the training rows: all but two are counts by kind.
 
         ``items`` are ids of the first duplicates, ``said`` are sentences. None for a task that recalls. Of another
         task's rows only the same words are looked for.
@@ -78,7 +79,7 @@ class Hygiene:
         key = "overlap", train_task, eval_task
         if key not in self._found:
             material = {name: self._rows_material(name) for name in (train_task, eval_task)}
-            make = lambda: self._overlap(get_task(train_task), get_task(eval_task))  # noqa: E731
+            make = partial(self._overlap, get_task(train_task), get_task(eval_task))
             self._found[key] = self._entry({"of": key, "rows": material}, make)
         return self._found[key]
 
@@ -99,8 +100,7 @@ class Hygiene:
             }
             if only_stored and not self._is_stored(material):
                 return {"said": []}
-            make = lambda: self._training(base, get_task(train_task), max_length)  # noqa: E731
-            self._found[key] = self._entry(material, make)
+            self._found[key] = self._entry(material, partial(self._training, base, get_task(train_task), max_length))
         if fault := self._found[key]["fault"]:
             raise UserError(*fault)
         return self._found[key]
@@ -119,7 +119,7 @@ class Hygiene:
             return {"overlap": None, "prompts_differ": None}
         found = self.overlap(cell.train_task, cell.eval_task)
         trained = self.training(base, cell.train_task, self.suite.recipe_for(cell.method).max_length)
-        kept = ("exact", "near", "passages", "items")
+        kept = ("exact", "near", "other_target", "passages", "items")
         return {
             "overlap": None if found is None else {key: found[key] for key in kept},
             "prompts_differ": trained["differing"],
@@ -171,6 +171,7 @@ class Hygiene:
         return {
             "exact": len(found.exact),
             "near": len(found.near) if same else None,
+            "other_target": len(found.other_target) if same else None,
             "passages": len(found.passages) if same else None,
             "items": duplicates,
             "said": list(self._said(task, eval_task, test, found)),
@@ -181,6 +182,7 @@ class Hygiene:
         kinds: tuple[tuple[Mapping[int, int], str], ...] = (
             (found.exact, f"are training rows{of} too, word for word"),
             (found.near, "are nearly the same as training rows"),
+            (found.other_target, "are asked in training rows too, word for word, but with another answer"),
             (found.passages, "share a passage with training rows, asked another question"),
         )
         for places, what in kinds:
