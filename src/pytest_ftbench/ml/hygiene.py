@@ -32,6 +32,7 @@ from pytest_ftbench.store import (
     write_json,
 )
 from pytest_ftbench.tasks import Row, Task, get_task
+from pytest_ftbench.tasks.boxed import item_name
 from pytest_ftbench.tasks.overlap import Overlap, overlap, same_words
 
 _ITEMS = 20  # as many ids of duplicates as a record names
@@ -167,7 +168,7 @@ class Hygiene:
         train, test = self.rows.train(task), self.rows.test(eval_task)
         same = task.name == eval_task.name
         found = overlap(task, train, test) if same else same_words(task, train, eval_task, test)
-        duplicates = [_item(test, place) for place in found.duplicates[:_ITEMS]]
+        duplicates = [item_name(place, test[place]) for place in found.duplicates[:_ITEMS]]
         return {
             "exact": len(found.exact),
             "near": len(found.near) if same else None,
@@ -227,9 +228,3 @@ class Hygiene:
             place = f"recipe.max_length: {max_length}"
             return [place, f"every row of {task.name} is longer", f"give at least {found.shortest}"]
         return None
-
-
-def _item(rows: Sequence[Row], place: int) -> str:
-    """A test item's name, as its task gives it in the record."""
-    name = rows[place].get("id")
-    return str(place if name is None else name)
