@@ -363,7 +363,13 @@ def test_v12_is_for_test_items_in_the_training_set():
         "5 of 200 test items are in the training set, 2 exactly and 3 nearly: a, b, c, …"
     )
     assert said(cell(extra=provenance(overlap=found)), code="V12", overlap=5) is None
-    for none in ({"exact": 0, "near": 0, "items": []}, None, {}, "many"):
+    for none in (
+        {"exact": 0, "near": 0, "items": []},
+        {"exact": 0, "near": 0, "other_target": 3, "items": []},
+        None,
+        {},
+        "many",
+    ):
         assert said(cell(extra=provenance(overlap=none)), code="V12") is None
 
 
