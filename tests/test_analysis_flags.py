@@ -286,6 +286,8 @@ def test_v09_is_for_a_recipe_that_nobody_tuned():
     sweep = {"rates": [1e-5, 1e-4, 1e-3], "chosen": 1e-4, "at_edge": False}
     assert said(by("tuned", sweep=sweep), code="V09") is None
     assert said(by("published", sweep=sweep), code="V09") is None
+    leak = sweep | {"validation_rows_tested": 24}
+    assert said(by("tuned", sweep=leak), code="V09").startswith("the learning rate was chosen on 24 of the items")
     edge = sweep | {"chosen": 1e-3, "at_edge": True}
     assert said(by("tuned", sweep=edge), code="V09") == (
         "the best learning rate, 0.001, lies at the edge of 1e-05 to 0.001: a better one may lie beyond"
