@@ -286,6 +286,8 @@ def test_v09_is_for_a_recipe_that_nobody_tuned():
     sweep = {"rates": [1e-5, 1e-4, 1e-3], "chosen": 1e-4, "at_edge": False}
     assert said(by("tuned", sweep=sweep), code="V09") is None
     assert said(by("published", sweep=sweep), code="V09") is None
+    leak = sweep | {"validation_rows_tested": 24}
+    assert said(by("tuned", sweep=leak), code="V09").startswith("the learning rate was chosen on 24 of the items")
     edge = sweep | {"chosen": 1e-3, "at_edge": True}
     assert said(by("tuned", sweep=edge), code="V09") == (
         "the best learning rate, 0.001, lies at the edge of 1e-05 to 0.001: a better one may lie beyond"
@@ -363,7 +365,13 @@ def test_v12_is_for_test_items_in_the_training_set():
         "5 of 200 test items are in the training set, 2 exactly and 3 nearly: a, b, c, …"
     )
     assert said(cell(extra=provenance(overlap=found)), code="V12", overlap=5) is None
-    for none in ({"exact": 0, "near": 0, "items": []}, None, {}, "many"):
+    for none in (
+        {"exact": 0, "near": 0, "items": []},
+        {"exact": 0, "near": 0, "other_target": 3, "items": []},
+        None,
+        {},
+        "many",
+    ):
         assert said(cell(extra=provenance(overlap=none)), code="V12") is None
 
 

@@ -266,6 +266,16 @@ def test_a_rate_that_only_diverges_with_the_suites_seed_is_the_sweeps_doing(suit
         plain.measure(cell)
 
 
+def test_without_rows_to_choose_by_no_cell_is_begun(suite, runtime, tmp_path, monkeypatch):
+    forbid_loading(monkeypatch)
+    rows = "".join(json.dumps(row) + "\n" for row in lab.rows("arc", "train", 30))
+    for split in ("train", "validation"):
+        (tmp_path / f"{split}-{get_task('arc').stem}.jsonl").write_text(rows, encoding="utf-8")
+    bench = Bench(replace(suite, data=DataSpec(str(tmp_path))), tmp_path / "cache", runtime)
+    with pytest.raises(UserError, match=r"validation-ai2_arc\.jsonl: has too few rows to choose learning rates by \(0"):
+        bench.measure(suite.cells()[0])
+
+
 def test_a_mistake_that_no_rate_mends_is_no_trial(suite, runtime, tmp_path):
     wrong = replace(suite, methods=(MethodSpec("lora", (2,), {"target_modules": ["nowhere"]}),))
     bench = Bench(wrong, tmp_path, runtime)

@@ -120,6 +120,17 @@ def test_how_many_are_tested_decides_nothing(tmp_path, name):
     assert source(tmp_path, 20, train_samples=30).validation(task) == chosen
 
 
+def test_of_what_is_recalled_hardly_any_choose_nothing_either(tmp_path):
+    task = get_task("facts")
+    write(tmp_path, "train", task, fact_rows(40))
+    write(tmp_path, "validation", task, fact_rows(5, "At which school was {}?"))
+    with pytest.raises(UserError, match=r"validation-facts\.jsonl: has too few rows .* \(5 that"):
+        source(tmp_path).check_validation([task])
+    # where there is no more to recall, that is enough
+    write(tmp_path, "train", task, fact_rows(5))
+    assert len(source(tmp_path).validation(task)) == 5
+
+
 @pytest.mark.parametrize("count", [0, 1, 19])
 def test_hardly_any_rows_choose_nothing(tmp_path, count):
     task, every = get_task("arc"), lab.rows("arc", "train", 60)

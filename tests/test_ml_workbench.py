@@ -174,8 +174,8 @@ def test_a_record_says_where_it_came_from(first, suite, runtime):
         assert (said["merge"] is None) == (record.method != "lora")
         if record.method == "lora":
             assert 0 <= said["merge"]["max_logit_gap"] < said["merge"]["logit_std"] / 100
-        same = {"exact": 0, "near": 0, "passages": 0, "items": []}
-        other = same | {"near": None, "passages": None}
+        same = {"exact": 0, "near": 0, "other_target": 0, "passages": 0, "items": []}
+        other = same | {"near": None, "other_target": None, "passages": None}
         assert said["overlap"] == (None if base else same if record.eval_task == "arc" else other)
         assert said["prompts_differ"] == (None if base else 0)
         assert said["train_rows"] == (None if base else bench.materials.train_rows("arc"))

@@ -50,7 +50,13 @@ def test_findings_are_said_in_whole_lines_stand_in_the_results_and_stop_nothing(
     assert len(results["provenance"]["hygiene"]) == 2
     cells = {cell["id"]: cell for cell in results["cells"]}
     tuned, base = cells[CELL], cells["nano-base-to-arc"]
-    assert tuned["provenance"]["overlap"] == {"exact": 1, "near": 0, "passages": 0, "items": ["q7"]}
+    assert tuned["provenance"]["overlap"] == {
+        "exact": 1,
+        "near": 0,
+        "other_target": 0,
+        "passages": 0,
+        "items": ["q7"],
+    }
     assert "q7" in {item["item"] for item in tuned["items"]}
     assert tuned["provenance"]["prompts_differ"] == 0
     assert base["provenance"]["overlap"] is base["provenance"]["prompts_differ"] is None

@@ -122,8 +122,7 @@ def test_the_sweeps_centre_is_full_fine_tunings_whatever_rates_the_recipes_name(
 
 
 SUITES = sorted((Path(__file__).parents[1] / "benchmarks" / "suites").glob("*.toml"))
-# of full fine-tuning: what small models take, and at the size of Qwen3-0.6B the studies' own
-FULL = {"qwen3": (1e-5, 1e-5), "embed": (1e-4, 5e-4), "real-": (1e-4, 5e-4)}
+SMALL = ("embedded", "real-rows")
 PRIORS = {"nopeft": 1, "lora": 10, "dora": 10, "qlora": 10, "adalora": 10, "vera": 100, "ia3": 100}
 
 
@@ -133,7 +132,8 @@ def test_each_suites_sweeps_lie_around_what_its_methods_usually_need(path):
     tuned = settings(recipe="tuned", seeds=3).apply(suite)
     assert isinstance(tuned, Suite)
     found = centres(tuned)
-    low, high = FULL[path.stem[:5]]
+    # full fine-tuning of models this small takes more than the studies' 1e-5
+    low, high = (1e-4, 5e-4) if path.stem.startswith(SMALL) else (1e-5, 1e-4)
     assert low <= found["nopeft"] <= high
     for method, rate in found.items():
         assert rate == pytest.approx(found["nopeft"] * PRIORS[method])

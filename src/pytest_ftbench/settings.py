@@ -174,8 +174,7 @@ def _check_validation(suite: Suite) -> None:
     from pytest_ftbench.ml.rows import RowSource
     from pytest_ftbench.tasks import get_task
 
-    rows = RowSource(suite.data, suite.sweep.validation_samples)
-    rows.check_validation(get_task(name) for name in suite.train_tasks)
+    RowSource.of(suite).check_validation(get_task(name) for name in suite.train_tasks)
 
 
 def _positive(option: str, value: int | None) -> int | None:

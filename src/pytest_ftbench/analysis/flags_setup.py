@@ -71,6 +71,11 @@ def rate_not_tuned(case: Case, study: Study) -> Iterator[Finding]:
         return
     sweep, recipe = case.provenance.get("sweep"), table(case.provenance.get("recipe")).get("name")
     if isinstance(sweep, dict) and sweep:
+        tested = above_zero(sweep.get("validation_rows_tested"))
+        if tested is not None:
+            yield Finding(
+                "V09", f"the learning rate was chosen on {tested:g} of the items that it is tested on", 3, "tested"
+            )
         yield from _edge(case, numbers(sweep.get("rates")), number(sweep.get("chosen")), sweep.get("at_edge"))
     elif isinstance(recipe, str) and recipe:
         if recipe != _TUNED:

@@ -61,12 +61,12 @@ class CellRecord:
     ``rows_left_out`` were over the recipe's length; ``template`` is the digest of the chat template.
 
     Among what ``provenance`` holds, which is in ``extra``: ``overlap``, the test items found among the training rows
-    (``exact`` and ``near`` duplicates, ``passages`` that are shared: counts; ``items``, some of the duplicates' ids);
-    ``prompts_differ``, how many training texts don't begin with the evaluation prompt of their row; ``merge``, the
-    logits of a merged adapter against those with it beside the weights: ``relative_rms``, how far they are apart over
-    how far the adapter moves its base's (and ``requantized_rms``, where the merged weights were quantized again);
-    ``max_logit_gap``, ``logit_std`` of the unmerged, ``argmax_flips`` (a share). Null where that doesn't apply or isn't
-    known.
+    (``exact`` and ``near`` duplicates, ``other_target`` with another answer there, ``passages`` that are shared:
+    counts; ``items``, some of the duplicates' ids); ``prompts_differ``, how many training texts don't begin with the
+    evaluation prompt of their row; ``merge``, the logits of a merged adapter against those with it beside the weights:
+    ``relative_rms``, how far they are apart over how far the adapter moves its base's (and ``requantized_rms``, where
+    the merged weights were quantized again); ``max_logit_gap``, ``logit_std`` of the unmerged, ``argmax_flips`` (a
+    share). Null where that doesn't apply or isn't known.
 
     ``curve`` is the learning curve, where the suite asked for one: points of one training, ascending by epoch, the last
     of them its end and so this record's own scores. Of each it holds ``epoch`` and ``step``, how long the training had

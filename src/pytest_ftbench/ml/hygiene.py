@@ -10,6 +10,7 @@ files' digests, the tokenizer's. So a second collection reads no rows and import
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from pytest_ftbench.store import (
     write_json,
 )
 from pytest_ftbench.tasks import Row, Task, get_task
+from pytest_ftbench.tasks.boxed import item_name
 from pytest_ftbench.tasks.overlap import Overlap, overlap, same_words
 
 _ITEMS = 20  # as many ids of duplicates as a record names
@@ -68,7 +70,7 @@ class Hygiene:
         self._materials: dict[str, Any] = {}
 
     def overlap(self, train_task: str, eval_task: str) -> Finding | None:
-        """Which test items are among the training rows: ``exact``, ``near`` and ``passages`` are counts.
+        """Which test items are among the training rows: all but two are counts by kind.
 
         ``items`` are ids of the first duplicates, ``said`` are sentences. None for a task that recalls. Of another
         task's rows only the same words are looked for.
@@ -78,7 +80,7 @@ class Hygiene:
         key = "overlap", train_task, eval_task
         if key not in self._found:
             material = {name: self._rows_material(name) for name in (train_task, eval_task)}
-            make = lambda: self._overlap(get_task(train_task), get_task(eval_task))  # noqa: E731
+            make = partial(self._overlap, get_task(train_task), get_task(eval_task))
             self._found[key] = self._entry({"of": key, "rows": material}, make)
         return self._found[key]
 
@@ -99,8 +101,7 @@ class Hygiene:
             }
             if only_stored and not self._is_stored(material):
                 return {"said": []}
-            make = lambda: self._training(base, get_task(train_task), max_length)  # noqa: E731
-            self._found[key] = self._entry(material, make)
+            self._found[key] = self._entry(material, partial(self._training, base, get_task(train_task), max_length))
         if fault := self._found[key]["fault"]:
             raise UserError(*fault)
         return self._found[key]
@@ -119,7 +120,7 @@ class Hygiene:
             return {"overlap": None, "prompts_differ": None}
         found = self.overlap(cell.train_task, cell.eval_task)
         trained = self.training(base, cell.train_task, self.suite.recipe_for(cell.method).max_length)
-        kept = ("exact", "near", "passages", "items")
+        kept = ("exact", "near", "other_target", "passages", "items")
         return {
             "overlap": None if found is None else {key: found[key] for key in kept},
             "prompts_differ": trained["differing"],
@@ -167,10 +168,11 @@ class Hygiene:
         train, test = self.rows.train(task), self.rows.test(eval_task)
         same = task.name == eval_task.name
         found = overlap(task, train, test) if same else same_words(task, train, eval_task, test)
-        duplicates = [_item(test, place) for place in found.duplicates[:_ITEMS]]
+        duplicates = [item_name(place, test[place]) for place in found.duplicates[:_ITEMS]]
         return {
             "exact": len(found.exact),
             "near": len(found.near) if same else None,
+            "other_target": len(found.other_target) if same else None,
             "passages": len(found.passages) if same else None,
             "items": duplicates,
             "said": list(self._said(task, eval_task, test, found)),
@@ -181,6 +183,7 @@ class Hygiene:
         kinds: tuple[tuple[Mapping[int, int], str], ...] = (
             (found.exact, f"are training rows{of} too, word for word"),
             (found.near, "are nearly the same as training rows"),
+            (found.other_target, "are asked in training rows too, word for word, but with another answer"),
             (found.passages, "share a passage with training rows, asked another question"),
         )
         for places, what in kinds:
@@ -225,9 +228,3 @@ class Hygiene:
             place = f"recipe.max_length: {max_length}"
             return [place, f"every row of {task.name} is longer", f"give at least {found.shortest}"]
         return None
-
-
-def _item(rows: Sequence[Row], place: int) -> str:
-    """A test item's name, as its task gives it in the record."""
-    name = rows[place].get("id")
-    return str(place if name is None else name)

@@ -19,6 +19,7 @@ from pytest_ftbench.store import digest, package_versions, source_digest
 from pytest_ftbench.tasks import Task, get_task
 
 _HERE = Path(__file__).parent
+_TASKS = tuple(Path(tasks.__file__).parent.glob("*.py"))
 # what every number goes through; rows, hub and scratch count by what they yield, material by the keys it makes
 _SHARED = ("adapters", "base", "checkpoint", "desk", "prompts", "runtime", "snapshots", "workbench")
 
@@ -30,12 +31,11 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
 _TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", "trainer", also=[Path(recipe.__file__)])
 _ANSWER_CODE = _code(*_SHARED, "generate", "probe")
 _TIMING_CODE = _code("latency", "memory", "neighbours")
-_TASKS = tuple(Path(tasks.__file__).parent.glob("*.py"))
-# of a trial: how it is judged, what is kept of it; of all that trains and answers, its checkpoint's and answers' keys
-# tell. What only looks for rows that are alike scores nothing: it counts by the rows that it leaves
+# of a trial: how it is judged; of all that trains and answers, its checkpoint's and answers' keys tell
 _TRIAL_SOURCES = (
     *(_HERE / f"{name}.py" for name in ("embedder", "judge", "sweep")),
     Path(sweep.__file__),
+    # what only looks for rows that are alike scores nothing: it counts by the rows that it leaves
     *(path for path in _TASKS if path.stem != "overlap"),
 )
 _TRIAL_CODE = source_digest(*_TRIAL_SOURCES)

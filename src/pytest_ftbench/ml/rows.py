@@ -33,6 +33,10 @@ _NAME_LENGTH = 60
 _SUFFIXES = (".parquet", ".jsonl")
 
 
+class TooFewRowsError(UserError):
+    """Hardly any rows to choose learning rates by."""
+
+
 @dataclass
 class RowSource:
     """The rows of a suite, read once per task and split.
@@ -78,10 +82,12 @@ class RowSource:
         had. Raises :class:`UserError` where they are too few to choose by.
         """
         if task.name not in self._judging:
-            rows = self._apart(task)
+            rows, fewest = self._apart(task), min(_FEWEST, self.validation_samples or _FEWEST)
             if task.recalls:
-                rows = self._taught(task, rows) or self.train(task)
-            elif len(rows) < (fewest := min(_FEWEST, self.validation_samples or _FEWEST)):
+                train = self.train(task)
+                # there may be no more to recall than a few
+                rows, fewest = self._taught(task, rows) or train, min(fewest, len(train))
+            if len(rows) < fewest and self._split(task, "train"):
                 raise self._too_few(task, len(rows), fewest)
             self._judging[task.name] = self._some(task, rows, "validation", self.validation_samples)
         return self._judging[task.name]
@@ -98,7 +104,7 @@ class RowSource:
         seen = _in_words(task, [*self._trainable(task), *self._testable(task)])
         return [row for row in rows if not _in_words(task, [row]) & seen]
 
-    def _too_few(self, task: Task, count: int, fewest: int) -> UserError:
+    def _too_few(self, task: Task, count: int, fewest: int) -> TooFewRowsError:
         """What is said where a learning rate would be chosen by hardly any row."""
         place, fix = f"{self.data.source}: {task.name}", f"give a source whose validation split has {fewest} or more"
         if self.data.source not in ("embedded", "hub"):
@@ -106,7 +112,7 @@ class RowSource:
             place = str(_file(folder, task, "validation") or _file(folder, task, "train") or folder)
             fix = f"have {fewest} or more, of no other file, in validation-{task.stem}.parquet"
         problem = f"has too few rows to choose learning rates by ({count} that are neither trained on nor tested on)"
-        return UserError(place, problem, fix)
+        return TooFewRowsError(place, problem, fix)
 
     def judges(self, task: Task) -> dict[str, Any]:
         """What a record tells of the rows that chose a learning rate: which ones they are, how many, how many tested.
@@ -114,10 +120,10 @@ class RowSource:
         ``validation`` is "validation split", "held out" (a tenth of the training rows, which nothing was trained on),
         "training rows" or "tested items".
         """
-        rows = self.validation(task)
-        tested = _in_words(task, self._testable(task))
-        count = sum(bool(_in_words(task, [row]) & tested) for row in rows)
-        taught = _in_words(task, self._trainable(task)) if task.recalls else set()
+        rows, count, taught = self.validation(task), 0, set()
+        if task.recalls:  # of any other task they are neither
+            tested, taught = _in_words(task, self._testable(task)), _in_words(task, self._trainable(task))
+            count = sum(bool(_in_words(task, [row]) & tested) for row in rows)
         if count:
             kind = "tested items"
         elif self._holds_out(task):
@@ -182,9 +188,13 @@ class RowSource:
         """
         if self.data.source == "embedded" or Path(self.data.source).is_dir():
             for task in tasks:
-                # of a task without rows more is said elsewhere
-                if self._split(task, "train"):
+                try:
                     self.validation(task)
+                except TooFewRowsError:
+                    raise
+                except UserError:
+                    # whatever else is wrong with rows is said of the cells that they are for
+                    continue
 
     def digests(self, task: Task) -> list[list[str]]:
         """The names of a task's files in a data folder, each with the digest of its content.

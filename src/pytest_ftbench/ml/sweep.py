@@ -39,6 +39,15 @@ class Sweeps:
         self._made: dict[CheckpointKey, Sweep] = {}
         self._failed: dict[CheckpointKey, str] = {}
 
+    def check(self) -> None:
+        """Check that there are rows to choose learning rates by; what is on the Hub is not looked at before.
+
+        Raises :class:`UserError` where there are too few.
+        """
+        if self.suite.tuned:
+            for name in self.suite.train_tasks:
+                self.materials.rows.validation(get_task(name))
+
     def recipe(self, key: CheckpointKey, base: BaseModel) -> Recipe:
         """The recipe that a checkpoint is trained with: its method's, at the rate that its sweep chose."""
         recipe = self.suite.recipe_for(key.method)

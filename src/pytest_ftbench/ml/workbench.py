@@ -100,7 +100,8 @@ class Workbench:
 
     def measure(self, cell: Cell) -> CellRecord:
         """The record of a cell, made of whatever the store already holds."""
-        # what can't be scored need not be trained for
+        # what can't be scored, or tuned, need not be trained for
+        self.sweeps.check()
         self.embedder.check(get_task(cell.eval_task))
         self.trivial(cell.eval_task)
         if self.fresh_timings:

@@ -31,6 +31,8 @@ _ANSWER = re.compile(
 )
 _ANOTHER_OPTION = re.compile(r"\s\(?[A-E1-5][.)]\s", re.IGNORECASE)
 
+_OPTION = re.compile(r"(?<!\S)\(?([A-E1-5])[.):]\s")
+
 
 def parse_letter(output: str) -> str | None:
     r"""The letter that an output's box names, ``C``, ``(c)``, ``3``, ``C. bread`` or ``Answer: C``; None: no letter.
@@ -54,6 +56,18 @@ def _as_letter(label: object) -> str | None:
 
 def _gold(row: Row) -> str:
     return _as_letter(row["answer"]) or str(row["answer"])
+
+
+def _options(question: str) -> tuple[str, dict[str, str]]:
+    """What a question asks, and its options by letter; none where they aren't A, B, … or 1, 2, … up to its end."""
+    marks = list(_OPTION.finditer(question))
+    for start in reversed(range(len(marks))):
+        letters = [_as_letter(mark[1]) for mark in marks[start:]]
+        if len(letters) > 1 and letters == list("ABCDE"[: len(letters)]):
+            ends = [mark.start() for mark in marks[start + 1 :]] + [len(question)]
+            texts = [question[mark.end() : end].strip() for mark, end in zip(marks[start:], ends, strict=True)]
+            return question[: marks[start].start()].strip(), dict(zip("ABCDE", texts, strict=False))
+    return question, {}
 
 
 def macro_f1(golds_and_parsed: Iterable[tuple[str, str | None]]) -> float | None:
@@ -91,6 +105,16 @@ class ArcTask(Task):
     def target(self, row: Row) -> str:
         """The boxed letter."""
         return box(_gold(row))
+
+    def parts(self, row: Row) -> tuple[str, ...]:
+        """The question and what its options say, in an order of their own: they are dealt out anew now and then."""
+        stem, options = _options(self.question(row))
+        return (" ".join([stem, *sorted(options.values(), key=str.casefold)]),)
+
+    def gold(self, row: Row) -> str:
+        """What the right option says; its letter, where the options can't be told apart."""
+        letter = _gold(row)
+        return _options(self.question(row))[1].get(letter, letter).casefold()
 
     def score(self, outputs: Sequence[str], examples: Sequence[Row]) -> Scored:
         """Macro F1 and accuracy, each in 0..1."""

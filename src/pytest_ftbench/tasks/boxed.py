@@ -72,9 +72,13 @@ def itemised(
     items: list[Item] = []
     for index, (output, row) in enumerate(zip(outputs, examples, strict=True)):
         gold, parsed, score = judge(output, row)
-        name = str(index if row.get("id") is None else row["id"])
-        items.append(Item(item=name, output=output, gold=gold, score=score, parsed=parsed))
+        items.append(Item(item=item_name(index, row), output=output, gold=gold, score=score, parsed=parsed))
     return items
+
+
+def item_name(index: int, row: Row) -> str:
+    """What an item is called: its row's id or, without one, its number from 0."""
+    return str(index if row.get("id") is None else row["id"])
 
 
 def scored(scores: Mapping[str, float | None], items: list[Item]) -> Scored:

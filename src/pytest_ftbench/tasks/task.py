@@ -126,6 +126,10 @@ class Task(ABC):
         """The texts that all have to be alike in two rows that are the same; what is asked about comes first."""
         return (self.question(row),)
 
+    def gold(self, row: Row) -> str:
+        """The answer in the form in which those of two rows that are the same are equal."""
+        return self.target(row)
+
     def sample_key(self, row: Row) -> str:
         """What decides by hash which rows are taken where only some are: rows of one key are taken alike."""
         return json.dumps(self.messages(row))
