@@ -84,7 +84,8 @@ def _rest(left: Sequence[TableRow], all_rows: int) -> str:
     """How many rows there are no room for, and what is the matter with their cells."""
     found = [f"{count} {word}" for word, count in _matters(left) if count]
     said = f", among their cells {', '.join(found)}" if found else ""
-    return f"{all_rows - len(left)} of {all_rows} rows; the other {len(left)} are folded below{said}."
+    others = f"{len(left)} are" if len(left) > 1 else "one is"
+    return f"{all_rows - len(left)} of {all_rows} rows; the other {others} folded below{said}."
 
 
 def _matters(rows: Sequence[TableRow]) -> Iterator[tuple[str, int]]:
