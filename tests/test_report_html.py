@@ -134,6 +134,7 @@ def test_a_page_is_well_formed_and_has_its_parts():
     assert next(iter(page.all("html")))["lang"] == "en"
     headings = [text for place, text in page.words if place == "h2"]
     assert headings == [
+        "Questions",
         "Cells",
         "Score against latency",
         "Transfer",
@@ -263,6 +264,17 @@ def test_answers_stand_first():
     page = check(render_html(study(), answers=[Answered("Q4", f"Does rank matter? {HOSTILE}", [HOSTILE], sheet)]))
     assert next(text for place, text in page.words if place == "h2") == "Questions"
     assert "Q4 Does rank matter?" in page.text
+
+
+def test_the_questions_of_the_results_are_answered_with_the_meaning_of_their_marks():
+    given = {"questions": ["is-tuning-worth-it", "quantized-answers"]}
+    page = check(render_html(replace(study(), provenance=given)))
+    assert [text for place, text in page.words if place == "h3"][:2] == [
+        "Q1 Is fine-tuning worth it, in efficacy and efficiency?",
+        "Q2 What does answering on quantized weights cost, and what does it save?",
+    ]
+    assert "Best way on each task against the untuned model" in page.text
+    assert "The records can't answer this; missing: " in page.text
 
 
 def test_without_matplotlib_all_tables_stay(monkeypatch):

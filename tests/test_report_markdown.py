@@ -275,3 +275,24 @@ if PUBLISHED.exists():  # beside a checkout of the project, not in every clone
         assert {row[1] for row in rows if row[2] == "Base"} == {"qwen3-0.6b", "qwen3-1.7b"}
         assert sum("INVALID" in " ".join(row) for row in rows) == 2
         check_harmless(text)
+
+
+def test_the_questions_of_the_results_are_folded_each_with_its_numbers_and_what_their_marks_mean():
+    cells = [record(train=None, score=10.0), record(score=60.0), record(rank=2, format_rate=0.1)]
+    given = {"questions": ["is-tuning-worth-it", "quantized-answers"]}
+    page = render_markdown(Results("s", cells, given, TRIVIAL))
+    first, second = page.partition("<summary>Q1 Is fine-tuning worth it, in efficacy and efficiency?</summary>")[
+        2
+    ].split("<summary>")[:2]
+    assert "| Trained on | Way | Score |" in first
+    assert first.rstrip().removesuffix("<details>").rstrip().endswith("</details>")
+    assert second.startswith("Q2 What does answering on quantized weights cost")
+    assert "The records can't answer this; missing: " in html.unescape(second)
+
+
+def test_the_flags_are_those_of_the_means_over_seeds():
+    cells = [record(train=None, score=10.0), *(replace(record(score=60.0), seed=seed) for seed in (0, 1, 2))]
+    cells[-1].format_rate = 0.6
+    page = html.unescape(render_markdown(Results("s", cells, {}, TRIVIAL)))
+    assert "V03: only 60 % of the outputs could be read, under seed 2 alone" in page
+    assert "V01" not in page.partition("flags, explained below")[2]
