@@ -281,9 +281,8 @@ def test_the_questions_of_the_results_are_folded_each_with_its_numbers_and_what_
     cells = [record(train=None, score=10.0), record(score=60.0), record(rank=2, format_rate=0.1)]
     given = {"questions": ["is-tuning-worth-it", "quantized-answers"]}
     page = render_markdown(Results("s", cells, given, TRIVIAL))
-    first, second = page.partition("<summary>Q1 Is fine-tuning worth it, in efficacy and efficiency?</summary>")[
-        2
-    ].split("<summary>")[:2]
+    asked = "Q1 Is fine-tuning worth it, in efficacy and efficiency?"
+    first, second = page.partition(f"<summary>{asked}</summary>")[2].split("<summary>")[:2]
     assert "| Trained on | Way | Score |" in first
     assert first.rstrip().removesuffix("<details>").rstrip().endswith("</details>")
     assert second.startswith("Q2 What does answering on quantized weights cost")
