@@ -89,7 +89,7 @@ def _clause(material: Material, each: Correlation, comparisons: int) -> str:
     text = f"{name}r = {found.value:+.2f} over {each.n} ranks, {'exact ' if each.exact else ''}p = {_p(found.p)}"
     if each.ranked < each.n:
         return f"{text}, of which nothing follows{_apart(each)}"
-    least = 2 / math.factorial(each.n) if each.n <= EXACT_POINTS else 0.0
+    least = 1 / math.factorial(each.n) if each.n <= EXACT_POINTS else 0.0
     if least > ALPHA:
         return f"{text}: so few ranks can't show any (p can't be below {_p(least)})"
     if found.p * comparisons <= ALPHA:
