@@ -4,7 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: bench test fast wheel clean
+PLUGIN_TESTS := $(wildcard tests/test_plugin_*.py)
+
+.PHONY: bench test test-plugin test-others fast wheel clean
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest benchmarks $(ARGS)
@@ -13,7 +15,18 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-plugin test-others
+endif
+
+# most tests wait for processes they started: two halves side by side take half as long
+test-plugin: $(INSTALLED)
+	$(BIN)/python -m pytest $(PLUGIN_TESTS)
+
+test-others: $(INSTALLED)
+	$(BIN)/python -m pytest $(filter-out $(PLUGIN_TESTS),$(wildcard tests/test_*.py))
 
 # what needs no torch: seconds
 fast: $(INSTALLED)
