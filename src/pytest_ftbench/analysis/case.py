@@ -92,12 +92,6 @@ class Case:
         return int(known) or None
 
     @cached_property
-    def item_scores(self) -> dict[str, float]:
-        """The scores of its items by their names; empty where any isn't known."""
-        known = {name: score for name, item in self.items.items() if (score := number(item.get("score"))) is not None}
-        return known if len(known) == len(self.items) else {}
-
-    @cached_property
     def answered_in(self) -> str | None:
         """The dtype of the weights that answered; None: unknown."""
         return dtype_name(self.record.eval_dtype, self.record.quantization)

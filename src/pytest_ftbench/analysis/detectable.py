@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pytest_ftbench.analysis.differences import difference_parts, median
 from pytest_ftbench.analysis.evidence import Evidence
-from pytest_ftbench.analysis.intervals import ALPHA, RATES, scale
+from pytest_ftbench.analysis.intervals import ALPHA, RATES, SCALES, scale
 from pytest_ftbench.analysis.metrics import EvalTask, item_count, number
 from pytest_ftbench.analysis.pairs import compared, comparison_count
 from pytest_ftbench.analysis.power import Detectable, independent_variance, mcnemar_detectable, mean_detectable
@@ -18,7 +18,7 @@ from pytest_ftbench.analysis.versus import Contrast
 from pytest_ftbench.grid import CellRecord
 
 _MANY = 20_000  # items, beyond which a sum over all numbers of discordant pairs says no more than the normal curve
-_FULL = {"f1": 100.0, "macro_f1": 1.0, "cosine": 1.0, **RATES}
+_FULL = {key: high for key, (_, high) in SCALES.items()} | RATES
 
 
 def detectable_differences(

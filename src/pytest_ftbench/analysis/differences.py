@@ -14,9 +14,9 @@ from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.intervals import (
     AT_MOST,
     FEW,
-    FULL_SCORES,
     LEVEL,
     Interval,
+    full_score,
     item_variance,
     newcombe,
     on_scale,
@@ -85,7 +85,7 @@ def _difference_interval(
         return Interval(off - half, off + half, level, "seeds + items", n)
     pair, tables = paired_distribution(first, second, task, evidence), (evidence.table(first), evidence.table(second))
     if pair is not None and tables[0] is not None and tables[1] is not None:
-        return paired_interval(pair, tables[0], tables[1], FULL_SCORES.get(task.headline.key, 1.0), level)
+        return paired_interval(pair, tables[0], tables[1], full_score(task.headline.key), level)
     intervals = [_own_interval(record, task, evidence, level) for record in (first, second)]
     if intervals[0] is None or intervals[1] is None:
         return None
@@ -129,7 +129,7 @@ def _paired_variance(pair: Distribution, first: ItemTable, second: ItemTable, ta
     """
     if _differing(first, second).decided >= FEW:
         return pair.variance
-    found = paired_interval(pair, first, second, FULL_SCORES.get(task.headline.key, 1.0))
+    found = paired_interval(pair, first, second, full_score(task.headline.key))
     return max(pair.variance, ((found.high - found.low) / (2 * half_width([(1.0, math.inf)], 1 - LEVEL))) ** 2)
 
 

@@ -48,8 +48,11 @@ FEW = 15
 _HARDLY = 5
 AT_MOST = "at most"
 """The method of an interval that is the widest a score may have."""
-FULL_SCORES = {"f1": 100.0}
-"""What an item scores at most, where that isn't 1."""
+
+
+def full_score(key: str) -> float:
+    """What an item scores at most in a metric."""
+    return SCALES.get(key, (0.0, 1.0))[1]
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level
         return None if n is None else _at_most(score, n, task.headline.key, level)
     if task.headline.key == "macro_f1":
         return on_scale(_of_macro_f1(found, table, level), score, scale(task.headline.key))
-    interval = _of_mean(found, table, level, FULL_SCORES.get(task.headline.key, 1.0))
+    interval = _of_mean(found, table, level, full_score(task.headline.key))
     return on_scale(interval, score, scale(task.headline.key))
 
 

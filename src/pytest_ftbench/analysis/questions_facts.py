@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pytest_ftbench.analysis.answers import AnswerTable, Entry, Reply
 from pytest_ftbench.analysis.clauses import gap_entries
 from pytest_ftbench.analysis.curves import UNTUNED, CurveGroup, CurvePoint, LearningCurve, learning_curves
-from pytest_ftbench.analysis.intervals import SCALES
+from pytest_ftbench.analysis.intervals import full_score
 from pytest_ftbench.analysis.material import Material
 from pytest_ftbench.analysis.metrics import above_zero, number
 from pytest_ftbench.analysis.table import checkpoint_key
@@ -29,7 +29,7 @@ def epochs_to_learn(material: Material) -> Reply:
         return Reply(missing=NO_CURVES)
     clauses, rows = [], []
     for group in groups:
-        bar = LEARNED * SCALES.get(group.task.headline.key, (0.0, 1.0))[1]
+        bar = LEARNED * full_score(group.task.headline.key)
         reached = [(curve, _first(group, curve, bar)) for curve in group.curves]
         there = sorted(((e, _way(material, c)) for c, e in reached if e is not None), key=lambda pair: pair[0])
         told = listed((f"{way} after {epoch:g}" for epoch, way in there), 6)
