@@ -2,6 +2,9 @@
 
 from pytest_ftbench.grid.cell import Cell, CheckpointKey, format_cell, model_name, parse_cell
 from pytest_ftbench.grid.errors import UserError, first_line, printable, suggestion
+from pytest_ftbench.grid.gate_table import GateTable
+from pytest_ftbench.grid.gates import METRICS as GATE_METRICS
+from pytest_ftbench.grid.gates import Gate, GateMetric, GateRule
 from pytest_ftbench.grid.methods import (
     ATTENTION,
     METHODS,
@@ -22,6 +25,7 @@ from pytest_ftbench.grid.thresholds import Thresholds
 __all__ = [
     "ATTENTION",
     "BAG_OF_WORDS",
+    "GATE_METRICS",
     "METHODS",
     "MULTIPLE_OF_RANK",
     "PROMPTS",
@@ -35,6 +39,10 @@ __all__ = [
     "CheckpointKey",
     "DataSpec",
     "EvaluationSpec",
+    "Gate",
+    "GateMetric",
+    "GateRule",
+    "GateTable",
     "HubSource",
     "Method",
     "MethodSpec",

@@ -7,7 +7,7 @@
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pytest_ftbench.grid.errors import UserError
@@ -69,6 +69,11 @@ class Cell:
     def id(self) -> str:
         """The id under which pytest, the store and the tables know this cell."""
         return format_cell(self)
+
+    @property
+    def way(self) -> str:
+        """The id without the seed: what cells that differ in their seed alone have in common."""
+        return format_cell(replace(self, seeded=False))
 
     @property
     def checkpoint_key(self) -> CheckpointKey:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_ftbench.grid.cell import Cell, model_name
 from pytest_ftbench.grid.errors import UserError
+from pytest_ftbench.grid.gates import Gate
 from pytest_ftbench.grid.methods import METHODS, PROMPTS, Method
 from pytest_ftbench.grid.recipe import TUNED, Recipe
 from pytest_ftbench.grid.sweep import SweepSpec
@@ -114,7 +115,8 @@ class Suite:
     """A whole comparison. ``place`` is the file it came from, for messages and relative paths.
 
     Where it is ``tuned``, ``sweep`` says how the learning rate of each way is chosen, around one that follows from the
-    recipe's. ``questions`` are those that its report answers, by their names (empty: what its records can answer).
+    recipe's. ``questions`` are those that its report answers, by their names (empty: what its records can answer),
+    ``gate`` is what it may not become worse in (None: it says nothing of that).
     """
 
     name: str
@@ -134,6 +136,7 @@ class Suite:
     device: str = "auto"
     dtype: str = "auto"
     questions: tuple[str, ...] = ()
+    gate: Gate | None = None
 
     def cells(self) -> list[Cell]:
         """Every valid cell, those of one checkpoint side by side.

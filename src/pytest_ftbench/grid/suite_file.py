@@ -46,6 +46,9 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     [checks]
     format_rate = 0.9                              # a threshold of the validity checks: more in thresholds
     off = ["V01"]                                  # these aren't checked
+
+    [gate.score]                                   # what a run may not become worse in: more in gate_table
+    floor = 60
 """
 
 import re
@@ -55,6 +58,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench.grid.errors import UserError, suggestion
+from pytest_ftbench.grid.gate_table import GateTable
 from pytest_ftbench.grid.method_table import MethodTable
 from pytest_ftbench.grid.questions import QUESTIONS
 from pytest_ftbench.grid.suite import (
@@ -83,6 +87,7 @@ _TOP = {
     "evaluation",
     "checks",
     "questions",
+    "gate",
 }
 
 
@@ -109,7 +114,7 @@ def load_suite(path: Path, tasks: Collection[str]) -> Suite:
     return suite
 
 
-class _Reader(MethodTable):
+class _Reader(MethodTable, GateTable):
     """Turns parsed TOML into the dataclasses, knowing the file for its messages."""
 
     def suite(self, value: Mapping[str, Any], tasks: Collection[str]) -> Suite:
@@ -142,6 +147,7 @@ class _Reader(MethodTable):
             device=self.device(value.get("device", "auto")),
             dtype=self.choice("dtype", value.get("dtype", "auto"), ("auto", "float32", "bfloat16")),
             questions=self.questions(value.get("questions", [])),
+            gate=self.gate(value["gate"]) if "gate" in value else None,
         )
 
     def questions(self, value: Any) -> tuple[str, ...]:
