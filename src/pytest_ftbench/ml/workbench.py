@@ -123,6 +123,11 @@ class Workbench:
         folder = self.store.get("records", self.materials.record(cell, key, sweep), build)
         return CellRecord.from_json(read_json(folder / "record.json"), folder)
 
+    def time_again(self, cell: Cell) -> CellRecord:
+        """The record of a cell with timings of its own, which nobody else is given."""
+        checkpoint = self.checkpoint(cell.checkpoint_key)
+        return self._record(cell, checkpoint, self._time(cell, checkpoint))
+
     def trivial(self, task_name: str) -> dict[str, dict[str, float | None]]:
         """What answerers that read nothing score on a task's test rows."""
         if task_name not in self._trivial:
