@@ -187,14 +187,14 @@ class Ledger:
                     if kind == "json":
                         write_json(file, content.to_json())
                     else:
-                        write_file(file, self._report(kind, content, index))
+                        write_file(file, self.report(kind, content, index))
                     self.written.append(file)
             except (OSError, UserError) as error:
                 what = "results" if kind == "json" else "report"
                 said = f"--ftbench-{kind}: the {what} can't be written ({error}); run again with another file."
                 self.problem = said if self.problem is None else f"{self.problem}\n{said}"
 
-    def _report(self, kind: str, results: Results, index: int) -> str:
+    def report(self, kind: str, results: Results, index: int) -> str:
         """The report on the suite of that index; as Markdown it says in which file the records are."""
         from pytest_ftbench.report import render_html, render_markdown
 

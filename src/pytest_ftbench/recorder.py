@@ -3,7 +3,7 @@
 The report carries plain built-in values only: it may travel to another process.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -80,10 +80,10 @@ def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
     record = _outcome(item, call, report, entry)
     if record is None:
         return
-    vars(report)["ftbench"] = _payload(entry, record, item.stash.get(_SAID, list[str]()))
+    vars(report)["ftbench"] = _payload(entry, record, item.stash.get(_SAID, []))
 
 
-def _payload(entry: Entry, record: CellRecord, said: Sequence[str] = ()) -> dict[str, Any]:
+def _payload(entry: Entry, record: CellRecord, said: list[str] | None = None) -> dict[str, Any]:
     """A record, where it belongs, and what was found on the way to it."""
     run, suite = entry.run, entry.run.suite
     payload = {
@@ -97,7 +97,7 @@ def _payload(entry: Entry, record: CellRecord, said: Sequence[str] = ()) -> dict
     }
     if run.workbench is not None and record.ok:
         payload["trivial"] = run.workbench.trivial(entry.cell.eval_task)
-        payload["hygiene"] = list(said)
+        payload["hygiene"] = said or []
         payload["machine"] = run.workbench.runtime.as_dict()
     return payload
 

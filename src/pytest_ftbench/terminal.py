@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from pytest_ftbench.github_actions import annotations, is_asked_for, write_summary
 from pytest_ftbench.grid import CellRecord
 from pytest_ftbench.ledger import Ledger
 
@@ -33,6 +34,9 @@ def summarize(reporter: Any, ledger: Ledger) -> None:
         reporter.write_line(f"results written to {file}")
     if ledger.problem is not None:
         reporter.write_line(ledger.problem, red=True)
+    if is_asked_for(ledger):
+        problem = write_summary(ledger)
+        _write(reporter, [*annotations(ledger), *([] if problem is None else [problem])])
 
 
 def _write_comparisons(reporter: Any, ledger: Ledger) -> None:
