@@ -87,9 +87,17 @@ class Run:
 
     def kill(self, worker):
         """Let a worker die, and another take its place."""
+        self.lose(worker)
+        self.replace()
+
+    def lose(self, worker):
+        """Let a worker die."""
         self.workers.remove(worker)
         item = self.schedule.remove_node(worker)
         self.lost.append((worker, item))
+
+    def replace(self):
+        """Let another take the place of a dead one: it has collected by now."""
         clone = self.add(self.schedule.add_node)
         self.schedule.add_node_collection(clone, self.collection)
         self.schedule.schedule()
@@ -141,18 +149,18 @@ def test_a_dead_worker_costs_the_item_it_ran_and_the_others_run_once(config, col
 @given(
     collections,
     st.lists(st.sampled_from(GATES), unique=True, min_size=1),
-    st.lists(st.tuples(st.integers(0, 1), st.booleans()), max_size=40),
+    st.lists(st.tuples(st.integers(0, 1), st.sampled_from(["step", "step", "die", "replace"])), max_size=40),
 )
 def test_gates_are_last_on_every_worker_also_where_workers_die(config, collection, gates, turns):
     collection = [*collection, *gates]
     run = Run(config, collection)
     first_gate = len(collection) - len(gates)
-    deaths = 0
-    for turn, dies in turns + [(0, False), (1, False)] * len(collection):
-        worker = run.workers[turn]
-        if dies and worker.next() is not None and deaths < 3:
-            run.kill(worker)
-            deaths += 1
+    for turn, what in turns + [(0, "replace"), (0, "step"), (1, "step")] * len(collection):
+        worker = run.workers[turn % len(run.workers)]
+        if what == "die" and len(run.workers) == 2 and len(run.lost) < 3 and worker.next() is not None:
+            run.lose(worker)
+        elif what == "replace" and len(run.workers) < 2:
+            run.replace()
         elif worker.next() is not None and not waits(run, worker.next(), first_gate):
             run.step(worker)
         for each in run.workers:

@@ -76,7 +76,7 @@ class GateItem(pytest.Item):
         self._act(verdicts)
 
     def _act(self, verdicts: "Sequence[Verdict]") -> None:
-        from pytest_ftbench.analysis.gates import message
+        from pytest_ftbench.analysis.gate_words import message
 
         said = {
             action: [message(verdict) for verdict in verdicts if verdict.action == action]

@@ -4,9 +4,9 @@ A training is repeated with a seed that the suite hasn't got, times are taken an
 in answers of the same weights or in a peak of memory, nothing is repeated.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.collection import SuiteRun
 from pytest_ftbench.gate_items import GateItem
@@ -26,12 +26,18 @@ class Reruns:
     """The second look at one way, with what all cells of the run were ``now`` and ``then``."""
 
     def __init__(
-        self, run: SuiteRun, item: GateItem, now: Sequence[CellRecord], then: Sequence[CellRecord] | None
+        self,
+        run: SuiteRun,
+        item: GateItem,
+        now: Sequence[CellRecord],
+        then: Sequence[CellRecord] | None,
+        trivial: Mapping[str, Any],
     ) -> None:
         self.run = run
         self.item = item
         self.now = now
         self.then = then
+        self.trivial = trivial
 
     def judged_again(self, verdicts: "Sequence[Verdict]") -> "list[Verdict]":
         """The verdicts, each that fails and may owe it to chance decided again."""
@@ -76,7 +82,7 @@ class Reruns:
         assert self.run.gate is not None
         if isinstance(fresh, str):
             return replace(verdict, rerun=f"could not be measured again ({fresh})")
-        return judge_again(verdict, self.now, self.then, self.run.gate, fresh)
+        return judge_again(verdict, self.now, self.then, self.run.gate, fresh, self.trivial)
 
     def _trained_again(self, workbench: "Workbench") -> list[CellRecord]:
         assert self.run.gate is not None

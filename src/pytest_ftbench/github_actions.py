@@ -30,7 +30,7 @@ def is_asked_for(ledger: Ledger) -> bool:
 def annotations(ledger: Ledger) -> Iterator[str]:
     """The workflow commands that annotate the worst verdicts."""
     from pytest_ftbench.analysis.gate_verdict import Verdict
-    from pytest_ftbench.analysis.gates import message
+    from pytest_ftbench.analysis.gate_words import message
 
     found = [
         (Verdict.from_dict(value), _file(place, ledger.config.rootpath))
