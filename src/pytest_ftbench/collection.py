@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_ftbench.ml.workbench import Workbench
 
 _DEFAULT_SUITE = "embedded"
+_TIMED = ("ms_per_token", "eval_memory")
 # a wheel carries the suites of benchmarks/ inside the package; a checkout has them where they are
 _PACKAGED = Path(__file__).parent / "suites"
 _CHECKED_OUT = Path(__file__).parents[2] / "benchmarks" / "suites"
@@ -48,6 +49,11 @@ class SuiteRun:
     gates_in: str | None = None
     """Under which node its gates were collected: that of the first test that asks for its results."""
     keeper: "Gatekeeper | None" = None
+
+    @property
+    def retimes(self) -> bool:
+        """Whether timings must be this run's: those of a run before say nothing of this commit's speed, or memory."""
+        return self.settings.retime or (self.gate is not None and any(r.metric in _TIMED for r in self.gate.rules))
 
 
 @dataclass(frozen=True)
