@@ -3,7 +3,6 @@
 They stand in the module of the first test that asks for the suite's results, as if it had one more test, ``gate``.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -82,19 +81,20 @@ class GateItem(pytest.Item):
             action: [message(verdict) for verdict in verdicts if verdict.action == action]
             for action in ("fail", "warn", "skip")
         }
-        if not verdicts:
-            said["fail"] = [f"{self.ftbench_way}: nothing was judged."]
-        failing = "\n".join(said["fail"])
+        failing = said["fail"] if verdicts else [f"{self.ftbench_way}: nothing was judged."]
         for text in said["warn"]:
-            warnings.warn(GateWarning(text), stacklevel=2)
+            try:
+                self.warn(GateWarning(text))
+            except GateWarning:  # who has made it an error reads it as one
+                failing.append(text)
         if failing:
-            pytest.fail(failing, pytrace=False)
+            pytest.fail("\n".join(failing), pytrace=False)
         if said["skip"] and not said["warn"]:
             pytest.skip(" ".join(said["skip"]))
 
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where it is, for reports: it has no line of its own."""
-        return self.path, None, self.name
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where it is, for reports: it has no line of its own, and pytest wants one where an item is skipped."""
+        return self.path, 0, self.name
 
 
 def add_gates(collector: pytest.Collector, nodes: "list[pytest.Item | pytest.Collector]") -> None:
