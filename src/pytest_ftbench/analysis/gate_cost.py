@@ -41,7 +41,7 @@ def timing(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way) -> Worse
     if len(pairs) > 1:
         parts.append((_MEDIAN * variance(pairs) / len(pairs), len(pairs) - 1.0))
     scale = Scale(percent=True)
-    worse = 100 * math.log(is_now / was)
+    worse = 100 * (math.log(is_now) - math.log(was))
     found = Chance.of(worse, parts, rule, gate, scale)
     busy = any(_BUSY in record.flags for way in (then, now) for record in way.seeds)
     return Worsening(

@@ -12,13 +12,13 @@ from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero, numbe
 from pytest_ftbench.analysis.pooling import PooledRecord, measured_seeds, pool, seed_groups, way_id
 from pytest_ftbench.analysis.refusals import Fact, Refusal, refusal
 from pytest_ftbench.analysis.seeds import Spread, block_spread
-from pytest_ftbench.analysis.table import eval_tasks, table_cell
+from pytest_ftbench.analysis.table import eval_tasks, ms_per_token
 from pytest_ftbench.analysis.validity import hardly_answers
 from pytest_ftbench.grid import CellRecord
 from pytest_ftbench.grid.gates import METRICS
 
 PHASES = {"train_memory": "train", "eval_memory": "eval"}
-_LARGEST = 1e12  # of a number: what is beyond is none, and its square must be a float
+_LARGEST, _LEAST = 1e12, 1e-9  # of a number: what is beyond is none, for its square and its inverse must be floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +58,6 @@ class Way:
         """What ways of tuning have in common whose seeds are taken to vary alike."""
         return repr(self.first.model), repr(self.first.train_task), repr(self.first.eval_task)
 
-    @cached_property
-    def unreadable(self) -> bool:
-        """Whether a seed of it hardly answers."""
-        return any(map(hardly_answers, self.seeds))
-
     def without(self, seeds: Sequence[CellRecord]) -> "Way":
         """The way with these of its seeds alone."""
         return Way(self.id, tuple(seeds), tuple(seeds))
@@ -97,8 +92,17 @@ class Runs:
     def values(self, metric: str, way: Way) -> list[float]:
         """What each seed of a way says of a metric, in its unit; nothing where one doesn't."""
         task = self.tasks.get(way.first.eval_task)
-        known = [value for record in way.seeds if task and (value := read_metric(metric, record, task)) is not None]
-        return known if len(known) == len(way.seeds) else []
+        if task is None:
+            return []
+        if (way, metric) not in self._values:
+            each = [read_metric(metric, record, task) for record in way.seeds]
+            known = [value for value in each if value is not None]
+            self._values[way, metric] = known if len(known) == len(each) else []
+        return self._values[way, metric]
+
+    @cached_property
+    def _values(self) -> dict[tuple[Way, str], list[float]]:
+        return {}
 
     def value(self, metric: str, way: Way) -> float | None:
         """A metric's mean over a way's seeds, in its unit, of memory the largest peak; None: unknown."""
@@ -109,22 +113,20 @@ class Runs:
     def spread(self, metric: str, way: Way) -> tuple[Spread, int] | None:
         """The variance between seeds in a way's block, over the ways of both runs, and how many of these have several.
 
-        It is on the metric's scale of changes (:func:`on_scale_of_change`). Trainings that came out unreadable say how
-        they went wrong, not how far good ones lie apart, so that they have a block of their own; of one that has no
-        other, the readable ones must do. None: no way of the block has several seeds in either run.
+        It is on the metric's scale of changes (:func:`on_scale_of_change`). A way of which some seeds came out
+        unreadable and others didn't says how trainings go wrong, not how far good ones lie apart: it is left out. None:
+        no way of the block has several seeds in either run.
         """
         if metric not in self._spreads:
-            blocks: dict[tuple[object, ...], list[list[float]]] = {}
+            blocks: dict[tuple[str, ...], list[list[float]]] = {}
             for each in (*self.now.values(), *(self.then or {}).values()):
-                if each.seeds and each.first.train_task is not None:
-                    key = (*each.block, each.unreadable)
-                    blocks.setdefault(key, []).append(on_scale_of_change(metric, self.values(metric, each)))
+                if each.seeds and each.first.train_task is not None and len(set(map(hardly_answers, each.seeds))) == 1:
+                    blocks.setdefault(each.block, []).append(on_scale_of_change(metric, self.values(metric, each)))
             self._spreads[metric] = {name: _spread(values) for name, values in blocks.items()}
-        found = self._spreads[metric]
-        return found.get((*way.block, way.unreadable)) or found.get((*way.block, not way.unreadable))
+        return self._spreads[metric].get(way.block)
 
     @cached_property
-    def _spreads(self) -> dict[str, dict[tuple[object, ...], tuple[Spread, int] | None]]:
+    def _spreads(self) -> dict[str, dict[tuple[str, ...], tuple[Spread, int] | None]]:
         return {}
 
 
@@ -136,13 +138,20 @@ def largest_peaks(phase: str, way: Way) -> dict[str, float]:
 
 def read_metric(metric: str, record: CellRecord, task: EvalTask) -> float | None:
     """What a record says of a score or format rate (points), its mean tokens or ms per token; None: unknown."""
-    value, times = {
-        "score": (task.score(record), 100 / full_score(task.headline.key)),
-        "format_rate": (number(record.format_rate), 100.0),
-        "tokens": (above_zero(record.output_tokens.get("mean")), 1.0),
-        "ms_per_token": (above_zero(table_cell(record, {}, task).ms_per_token), 1.0),
-    }[metric]
+    if metric == "score":
+        value, times = task.score(record), 100 / full_score(task.headline.key)
+    elif metric == "format_rate":
+        value, times = number(record.format_rate), 100.0
+    else:
+        read = ms_per_token if metric == "ms_per_token" else mean_tokens
+        value, times = above_zero(read(record)), 1.0
+        value = value if value is not None and value >= _LEAST else None
     return value * times if value is not None and abs(value) <= _LARGEST else None
+
+
+def mean_tokens(record: CellRecord) -> float | None:
+    """The mean output tokens of all answers; None: unknown."""
+    return number(record.output_tokens.get("mean"))
 
 
 def on_scale_of_change(metric: str, values: Sequence[float]) -> list[float]:
@@ -157,7 +166,8 @@ def _spread(ways: Sequence[Sequence[float]]) -> tuple[Spread, int] | None:
 
 def refused(facts: Sequence[Fact], then: Way, now: Way) -> Refusal | None:
     """The first of these facts in which a seed of one run and one of the other don't agree."""
-    pairs = [(before, now.seeds[0]) for before in then.seeds] + [(then.seeds[0], after) for after in now.seeds[1:]]
+    each = (then.seeds, now.seeds)
+    pairs = ([seeds[index % len(seeds)] for seeds in each] for index in range(max(map(len, each))))
     found = (refusal(facts, before, after) for before, after in pairs)
     return next((each for each in found if each is not None), None)
 
@@ -166,13 +176,14 @@ def same_weights(then: Way, now: Way) -> bool:
     """Whether both runs tested the very same weights: untuned models, or for each seed what says so."""
     if now.first.train_task is None:
         return True
-    before, after = ({repr(record.seed): _weights(record) for record in way.seeds} for way in (then, now))
-    return before.keys() == after.keys() and all(weights and weights == before[seed] for seed, weights in after.items())
+    before, after = ({repr(record.seed): record for record in way.seeds} for way in (then, now))
+    return before.keys() == after.keys() and all(_same_weights(before[seed], after[seed]) for seed in after)
 
 
-def _weights(record: CellRecord) -> str | None:
-    """What tells a record's weights: a digest of their files, else the key of how they were trained."""
-    return record.provenance("weights") or record.provenance("checkpoint")
+def _same_weights(then: CellRecord, now: CellRecord) -> bool:
+    """Whether digests of the weights say so, or where one of the two has none, the keys of how they were made."""
+    pairs = ((then.provenance(key), now.provenance(key)) for key in ("weights", "checkpoint"))
+    return next((before == after for before, after in pairs if before and after), False)
 
 
 def same_answers(then: Way, now: Way) -> Way | None:

@@ -48,7 +48,8 @@ def message(verdict: Verdict) -> str:
     parts[0] += f"; allowed: {verdict.limit}."
     parts += [f"{_sentence(text)}." for text in (verdict.why, verdict.rerun) if text]
     parts += [f"To decide it: {verdict.need}."] if verdict.need else []
-    return " ".join(parts)
+    # what differs between two records is told in their own words, of whatever lines
+    return " ".join(" ".join(parts).split())
 
 
 def _sentence(text: str) -> str:

@@ -14,7 +14,7 @@ from pytest_ftbench.grid.gates import Gate, GateRule
 
 LEAST_P = 1e-9
 """Where p-values end: a smaller one promises more than any of the tests can."""
-_LARGEST = 1e5  # percent, as a logarithm times a hundred: what is beyond is no change that a number could say
+_LARGEST = 5_000.0  # a hundred logarithms: percents beyond have more than twenty digits
 
 Need = Callable[[float], str]
 """What would decide it, were the single comparison to be shown at a level."""

@@ -131,19 +131,32 @@ def table_cell(record: CellRecord, trivial: Trivial, task: EvalTask) -> TableCel
     stands = standing(record, trivial, task)
     if not record.ok:
         return TableCell(stands)
-    score, variant, timed = task.score(record), task.variant(record), timed_tokens(record)
+    score, variant = task.score(record), task.variant(record)
     return TableCell(
         standing=stands,
         score=variant if score is None else score,
         is_variant=score is None and variant is not None,
         study_score=task.study_score(record),
         study_median=task.study_median(record),
-        latency_s=above_zero(record.latency_s.get("mean")),
-        output_tokens=number(record.output_tokens.get("mean")) if timed is None else timed,
-        tpot_s=above_zero(record.latency_s.get("tpot_median")),
         format_rate=number(record.format_rate),
         test_failed=bool(record.error),
+        **_times(record),
     )
+
+
+def ms_per_token(record: CellRecord) -> float | None:
+    """Milliseconds per output token, as its cell has them; None: unknown."""
+    return TableCell(Standing.OK, **_times(record)).ms_per_token
+
+
+def _times(record: CellRecord) -> dict[str, float | None]:
+    """What a cell's time per token is computed from."""
+    timed = timed_tokens(record)
+    return {
+        "latency_s": above_zero(record.latency_s.get("mean")),
+        "output_tokens": number(record.output_tokens.get("mean")) if timed is None else timed,
+        "tpot_s": above_zero(record.latency_s.get("tpot_median")),
+    }
 
 
 def timed_tokens(record: CellRecord) -> float | None:
