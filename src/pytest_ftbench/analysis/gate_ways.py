@@ -13,10 +13,14 @@ from pytest_ftbench.analysis.pooling import PooledRecord, measured_seeds, pool, 
 from pytest_ftbench.analysis.refusals import Fact, Refusal, refusal
 from pytest_ftbench.analysis.seeds import Spread, block_spread
 from pytest_ftbench.analysis.table import eval_tasks, ms_per_token
-from pytest_ftbench.analysis.validity import hardly_answers
+from pytest_ftbench.analysis.validity import Standing, hardly_answers, standing
 from pytest_ftbench.grid import CellRecord
 from pytest_ftbench.grid.gates import METRICS
 
+_STANDINGS = {
+    Standing.INVALID: "now INVALID: fewer than half of its outputs can be read, or more than half are empty",
+    Standing.TRIVIAL: "now no better than a trivial answerer",
+}
 PHASES = {"train_memory": "train", "eval_memory": "eval"}
 _LARGEST, _LEAST = 1e12, 1e-9  # of a number: what is beyond is none, for its square and its inverse must be floats
 
@@ -89,6 +93,18 @@ class Runs:
         """The items and resamples of both runs; the spread of seeds is that of this run."""
         return Evidence([way.pooled for way in self.now.values()])
 
+    def before(self, now: Way) -> Way | None:
+        """The same way and eval task in the baseline, with seeds that were measured; None where it has none."""
+        then = (self.then or {}).get(now.id)
+        if then is None or not then.seeds or then.block[1:] != now.block[1:]:
+            return None
+        return then
+
+    def standing(self, way: Way) -> str:
+        """How a way's score stands now, in words; empty: as any other."""
+        found = standing(way.pooled, self.trivial, self.tasks[way.first.eval_task])
+        return _STANDINGS.get(found, "")
+
     def values(self, metric: str, way: Way) -> list[float]:
         """What each seed of a way says of a metric, in its unit; nothing where one doesn't."""
         task = self.tasks.get(way.first.eval_task)
@@ -108,7 +124,8 @@ class Runs:
         """A metric's mean over a way's seeds, in its unit, of memory the largest peak; None: unknown."""
         if metric in PHASES:
             return next(iter(largest_peaks(PHASES[metric], way).values()), None)
-        return mean(self.values(metric, way))
+        known = self.values(metric, way)
+        return mean(known) if known else None
 
     def spread(self, metric: str, way: Way) -> tuple[Spread, int] | None:
         """The variance between seeds in a way's block, over the ways of both runs, and how many of these have several.
@@ -197,6 +214,18 @@ def same_answers(then: Way, now: Way) -> Way | None:
     return then.without([record for record in alike if record is not None]) if same else None
 
 
+def same_scores(then: Way, now: Way) -> bool:
+    """Whether runs of which one has no items agree in every number that is of their answers."""
+    if all(record.items for way in (then, now) for record in way.seeds):
+        return False
+    return [_numbers(record) for record in then.seeds] == [_numbers(record) for record in now.seeds]
+
+
+def _numbers(record: CellRecord) -> tuple[object, ...]:
+    rates = record.n, record.format_rate, record.empty_rate, record.truncated_rate, record.output_tokens.get("mean")
+    return record.seed, record.scores, *rates
+
+
 def _answers(record: CellRecord) -> list[tuple[object, ...]]:
     """What was answered to which item and how it was scored; nothing where an item isn't one."""
     items = [item for item in record.items if isinstance(item, dict)]
@@ -204,6 +233,6 @@ def _answers(record: CellRecord) -> list[tuple[object, ...]]:
     return told if len(told) == len(record.items) else []
 
 
-def mean(values: Sequence[float]) -> float | None:
-    """The mean; None of none, and where no float holds it."""
-    return number(sum(value / len(values) for value in values)) if values else None
+def mean(values: Sequence[float]) -> float:
+    """The mean of some values, none of which is near the largest of floats."""
+    return math.fsum(values) / len(values)
