@@ -45,15 +45,15 @@ def test_runs_without_a_change_raise_few_alarms_and_drops_of_15_points_are_caugh
     from gate_error_rates import rate
 
     assert len({cell.way for cell in cells}) == 36
-    alarms = rate(cells, items=200, seeds=3, drop=0, runs=20, gate=Gate(), seed=1)
-    caught = rate(cells, items=200, seeds=3, drop=15, runs=20, gate=Gate(), seed=1)
+    alarms = rate(cells, items=200, seeds=3, drop=0, runs=16, gate=Gate(), seed=1)
+    caught = rate(cells, items=200, seeds=3, drop=15, runs=16, gate=Gate(), seed=1)
     # at most one in ten, and at least nine in ten
-    assert alarms.hits <= 2
-    assert caught.hits >= 18
+    assert alarms.hits <= 1
+    assert caught.hits >= 15
     # a gate that asks for less is wrong more often: the simulation can tell
     strict = Gate(rules=Gate().rules[:1], correction="none", alpha=0.3, rerun=0)
     sharp = Gate(rules=(type(strict.rules[0])("score", effect=0.0),), correction="none", alpha=0.3, rerun=0)
-    assert rate(cells, items=200, seeds=3, drop=0, runs=5, gate=sharp, seed=1).hits == 5
+    assert rate(cells, items=200, seeds=3, drop=0, runs=3, gate=sharp, seed=1).hits == 3
 
 
 def test_made_runs_vary_as_they_were_told_to(cells):
@@ -74,8 +74,10 @@ def test_made_runs_vary_as_they_were_told_to(cells):
     # two seeds of one test set: 2² between trainings and 20² over 200 items
     apart = np.sqrt(np.mean(np.diff(scores, axis=1) ** 2) / 2)
     assert apart == pytest.approx(np.sqrt(4 + 400 / 200), rel=0.15)
-    dropped = [world.run([seed], {cells[index].way: 0.15})[0].scores["f1"] for seed in range(40)]
-    assert np.mean(scores[-1]) - np.mean(dropped) == pytest.approx(15, abs=4)
+    seeds = range(60)
+    kept, dropped = (world.run(seeds, drops) for drops in (None, {cells[index].way: 0.15}))
+    means = [np.mean([record.scores["f1"] for record in each]) for each in (kept, dropped)]
+    assert means[0] - means[1] == pytest.approx(15, abs=1.5)
 
 
 def test_components_of_answers_made_from_known_ones_are_found(scripts):
