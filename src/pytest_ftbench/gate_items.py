@@ -3,14 +3,14 @@
 They stand in the module of the first test that asks for the suite's results, as if it had one more test, ``gate``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from pytest_ftbench.collection import SuiteRun, measured_by
-from pytest_ftbench.grid import Cell
+from pytest_ftbench.grid import Cell, plain
 
 if TYPE_CHECKING:
     from pytest_ftbench.analysis.gate_verdict import Verdict
@@ -66,12 +66,10 @@ class GateItem(pytest.Item):
     def runtest(self) -> None:
         """Judge, and fail, warn, skip or pass."""
         verdicts = self.keeper.judge(self)
-        index = next(iter(self.cells))
-        self.stash[_JUDGED] = self.keeper.payload() | {
-            "index": index,
-            "verdicts": [verdict.as_dict() for verdict in verdicts],
-        }
-        self.user_properties += [pair for verdict in verdicts for pair in _properties(verdict)]
+        # what leaves the process is made of built-in values alone
+        told = [plain(verdict.as_dict()) for verdict in verdicts]
+        self.stash[_JUDGED] = self.keeper.payload() | {"index": next(iter(self.cells)), "verdicts": told}
+        self.user_properties += properties(told)
         self._act(verdicts)
 
     def _act(self, verdicts: "Sequence[Verdict]") -> None:
@@ -131,19 +129,16 @@ def attach_verdicts(item: pytest.Item, report: pytest.TestReport) -> None:
         vars(report)["ftbench_gate"] = judged
 
 
-def _properties(verdict: "Verdict") -> Iterator[tuple[str, object]]:
-    """A verdict's numbers as JUnit's readers get them."""
-    low, high = verdict.interval or (None, None)
-    values = {
-        "was": verdict.was,
-        "now": verdict.now,
-        "change": verdict.change,
-        "low": low,
-        "high": high,
-        "p": verdict.p if verdict.adjusted is None else verdict.adjusted,
-        "limit": verdict.limit,
-        "outcome": str(verdict.outcome),
-    }
-    for name, value in values.items():
-        if value is not None:
-            yield f"{verdict.metric}.{name}", value
+def properties(verdicts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, object]]:
+    """The numbers of verdicts as JUnit's readers get them; of a metric's floor or ceiling, beside its change, apart."""
+    changing = {verdict["metric"] for verdict in verdicts if verdict["kind"] != "limit"}
+    for verdict in verdicts:
+        low, high = verdict["interval"] or (None, None)
+        p = verdict["p"] if verdict["adjusted"] is None else verdict["adjusted"]
+        named = {key: verdict[key] for key in ("was", "now", "change")} | {"low": low, "high": high, "p": p}
+        named |= {key: verdict[key] for key in ("limit", "outcome")}
+        bound = verdict["kind"] == "limit" and verdict["metric"] in changing
+        prefix = f"{verdict['metric']}.bound" if bound else verdict["metric"]
+        for name, value in named.items():
+            if value is not None:
+                yield f"{prefix}.{name}", value

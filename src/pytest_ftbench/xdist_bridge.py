@@ -162,7 +162,7 @@ class Controller:
             self._has_said = bool(lines)
             for line in lines:
                 show(self.config, line)
-        if ONLY in self.config.stash and not self.groups():
+        if ONLY in self.config.stash and not self.groups() and not self.gates():
             raise pytest.UsageError(
                 "Can't have both --benchmark-only and --benchmark-disable options. Note that --benchmark-disable is "
                 "automatically activated if xdist is on."
