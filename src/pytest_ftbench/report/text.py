@@ -3,15 +3,21 @@
 from collections.abc import Iterable, Iterator
 
 from pytest_ftbench.grid import Results
+from pytest_ftbench.report.contents import Contents
+from pytest_ftbench.report.facts import Reason
 from pytest_ftbench.report.layout import Paint, Style, ansi, no_paint, wrapped
 from pytest_ftbench.report.notes import explained, marks
 from pytest_ftbench.report.questions_text import questions_part
 from pytest_ftbench.report.statistics import Baseline, Part
-from pytest_ftbench.report.story import Reason, Story, tell
+from pytest_ftbench.report.story import Story, tell
 
 
 def render(
-    results: Results, width: int = 100, color: bool = False, detail: bool = False, baseline: Baseline | None = None
+    results: Results | Contents,
+    width: int = 100,
+    color: bool = False,
+    detail: bool = False,
+    baseline: Baseline | None = None,
 ) -> list[str]:
     """The report's lines, none over ``width`` characters; below 80, rows of a wide table may have to be cut.
 
@@ -20,7 +26,7 @@ def render(
     correlations on other tasks than the one trained on. The ranking is held against the ``baseline``'s.
     """
     paint = ansi if color else no_paint
-    story = tell(results, width, detail, baseline)
+    story = tell(Contents.of(results, baseline), width, detail)
     lines = wrapped([f"suite: {story.suite}"], width, paint, Style.STRONG)
     lines += wrapped([story.counts, *story.facts], width, no_paint)
     told: set[str] = set()
