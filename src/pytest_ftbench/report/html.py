@@ -15,8 +15,9 @@ from pytest_ftbench.report.figure_memory import memory_figure
 from pytest_ftbench.report.figure_ranks import rank_figure
 from pytest_ftbench.report.figure_scatter import scatter
 from pytest_ftbench.report.flag_marks import FINDINGS_TITLE
+from pytest_ftbench.report.gate_table import GATES_TITLE
 from pytest_ftbench.report.html_outputs import outputs
-from pytest_ftbench.report.html_sections import Answered, checks, failures, notes, provenance, questions
+from pytest_ftbench.report.html_sections import Answered, checks, failures, gates, notes, provenance, questions
 from pytest_ftbench.report.html_style import STYLE
 from pytest_ftbench.report.html_table import html_table
 from pytest_ftbench.report.markup import Markup, anchor, digest, join, tag
@@ -80,6 +81,7 @@ def render_html(
 
 def _sections(story: Story, answers: Sequence[Answered]) -> Iterator[_Section]:
     results = story.contents.results
+    yield GATES_TITLE, Markup() if story.gates is None else gates(story.gates)
     yield "Questions", questions(answers)
     if story.sheet is not None:
         hint = Markup() if can_draw() else tag("p", NO_FIGURES, class_="hint")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pytest_ftbench.analysis import CHECKS, Answer, Finding
 from pytest_ftbench.grid import Results
+from pytest_ftbench.report.gate_table import Gates
 from pytest_ftbench.report.html_table import html_table, plain_table
 from pytest_ftbench.report.layout import Sheet
 from pytest_ftbench.report.markup import Markup, join, tag
@@ -44,6 +45,22 @@ class Answered(NamedTuple):
 def notes(texts: Sequence[str]) -> Markup:
     """What stands under a table; nothing where there is nothing to say."""
     return tag("ul", *(tag("li", text) for text in texts), class_="notes") if texts else Markup()
+
+
+def gates(found: Gates) -> Markup:
+    """What the gates say: those that don't pass with what they need; the others to unfold."""
+    parts = [tag("p", tag("strong", found.counts)), notes([found.problem] if found.problem else [])]
+    if found.open:
+        sheet, meaning = found.sheet(found.open)
+        said = tag("ul", *(tag("li", text) for text in found.texts(found.rows)))
+        parts += [html_table("Gates that don't pass", sheet), said, notes(meaning)]
+    elif texts := found.texts(found.rows):
+        parts.append(tag("ul", *(tag("li", text) for text in texts)))
+    if found.passed:
+        sheet, meaning = found.sheet(found.passed)
+        summary = tag("summary", f"Gates that pass: {len(found.passed)}")
+        parts.append(tag("details", summary, html_table("Gates that pass", sheet), notes(meaning)))
+    return join(*parts)
 
 
 def questions(answers: Sequence[Answered]) -> Markup:

@@ -7,6 +7,7 @@ from pytest_ftbench.analysis import Answer
 from pytest_ftbench.grid import Results
 from pytest_ftbench.report.contents import Contents
 from pytest_ftbench.report.facts import Reason
+from pytest_ftbench.report.gate_table import Gates
 from pytest_ftbench.report.github import LIMIT, escaped, listed, size
 from pytest_ftbench.report.layout import Sheet
 from pytest_ftbench.report.markdown_table import body, head
@@ -20,7 +21,7 @@ from pytest_ftbench.report.questions_text import (
 )
 from pytest_ftbench.report.statistics import Baseline, Part
 from pytest_ftbench.report.story import NO_WIDTH, Story, tell
-from pytest_ftbench.report.top_rows import top_rows
+from pytest_ftbench.report.top_rows import ROOM, top_rows
 from pytest_ftbench.report.words import clean, elided
 
 _KEPT = 1_500  # for what was left out, and for what a bot puts around a comment
@@ -97,8 +98,13 @@ def _taken(text: str) -> int:
 
 def _blocks(story: Story) -> Iterator[_Block]:
     """The page, what matters most first: there what has no room ends."""
-    title = elided(story.suite, _TITLE_ROOM)
-    yield _Block("", [f"### Fine-tuning comparison: {escaped(title)}", ""], [f"**{escaped(story.counts)}**"])
+    heading = f"### Fine-tuning comparison: {escaped(elided(story.suite, _TITLE_ROOM))}"
+    if story.gates is None:
+        yield _Block("", [heading, ""], [f"**{escaped(story.counts)}**"])
+    else:
+        yield _Block("", [heading, ""], [f"**{escaped(story.gates.counts)}**"])
+        yield from _gates(story.gates)
+        yield _Block("Counts", [], [escaped(story.counts)])
     if story.facts:
         yield _Block("Where the numbers come from", [], listed(story.facts), share=0.1)
     if story.sheet is not None:
@@ -111,6 +117,22 @@ def _blocks(story: Story) -> Iterator[_Block]:
         yield _table(_FULL_TITLE, story.sheet, story.columns, share=0.3)
     yield from (_part(part) for part in story.parts)
     yield from _questions(story.answers)
+
+
+def _gates(gates: Gates) -> Iterator[_Block]:
+    """The worst verdicts, why they are what they are, and all others folded."""
+    top, rest = gates.open[:ROOM], gates.open[ROOM:]
+    if gates.problem:
+        yield _Block("What is no verdict", [], listed([gates.problem]))
+    if top:
+        sheet, notes = gates.sheet(top)
+        yield _Block("Gates on top", head(sheet), body(sheet), share=0.15)
+        yield _Block("What the gates need", [], listed(gates.texts(top)), share=0.15)
+        yield _folded("How to read the gates", listed(notes), share=0.1)
+    if others := [*rest, *gates.passed]:
+        sheet, notes = gates.sheet(rest, gates.passed)
+        title = f"The other {len(others)} gates" if rest else f"Gates that pass: {len(others)}"
+        yield _table(title, sheet, [*gates.texts(others), *notes], share=0.2)
 
 
 def _top(story: Story) -> Iterator[_Block]:

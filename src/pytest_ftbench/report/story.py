@@ -20,6 +20,7 @@ from pytest_ftbench.report.flag_marks import (
     listed_findings,
 )
 from pytest_ftbench.report.full_table import full_sheet, unrecorded
+from pytest_ftbench.report.gate_table import Gates
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.latency_table import LATENCY_TITLE, latency_notes, latency_sheet
 from pytest_ftbench.report.layout import Sheet
@@ -42,11 +43,12 @@ _LARGE = (
 
 @dataclass(frozen=True)
 class Story:
-    """A report without a medium. ``sheet`` is the full table (None: no cells), ``columns`` what its columns mean.
+    """A report without a medium.
 
-    ``baselines`` are what trivial answerers score and what difference could have been seen; ``cautions`` what marks
-    don't show: seeds that make a mean INVALID, checks not made; ``checks`` the sentences of the flags; ``parts`` all
-    other tables; ``answers`` what the records say to the questions of the suite.
+    ``gates`` are their verdicts (None: there are none); ``sheet`` is the full table (None: no cells), ``columns`` what
+    its columns mean; ``baselines`` what trivial answerers score and what difference could have been seen; ``cautions``
+    what marks don't show: seeds that make a mean INVALID, checks not made; ``checks`` the sentences of the flags;
+    ``parts`` all other tables; ``answers`` what the records say to the questions of the suite.
     """
 
     contents: Contents
@@ -54,6 +56,7 @@ class Story:
     counts: str
     facts: tuple[str, ...]
     names: Names
+    gates: Gates | None = None
     sheet: Sheet | None = None
     columns: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
@@ -91,6 +94,7 @@ def tell(contents: Contents, width: int, detail: bool = False, most: int | None 
         counts=counts(results, table),
         facts=tuple(facts(results, table)),
         names=names,
+        gates=Gates.of(contents, width, min(width, _WIDEST)),
         reasons=tuple(reasons(results.cells)),
     )
     if not table.rows:

@@ -1,0 +1,156 @@
+"""What gates said of a run, read from its results: put in order, counted, and said in sentences.
+
+Results may be anybody's file: an entry that is no verdict is left out, and that is said.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pytest_ftbench.analysis import number
+from pytest_ftbench.analysis.gate_verdict import Kind, Outcome, Verdict
+from pytest_ftbench.grid import GATE_METRICS
+from pytest_ftbench.grid.gates import ACTIONS
+from pytest_ftbench.report.words import clean, elided
+
+_ORDER = (Outcome.FAIL, Outcome.INCOMPARABLE, Outcome.MISSING, Outcome.INCONCLUSIVE, Outcome.PASS)
+_SAID = {
+    Outcome.INCOMPARABLE: "incomparable",
+    Outcome.MISSING: "without a baseline",
+    Outcome.INCONCLUSIVE: "inconclusive",
+    Outcome.PASS: "pass",
+}
+_DONE = {"fail": "failed", "warn": "warned", "skip": "skipped", "pass": "let pass"}
+"""What was done about a verdict that is neither pass nor fail, by its action."""
+_TEXTS = ("cell", "metric", "limit", "unit", "change_unit", "why", "need", "rerun")
+_NUMBERS = ("was", "now", "change", "p", "adjusted")
+_CELL_ROOM, _METRIC_ROOM, _SENTENCE_ROOM = 80, 20, 500
+_LISTED = 3
+
+
+def read_verdicts(value: object) -> tuple[list[Verdict], str]:
+    """The verdicts in what results hold under ``gates``, and in a sentence what of it is none (empty: nothing)."""
+    if value is None:
+        return [], ""
+    if not isinstance(value, list):
+        return [], "What the results hold under 'gates' is no list, and is left out."
+    found = [_verdict(entry) for entry in value]
+    known = [verdict for verdict in found if verdict is not None]
+    bad = len(found) - len(known)
+    are = "is no verdict" if bad == 1 else "are no verdicts"
+    return known, f"Of what the results hold under 'gates' {bad} of {len(found)} {are}: left out." if bad else ""
+
+
+def worst_first(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Failures, a floor or ceiling that isn't kept before any change, and these by how far; then what isn't known.
+
+    How far: the change for the worse over what of it matters in its metric, for points and percents are no one scale.
+    """
+    return sorted(verdicts, key=lambda each: (_ORDER.index(each.outcome), ACTIONS.index(each.action), *_far(each)))
+
+
+def counted(verdicts: Sequence[Verdict]) -> str:
+    """Of how many gates how many fail, are not decided and pass, in a sentence."""
+    total, found = len(verdicts), Counter(verdict.outcome for verdict in verdicts)
+    gates = "1 gate" if total == 1 else f"{total} gates"
+    if not total:
+        return "No gate was judged."
+    if found[Outcome.PASS] == total:
+        return "The only gate passes." if total == 1 else f"All {gates} pass."
+    fails = found[Outcome.FAIL]
+    parts = [f"{fails} of {gates} fail{'s' * (fails == 1)}" if fails else f"None of {gates} fails"]
+    for outcome, word in _SAID.items():
+        mine = [verdict for verdict in verdicts if verdict.outcome is outcome]
+        if mine and outcome is Outcome.PASS:
+            parts.append(f"{len(mine)} {word}{'es' * (len(mine) == 1)}")
+        elif mine:
+            parts.append(f"{len(mine)} {word} ({_actions(mine)})")
+    return f"{', '.join(parts)}."
+
+
+def told(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Why each verdict is none of pass, and what it needs to be another; what many have in common is said once.
+
+    A pass is told of where it took measuring again.
+    """
+    alike: dict[tuple[str, ...], list[Verdict]] = {}
+    for verdict in verdicts:
+        said = (verdict.why, verdict.need, verdict.rerun)
+        if verdict.outcome is not Outcome.PASS or verdict.rerun:
+            alike.setdefault((verdict.outcome, verdict.action, *said), []).append(verdict)
+    for (_, _, why, need, rerun), mine in alike.items():
+        sentences = [_sentence("", why), _sentence("Needed: ", need), _sentence("Measured again: ", rerun)]
+        if said_of := " ".join(filter(None, sentences)):
+            yield f"{_where(mine)}: {_what(mine[0])}. {said_of}"
+
+
+def _verdict(entry: object) -> Verdict | None:
+    """The verdict of an entry; None where it isn't one in every part that is shown."""
+    if not isinstance(entry, Mapping):
+        return None
+    try:
+        made = Verdict.from_dict(entry)
+        ends = None if made.interval is None else tuple(map(number, made.interval))
+        numbers: dict[str, Any] = {key: _known(getattr(made, key)) for key in _NUMBERS}
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+    texts = all(isinstance(getattr(made, key), str) for key in _TEXTS)
+    if not texts or not clean(made.cell) or made.action not in ACTIONS:
+        return None
+    # an end that isn't a finite number is unknown, and so is the interval
+    interval = None if ends is None or ends[0] is None or ends[1] is None else (ends[0], ends[1])
+    return replace(made, interval=interval, **numbers)
+
+
+def _known(value: object) -> float | None:
+    """A number; one that isn't finite is unknown.
+
+    Raises :class:`TypeError` for what is no number.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise TypeError
+    return number(value)
+
+
+def _far(verdict: Verdict) -> tuple[bool, float]:
+    """Where a verdict comes among its like: limits first, then the largest change for the worse."""
+    metric = GATE_METRICS.get(verdict.metric)
+    change = verdict.change or 0.0
+    if metric is None:
+        return verdict.kind is not Kind.LIMIT, -abs(change)
+    matters = max(metric.effect, metric.allowed) or 1.0
+    return verdict.kind is not Kind.LIMIT, (change if metric.higher_is_better else -change) / matters
+
+
+def _actions(verdicts: Sequence[Verdict]) -> str:
+    """What is done about them: one word where it is the same for all."""
+    found = Counter(verdict.action for verdict in verdicts)
+    if len(found) == 1:
+        return _DONE[verdicts[0].action]
+    return ", ".join(f"{found[action]} {word}" for action, word in _DONE.items() if found[action])
+
+
+def _what(verdict: Verdict) -> str:
+    """A verdict in words, and what is done about it where that is another thing."""
+    if verdict.outcome in (Outcome.FAIL, Outcome.PASS):
+        return str(verdict.outcome)
+    return f"{verdict.outcome}, {_DONE[verdict.action]}"
+
+
+def _where(verdicts: Sequence[Verdict]) -> str:
+    """Of which cells and metrics they are."""
+    metrics: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        cell = elided(clean(verdict.cell), _CELL_ROOM)
+        metrics.setdefault(cell, []).append(elided(clean(verdict.metric), _METRIC_ROOM))
+    named = [f"{cell} {', '.join(dict.fromkeys(mine))}" for cell, mine in metrics.items()]
+    more = [f"and {len(named) - _LISTED} more cells"] if len(named) > _LISTED else []
+    return "; ".join([*named[:_LISTED], *more])
+
+
+def _sentence(start: str, text: str) -> str:
+    shown = elided(clean(text), _SENTENCE_ROOM)
+    if not shown:
+        return ""
+    return f"{start}{shown}" if shown.endswith((".", "!", "?")) else f"{start}{shown}."
