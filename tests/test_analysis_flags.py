@@ -561,9 +561,9 @@ def test_v02_without_the_headline_takes_accuracy():
 def test_a_check_that_is_off_says_nothing():
     assert said(cell(), code="V01", off=("V01",)) is None
     records = [cell()]
-    set_flags(records, {}, Thresholds(off=("V01",)))
+    set_flags(records, flags(records, {}, Thresholds(off=("V01",))))
     assert records[0].flags == []
-    set_flags(records, {})
+    set_flags(records, flags(records, {}))
     assert records[0].flags == ["V01"]
 
 

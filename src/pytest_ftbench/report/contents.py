@@ -10,9 +10,11 @@ from pytest_ftbench.analysis import (
     Evidence,
     Finding,
     FullTable,
+    PooledRecord,
     TransferMatrix,
     answers,
     checkpoint_costs,
+    flags,
     full_table,
     known_trivial,
     learning_curves,
@@ -31,13 +33,15 @@ class Contents:
     """What reports are made of.
 
     ``results`` are those over seeds, ``evidence`` what their cells are compared by, ``found`` what the checks within
-    ``limits`` find on each. ``sources`` says of tasks from where it is known what trivial answerers score.
+    ``limits`` find on each, ``alone`` what they find on each single record. ``sources`` says of tasks from where it is
+    known what trivial answerers score.
     """
 
     results: Results
     evidence: Evidence
     limits: Thresholds
     found: Sequence[tuple[Finding, ...]]
+    alone: Sequence[tuple[Finding, ...]]
     sources: Mapping[str, str]
     baseline: Baseline | None = None
 
@@ -53,8 +57,11 @@ class Contents:
         together = replace(results, cells=pooled(results.cells), trivial=trivial)
         evidence = Evidence.of(together.cells)
         limits = Thresholds.from_json(results.provenance.get("checks"))
-        found = pooled_flags(together.cells, trivial, limits, evidence)
-        return cls(together, evidence, limits, found, sources, _judged(baseline))
+        several = any(isinstance(record, PooledRecord) for record in together.cells)
+        alone = flags(results.cells, trivial, limits, None if several else evidence)
+        by_id = {id(record): findings for record, findings in zip(results.cells, alone, strict=True)}
+        found = pooled_flags(together.cells, trivial, limits, evidence, by_id)
+        return cls(together, evidence, limits, found, alone, sources, _judged(baseline))
 
     @cached_property
     def table(self) -> FullTable:

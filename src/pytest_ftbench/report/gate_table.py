@@ -76,10 +76,11 @@ class Gates:
 
     @classmethod
     def of(cls, contents: Contents, width: int, name_width: int) -> "Gates | None":
-        """The gates of these contents, as their results have them; None where there are none."""
-        verdicts, problem = read_verdicts(contents.results.extra.get("gates"))
-        if not verdicts and not problem:
+        """The gates of these contents, as their results have them; None where these have neither gates nor verdicts."""
+        given = contents.results.extra.get("gates")
+        if given is None and not contents.results.provenance.get("gate"):
             return None
+        verdicts, problem = read_verdicts(given)
         cells = _cells(contents)
         seed = next((key.seed for key, _, _ in cells.values()), 0)
         rows = tuple(_row(verdict, cells, seed) for verdict in worst_first(verdicts))
