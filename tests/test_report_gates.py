@@ -234,6 +234,26 @@ def test_36_cells_of_five_metrics_in_a_terminal(width):
     assert sum(" pass " in f"{line} " for line in detailed if line.startswith(("nano ", "micro ", "mini "))) == 36
 
 
+def test_names_that_have_no_room_in_columns_are_ids_and_nothing_is_cut():
+    cells = [
+        Cell(f"{size}-some-organisation-a-rather-long-name", "lora", task, "openmath", 1024, "nf4").way
+        for size in ("nano", "micro")
+        for task in TASKS
+    ]
+    limit = "no rise shown, 25 % matters, at most 100 tokens"
+    large = {"was": 12345.6, "now": 1e9, "change": 1234567.8, "change_unit": "%", "interval": (-123456.7, 2345678.9)}
+    lines = terminal(
+        [verdict(cell=cell, metric="tokens", unit="tokens", limit=limit, **large) for cell in cells], width=80
+    )
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.endswith("…")] == []
+    assert any(line.split()[:2] == ["Cell", "Metric"] for line in lines)
+    named = {line.split()[0] for line in lines if "tokens" in line.split()[1:2] and line.startswith(("nano", "micro"))}
+    assert len(named - set(cells)) == 6
+    wide = terminal([verdict(cell=cell) for cell in cells], width=160)
+    assert any(line.split()[:5] == ["Model", "Method", "r", "Quant", "Trained"] for line in wide)
+
+
 def test_colour_and_encoding_change_no_column():
     for width in (80, 160):
         lines = terminal(family(), *CELLS, width=width, detail=True)
