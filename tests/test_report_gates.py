@@ -85,7 +85,7 @@ verdicts = st.builds(
     need=texts | st.just(""),
     rerun=texts | st.just(""),
 )
-FINITE = st.floats(-1e9, 1e9)
+FINITE, SHARES = st.floats(-1e9, 1e9), st.floats(0, 1)
 CELLS = (
     record(),
     record(task="arc", score=0.5),
@@ -97,7 +97,11 @@ CELLS = (
 # reading
 
 
-@given(st.lists(st.builds(replace, verdicts, was=FINITE, now=FINITE, change=FINITE, p=FINITE, adjusted=FINITE)))
+@given(
+    st.lists(
+        st.builds(replace, verdicts, was=FINITE, now=FINITE, change=FINITE, p=SHARES, adjusted=SHARES, n=st.just(7))
+    )
+)
 def test_verdicts_are_read_as_they_were_written(given_):
     known = [replace(each, interval=(-1.0, 2.0), cell=f"c{each.cell}") for each in given_]
     assert read_verdicts([each.as_dict() for each in known]) == (known, "")
@@ -117,7 +121,17 @@ def test_what_is_no_verdict_is_left_out_and_that_is_said(value):
     "wrong",
     [
         *({key: [1]} for key in ("cell", "metric", "kind", "outcome", "action", "limit", "was", "change", "p", "why")),
-        *({"was": "9"}, {"now": True}, {"interval": 3}, {"interval": [1]}, {"seeds": None}, {"seeds": [1]}),
+        *(
+            {"was": "9"},
+            {"n": "9"},
+            {"n": -1},
+            {"seeds": [1, "2"]},
+            {"now": True},
+            {"interval": 3},
+            {"interval": [1]},
+            {"seeds": None},
+            {"seeds": [1]},
+        ),
         *({"outcome": "passed"}, {"action": "stop"}, {"kind": ""}, {"cell": ""}, {"cell": " \n"}, {"need": None}),
     ],
 )
@@ -184,16 +198,21 @@ def test_gates_are_counted_in_a_sentence(given_, said):
 
 
 def test_what_many_verdicts_have_in_common_is_said_once_and_passes_are_not_told_of():
-    lost = {"why": "The baseline has no such cell", "need": "accept a baseline"}
+    lost = {"why": "the baseline does not have this cell", "need": "accept a baseline", "p": None}
     some = [
         verdict(Outcome.MISSING, f"nano-base-to-{task}", metric, **lost) for task in "abcde" for metric in METRICS[:2]
     ]
-    again = verdict(Outcome.PASS, rerun="with seeds 7 and 8 no drop is left", why="Within chance.")
-    assert list(told([verdict(Outcome.PASS, why="all is well"), verdict(why="17 points!"), *some, again])) == [
-        f"{HOME} score: fail. 17 points!",
+    again = verdict(Outcome.PASS, rerun="it failed before; with 2 fresh seeds it is -1 points", why="Within chance.")
+    given_ = [verdict(Outcome.PASS, why="all is well"), verdict(why="17 points!"), *some, again, verdict(p=0.0004)]
+    timed = {"kind": Kind.TIMING, "n": 90, "p": 0.02, "adjusted": 0.25, "action": "warn"}
+    assert list(told([*given_, verdict(Outcome.INCONCLUSIVE, metric="ms_per_token", **timed)])) == [
+        f"{HOME} score: fail. Allowed: no drop shown. 17 points!",
         "nano-base-to-a score, format_rate; nano-base-to-b score, format_rate; nano-base-to-c score, format_rate; "
-        "and 2 more cells: missing baseline, failed. The baseline has no such cell. Needed: accept a baseline.",
-        f"{HOME} score: pass. Within chance. Measured again: with seeds 7 and 8 no drop is left.",
+        "and 2 more cells: missing baseline, failed. The baseline does not have this cell. To decide it: accept a "
+        "baseline.",
+        f"{HOME} score: pass. Within chance. It failed before; with 2 fresh seeds it is -1 points.",
+        f"{HOME} score: fail. Over 3 and 3 seeds: p <0.001.",
+        f"{HOME} ms_per_token: inconclusive, warned. Over 90 prompts: p 0.250 among all comparisons, 0.020 by itself.",
     ]
 
 
@@ -206,11 +225,17 @@ def test_a_verdict_in_the_terminal():
     assert lines[:2] == ["Gates", "1 of 2 gates fails, 1 passes. -v lists those that pass."]
     row = "nano LoRA 8 SQuAD v2 SQuAD v2 score fail 91.3 74.2 -17.1 pt [-22.0, -12.2] no drop shown"
     assert row in [" ".join(line.split()) for line in lines]
-    assert f"{HOME} score: fail. Seeds agree." in lines
+    assert f"{HOME} score: fail. Allowed: no drop shown. Seeds agree." in lines
     assert not any("ms/tok" in line.split()[:8] for line in lines if line.startswith("nano "))
     detailed = terminal(given_, *CELLS, width=160, detail=True)
     row = "nano LoRA 8 SQuAD v2 SQuAD v2 ms/tok pass 91.30 74.20 -17.1 % [-22.0, -12.2] no drop shown"
     assert row in [" ".join(line.split()) for line in detailed]
+
+
+def test_the_interval_of_a_floor_is_that_of_what_is_measured():
+    floor = verdict(kind=Kind.LIMIT, was=None, change=None, interval=(72.0, 76.5), limit="at least 80 points")
+    row = "nano LoRA 8 SQuAD v2 SQuAD v2 score fail – 74.2 – [72.0, 76.5] at least 80 points"
+    assert row in [" ".join(line.split()) for line in terminal([floor], width=160)]
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
@@ -297,7 +322,7 @@ def test_a_comment_begins_with_the_gates_and_has_15_rows_of_them_on_top():
 def test_each_of_few_failures_says_why_unfolded():
     text = render_markdown(results([verdict(why="Seeds agree", need="a fix"), verdict(Outcome.PASS)], *CELLS))
     before = text.partition("<details")[0]
-    assert f"- {HOME} score: fail. Seeds agree. Needed: a fix." in before
+    assert f"- {HOME} score: fail. Allowed: no drop shown. Seeds agree. To decide it: a fix." in before
     assert "<summary>Gates that pass: 1</summary>" in text
 
 

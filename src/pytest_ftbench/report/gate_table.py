@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_ftbench.analysis import Standing, task_label
-from pytest_ftbench.analysis.gate_verdict import Outcome, Verdict
+from pytest_ftbench.analysis.gate_verdict import Kind, Outcome, Verdict
 from pytest_ftbench.grid import Cell, CheckpointKey, UserError, method_label, parse_cell
 from pytest_ftbench.report.contents import Contents
 from pytest_ftbench.report.full_table import WORDS
@@ -19,7 +19,8 @@ GATES_TITLE = "Gates"
 _COLUMNS = (
     "Was: in the baseline. Score and format: in points, hundredths of a full score or of all outputs; ms/tok: time per "
     "output token after the first. Change: now less then, in points (pt) or in percent of the baseline (%); 95 %: its "
-    "interval by itself, while verdicts count how many comparisons there are."
+    "interval by itself (of a floor or ceiling that of what is now), while verdicts count how many comparisons there "
+    "are."
 )
 _METRICS = {
     ("score", "points"): "score",
@@ -209,7 +210,9 @@ def _change(verdict: Verdict) -> Text:
 def _interval(verdict: Verdict) -> Text:
     if verdict.interval is None:
         return Text(ABSENT)
-    low, high = (signed(end, ".1f") for end in verdict.interval)
+    # of a floor or ceiling it is that of what was measured, which has no sign
+    shown = score if verdict.kind is Kind.LIMIT else signed
+    low, high = (shown(end, ".1f") for end in verdict.interval)
     return Text(f"[{low}, {high}]")
 
 

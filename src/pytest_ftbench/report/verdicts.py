@@ -12,7 +12,7 @@ from pytest_ftbench.analysis import number
 from pytest_ftbench.analysis.gate_verdict import Kind, Outcome, Verdict
 from pytest_ftbench.grid import GATE_METRICS
 from pytest_ftbench.grid.gates import ACTIONS
-from pytest_ftbench.report.words import clean, elided
+from pytest_ftbench.report.words import clean, elided, p_value
 
 _ORDER = (Outcome.FAIL, Outcome.INCOMPARABLE, Outcome.MISSING, Outcome.INCONCLUSIVE, Outcome.PASS)
 _SAID = {
@@ -27,6 +27,7 @@ _TEXTS = ("cell", "metric", "limit", "unit", "change_unit", "why", "need", "reru
 _NUMBERS = ("was", "now", "change", "p", "adjusted")
 _CELL_ROOM, _METRIC_ROOM, _SENTENCE_ROOM = 80, 20, 500
 _LISTED = 3
+_MOST = 1_000_000_000  # of anything
 
 
 def read_verdicts(value: object) -> tuple[list[Verdict], str]:
@@ -74,15 +75,14 @@ def told(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
     A pass is told of where it took measuring again.
     """
-    alike: dict[tuple[str, ...], list[Verdict]] = {}
+    alike: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
-        said = (verdict.why, verdict.need, verdict.rerun)
         if verdict.outcome is not Outcome.PASS or verdict.rerun:
-            alike.setdefault((verdict.outcome, verdict.action, *said), []).append(verdict)
-    for (_, _, why, need, rerun), mine in alike.items():
-        sentences = [_sentence("", why), _sentence("Needed: ", need), _sentence("Measured again: ", rerun)]
-        if said_of := " ".join(filter(None, sentences)):
-            yield f"{_where(mine)}: {_what(mine[0])}. {said_of}"
+            sentences = [_weighed(verdict), _sentence(verdict.why), _sentence(verdict.rerun)]
+            said = " ".join(filter(None, [*sentences, _sentence(verdict.need, "To decide it: ")]))
+            alike.setdefault((_what(verdict), said), []).append(verdict)
+    for (what, said), mine in alike.items():
+        yield f"{_where(mine)}: {what}. {said}".rstrip()
 
 
 def _verdict(entry: object) -> Verdict | None:
@@ -96,8 +96,10 @@ def _verdict(entry: object) -> Verdict | None:
     except (KeyError, TypeError, ValueError, IndexError):
         return None
     texts = all(isinstance(getattr(made, key), str) for key in _TEXTS)
-    if not texts or not clean(made.cell) or made.action not in ACTIONS:
+    if not texts or not clean(made.cell) or made.action not in ACTIONS or not all(map(_counts, (*made.seeds, made.n))):
         return None
+    for key in ("p", "adjusted"):
+        numbers[key] = numbers[key] if numbers[key] is not None and 0 <= numbers[key] <= 1 else None
     # an end that isn't a finite number is unknown, and so is the interval
     interval = None if ends is None or ends[0] is None or ends[1] is None else (ends[0], ends[1])
     return replace(made, interval=interval, **numbers)
@@ -111,6 +113,11 @@ def _known(value: object) -> float | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise TypeError
     return number(value)
+
+
+def _counts(value: object) -> bool:
+    """Whether it is how many there are of something, or unknown."""
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST)
 
 
 def _far(verdict: Verdict) -> tuple[bool, float]:
@@ -149,8 +156,23 @@ def _where(verdicts: Sequence[Verdict]) -> str:
     return "; ".join([*named[:_LISTED], *more])
 
 
-def _sentence(start: str, text: str) -> str:
+def _weighed(verdict: Verdict) -> str:
+    """On how much a comparison stands and how likely chance made it; of a failure without chance, what is allowed."""
+    if verdict.p is None:
+        return _sentence(verdict.limit, "Allowed: ") if verdict.outcome is Outcome.FAIL else ""
+    things = {Kind.EVALUATION: "items", Kind.TIMING: "prompts"}.get(verdict.kind)
+    over = f"{verdict.n} {things}" if things and verdict.n is not None else ""
+    over = "{} and {} seeds".format(*verdict.seeds) if verdict.kind is Kind.TRAINING else over
+    by_itself = f"p {p_value(verdict.p)}"
+    if verdict.adjusted is not None and verdict.adjusted != verdict.p:
+        by_itself = f"p {p_value(verdict.adjusted)} among all comparisons, {p_value(verdict.p)} by itself"
+    return f"Over {over}: {by_itself}." if over else f"{by_itself}."
+
+
+def _sentence(text: str, start: str = "") -> str:
+    """A foreign phrase as a sentence, after these words; empty where it says nothing."""
     shown = elided(clean(text), _SENTENCE_ROOM)
     if not shown:
         return ""
-    return f"{start}{shown}" if shown.endswith((".", "!", "?")) else f"{start}{shown}."
+    said = f"{start}{shown}" if start else shown[0].upper() + shown[1:]
+    return said if said.endswith((".", "!", "?")) else f"{said}."
