@@ -180,7 +180,7 @@ def test_failures_stand_by_how_far_they_fail_in_what_matters_of_their_metric():
         ([verdict(Outcome.PASS)], "The only gate passes."),
         ([verdict(Outcome.PASS)] * 72, "All 72 gates pass."),
         ([verdict()] * 2 + [verdict(Outcome.PASS)], "2 of 3 gates fail, 1 passes."),
-        ([verdict(Outcome.MISSING)] * 3, "None of 3 gates fails, 3 without a baseline (failed)."),
+        ([verdict(Outcome.MISSING)] * 3, "3 gates: 3 without a baseline (counted as failed)."),
         (
             [
                 verdict(),
@@ -189,7 +189,7 @@ def test_failures_stand_by_how_far_they_fail_in_what_matters_of_their_metric():
                 verdict(Outcome.INCOMPARABLE, action="skip"),
                 *[verdict(Outcome.PASS)] * 2,
             ],
-            "1 of 6 gates fails, 1 incomparable (skipped), 2 inconclusive (1 failed, 1 warned), 2 pass.",
+            "1 of 6 gates fails, 1 incomparable (skipped), 2 inconclusive (1 counted as failed, 1 warned), 2 pass.",
         ),
     ],
 )
@@ -208,8 +208,8 @@ def test_what_many_verdicts_have_in_common_is_said_once_and_passes_are_not_told_
     assert list(told([*given_, verdict(Outcome.INCONCLUSIVE, metric="ms_per_token", **timed)])) == [
         f"{HOME} score: fail. Allowed: no drop shown. 17 points!",
         "nano-base-to-a score, format_rate; nano-base-to-b score, format_rate; nano-base-to-c score, format_rate; "
-        "and 2 more cells: missing baseline, failed. The baseline does not have this cell. To decide it: accept a "
-        "baseline.",
+        "and 2 more cells: missing baseline, counted as failed. The baseline does not have this cell. To decide it: "
+        "accept a baseline.",
         f"{HOME} score: pass. Within chance. It failed before; with 2 fresh seeds it is -1 points.",
         f"{HOME} score: fail. Over 3 and 3 seeds: p <0.001.",
         f"{HOME} ms_per_token: inconclusive, warned. Over 90 prompts: p 0.250 among all comparisons, 0.020 by itself.",
@@ -230,6 +230,13 @@ def test_a_verdict_in_the_terminal():
     detailed = terminal(given_, *CELLS, width=160, detail=True)
     row = "nano LoRA 8 SQuAD v2 SQuAD v2 ms/tok pass 91.30 74.20 -17.1 % [-22.0, -12.2] no drop shown"
     assert row in [" ".join(line.split()) for line in detailed]
+
+
+def test_without_any_baseline_there_are_no_columns_of_changes():
+    lost = [verdict(Outcome.MISSING, was=None, change=None, interval=None, why="there is no baseline")]
+    lines = terminal(lost, width=80)
+    (headings,) = (line.split() for line in lines if line.startswith("Model"))
+    assert headings[-4:] == ["Verdict", "Was", "Now", "Allowed"]
 
 
 def test_the_interval_of_a_floor_is_that_of_what_is_measured():
@@ -305,7 +312,7 @@ def test_a_comment_begins_with_the_gates_and_has_15_rows_of_them_on_top():
     text = render_markdown(results(family(), *CELLS))
     lines = text.split("\n")
     assert lines[0].startswith("### ")
-    assert lines[2].startswith("**36 of 180 gates fail, 36 incomparable (failed), ")
+    assert lines[2].startswith("**36 of 180 gates fail, 36 incomparable (counted as failed), ")
     before = text.partition("<details")[0]
     (top,) = tables(before)
     assert len(top) == 16

@@ -139,7 +139,9 @@ class Gates:
             [Column("Was", [_number(v.was, v.unit) for v in verdicts]), Column("Now", [_now(row) for row in rows])],
             [Column("Change", [_change(v) for v in verdicts]), Column("95 %", [_interval(v) for v in verdicts])],
         ]
-        groups = [Group("", [said]), *(Group("", columns) for columns in numbers)]
+        # where there is no baseline at all there are no changes
+        known = [columns for columns in numbers if any(cell.body != ABSENT for each in columns for cell in each.cells)]
+        groups = [Group("", [said]), *(Group("", columns) for columns in known)]
         limits = [Text(elided(clean(verdict.limit), room)) for verdict in verdicts]
         return [*groups, Group("", [Column("Allowed", limits, words=True)])] if allowed else groups
 

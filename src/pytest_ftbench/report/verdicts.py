@@ -21,7 +21,7 @@ _SAID = {
     Outcome.INCONCLUSIVE: "inconclusive",
     Outcome.PASS: "pass",
 }
-_DONE = {"fail": "failed", "warn": "warned", "skip": "skipped", "pass": "let pass"}
+_DONE = {"fail": "counted as failed", "warn": "warned", "skip": "skipped", "pass": "let pass"}
 """What was done about a verdict that is neither pass nor fail, by its action."""
 _TEXTS = ("cell", "metric", "limit", "unit", "change_unit", "why", "need", "rerun")
 _NUMBERS = ("was", "now", "change", "p", "adjusted")
@@ -60,14 +60,14 @@ def counted(verdicts: Sequence[Verdict]) -> str:
     if found[Outcome.PASS] == total:
         return "The only gate passes." if total == 1 else f"All {gates} pass."
     fails = found[Outcome.FAIL]
-    parts = [f"{fails} of {gates} fail{'s' * (fails == 1)}" if fails else f"None of {gates} fails"]
+    parts = [f"{fails} of {gates} fail{'s' * (fails == 1)}"] if fails else []
     for outcome, word in _SAID.items():
         mine = [verdict for verdict in verdicts if verdict.outcome is outcome]
         if mine and outcome is Outcome.PASS:
             parts.append(f"{len(mine)} {word}{'es' * (len(mine) == 1)}")
         elif mine:
             parts.append(f"{len(mine)} {word} ({_actions(mine)})")
-    return f"{', '.join(parts)}."
+    return f"{'' if fails else f'{gates}: '}{', '.join(parts)}."
 
 
 def told(verdicts: Sequence[Verdict]) -> Iterator[str]:
