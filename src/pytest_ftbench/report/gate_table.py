@@ -140,10 +140,15 @@ class Gates:
             [Column("Change", [_change(v) for v in verdicts]), Column("95 %", [_interval(v) for v in verdicts])],
         ]
         # where there is no baseline at all there are no changes
-        known = [columns for columns in numbers if any(cell.body != ABSENT for each in columns for cell in each.cells)]
+        known = [columns for columns in numbers if any(map(_says, columns))]
         groups = [Group("", [said]), *(Group("", columns) for columns in known)]
         limits = [Text(elided(clean(verdict.limit), room)) for verdict in verdicts]
         return [*groups, Group("", [Column("Allowed", limits, words=True)])] if allowed else groups
+
+
+def _says(column: Column) -> bool:
+    """Whether anything is known in a column."""
+    return any(cell.tail or cell.body != ABSENT for cell in column.cells)
 
 
 def _cells(contents: Contents) -> dict[str, tuple[CheckpointKey, str, Standing]]:
