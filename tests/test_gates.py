@@ -252,7 +252,7 @@ def test_what_neither_run_knows_is_no_verdict_unless_it_was_asked_for():
     assert (found.outcome, found.why) == (Outcome.INCONCLUSIVE, "neither run knows it")
     # an untuned model was never trained, whatever is asked for
     base = seeds((90.0,), train=None)
-    assert judge(base, base, Gate(rules=(GateRule("train_memory", allowed=5, effect=5),))) == []
+    assert judge(base, base, Gate(rules=(GateRule("train_memory", limit=5, allowed=5, effect=5),))) == []
 
 
 def test_a_cell_that_was_not_measured_now_is_inconclusive_in_every_metric():
@@ -376,6 +376,8 @@ def test_what_could_not_be_measured_again_fails_as_before_and_says_so():
     assert again.outcome is Outcome.FAIL
     assert again.rerun == "it could not be measured again (failed)"
     assert judge_again(found, now, then, SCORE, []) is found
+    # of what this run hasn't measured there is nothing to judge
+    assert judge_again(found, [], then, SCORE, seeds((70.0,), rank=16)) is found
 
 
 def test_a_limit_is_judged_again_on_all_seeds():

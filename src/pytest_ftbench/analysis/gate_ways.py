@@ -17,11 +17,13 @@ from pytest_ftbench.analysis.validity import Standing, hardly_answers, standing
 from pytest_ftbench.grid import CellRecord
 from pytest_ftbench.grid.gates import METRICS
 
+PHASES = {"train_memory": "train", "eval_memory": "eval"}
+"""The metrics that are peaks, and of what."""
+
 _STANDINGS = {
     Standing.INVALID: "now INVALID: fewer than half of its outputs can be read, or more than half are empty",
     Standing.TRIVIAL: "now no better than a trivial answerer",
 }
-PHASES = {"train_memory": "train", "eval_memory": "eval"}
 _LARGEST, _LEAST = 1e12, 1e-9  # of a number: what is beyond is none, for its square and its inverse must be floats
 
 
@@ -62,7 +64,7 @@ class Way:
         """What ways of tuning have in common whose seeds are taken to vary alike."""
         return repr(self.first.model), repr(self.first.train_task), repr(self.first.eval_task)
 
-    def without(self, seeds: Sequence[CellRecord]) -> "Way":
+    def only(self, seeds: Sequence[CellRecord]) -> "Way":
         """The way with these of its seeds alone."""
         return Way(self.id, tuple(seeds), tuple(seeds))
 
@@ -211,7 +213,7 @@ def same_answers(then: Way, now: Way) -> Way | None:
         other is not None and _answers(record) and record.scores == other.scores and _answers(record) == _answers(other)
         for record, other in zip(now.seeds, alike, strict=True)
     )
-    return then.without([record for record in alike if record is not None]) if same else None
+    return then.only([record for record in alike if record is not None]) if same else None
 
 
 def same_scores(then: Way, now: Way) -> bool:
