@@ -155,7 +155,11 @@ def _speed(then: CellRecord, now: CellRecord, task: EvalTask) -> Delta:
 
 def _memory(phase: str, then: CellRecord, now: CellRecord, why: Refusal | None) -> Delta:
     """The peaks of the first kind that both runs know, GiB; those of different kinds are not compared."""
-    before, after = _peaks(phase, then), _peaks(phase, now)
+    return memory_delta(known_peaks(phase, then), known_peaks(phase, now), why)
+
+
+def memory_delta(before: Mapping[str, float], after: Mapping[str, float], why: Refusal | None) -> Delta:
+    """Two runs' peaks by kind, compared in the first kind that both know; where there is none, that is a refusal."""
     for kind in KINDS:
         if kind in before and kind in after:
             return _delta(before[kind], after[kind], why, kind=kind)
@@ -164,7 +168,7 @@ def _memory(phase: str, then: CellRecord, now: CellRecord, why: Refusal | None) 
     return _delta(before.get(first), after.get(second), why or unlike)
 
 
-def _peaks(phase: str, record: CellRecord) -> dict[str, float]:
+def known_peaks(phase: str, record: CellRecord) -> dict[str, float]:
     """The known peaks of a phase by kind; a process may not have grown, and an allocator always does."""
     read = {kind: not_negative if kind == "process" else above_zero for kind in KINDS}
     peaks = {kind: read[kind](record.memory_gib.get(f"{phase}_{kind}")) for kind in KINDS}

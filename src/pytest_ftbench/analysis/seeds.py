@@ -28,7 +28,7 @@ Parts = Sequence[tuple[float, float]]
 Spread = tuple[float, float]
 """The variance between the seeds of a block, in the score's unit squared, and its degrees of freedom."""
 
-_UNLIKE = 1.5  # times the block's variance, for ways differ in theirs
+UNLIKE = 1.5  # times the block's variance, for ways differ in theirs
 _LARGEST = 1e12  # of a score: what is beyond is none, and its square must be a float
 
 
@@ -60,7 +60,7 @@ def variance_parts(
     parts = [(of_items, max(1.0, n - 1.0))]
     own = variance(seeds) if len(seeds) > 1 else 0.0
     if block is not None and block[1] > len(seeds) - 1:
-        return [*parts, (max(own, _UNLIKE * block[0]) / len(seeds), block[1])]
+        return [*parts, (max(own, UNLIKE * block[0]) / len(seeds), block[1])]
     return [*parts, (own / len(seeds), len(seeds) - 1.0)] if len(seeds) > 1 else parts
 
 

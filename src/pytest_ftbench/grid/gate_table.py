@@ -100,7 +100,7 @@ class GateTable(Checks):
             allowed=allowed,
             effect=effect,
             compares=compares,
-            on={name: self.choice(f"{key}.{name}", table[name], ACTIONS) for name in _ON if name in table} or None,
+            on={name: self.choice(f"{key}.{name}", table[name], ACTIONS) for name in _ON if name in table},
         )
 
     def _cells(self, key: str, value: Any) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ How the ``[gate]`` table of a suite becomes one: ``gate_table``. Points are hund
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ class GateRule:
     allowed: float = 0.0
     effect: float = 0.0
     compares: bool = True
-    on: Mapping[str, str] | None = None
+    on: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def usual(cls, metric: str) -> "GateRule":
@@ -81,7 +81,7 @@ class GateRule:
 
     def as_dict(self) -> dict[str, Any]:
         """The rule as plain JSON values."""
-        return asdict(self) | {"cells": list(self.cells), "on": dict(self.on or {})}
+        return asdict(self) | {"cells": list(self.cells), "on": dict(self.on)}
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,11 @@ class Gate:
     def action(self, rule: GateRule, case: str) -> str:
         """What a verdict does in a ``case``: ``inconclusive``, ``missing_baseline`` or ``incomparable``."""
         key = f"on_{case}"
-        return str((rule.on or {}).get(key) or getattr(self, key))
+        return str(rule.on.get(key) or getattr(self, key))
 
     def as_dict(self) -> dict[str, Any]:
         """The gate as plain JSON values, as a results file keeps it; without the baseline's place, which is a path."""
-        value = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "baseline"}
+        value = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "baseline"}
         return value | {"rules": [rule.as_dict() for rule in self.rules]}
 
     @classmethod
