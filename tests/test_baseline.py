@@ -3,6 +3,7 @@
 import copy
 import difflib
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,8 +13,19 @@ from strategies_hostile import hostile_results
 from strategies_items import MAKERS, measured, suite_records
 
 from pytest_ftbench.analysis import compare
+from pytest_ftbench.analysis.gates import judge
 from pytest_ftbench.analysis.items import item_table
-from pytest_ftbench.grid import Acceptance, Results, UserError, acceptance, baseline_of, baseline_text
+from pytest_ftbench.grid import (
+    GATE_METRICS,
+    Acceptance,
+    Gate,
+    GateRule,
+    Results,
+    UserError,
+    acceptance,
+    baseline_of,
+    baseline_text,
+)
 
 FIRST = Acceptance("it is what we have", "2026-11-20T10:00:00+00:00", "results.json", "ab" * 32)
 RUN = {
@@ -82,12 +94,94 @@ def test_nothing_that_is_compared_differs_but_by_the_seventh_digit_of_times(task
     assert change.standing_then is change.standing_now
 
 
+def run(chance, seeds, **rest):
+    """The records of a run with so many seeds, with tokens and peaks of memory."""
+    found = []
+    for seed in range(seeds):
+        for one in suite_records(10 * chance + seed, n=60, ranks=(8,), tasks=("arc", "squad")):
+            if seed and one.train_task is None:
+                continue
+            one.id, one.seed = f"{one.id}-s{seed}" if one.train_task else one.id, seed if one.train_task else 0
+            rng = np.random.default_rng(100 * chance + seed)
+            one.items = [item | {"output": "x", "tokens": int(rng.integers(2, 9))} for item in one.items]
+            tokens = [item["tokens"] for item in one.items]
+            one.output_tokens = {"mean": float(np.mean(tokens)), "samples": tokens}
+            one.format_rate = float(np.mean([item["parsed"] is not None for item in one.items]))
+            one.memory_gib = {"eval_process": rng.random(), "train_process": rng.random() if one.train_task else None}
+            one.extra = {"provenance": {"device_name": "Chip A", "checkpoint": f"{one.id} {chance}"} | rest}
+            found.append(one)
+    return found
+
+
+ALL_METRICS = Gate(rules=tuple(GateRule.usual(metric) for metric in GATE_METRICS), seed_stddev=3.0)
+
+
+def words(verdicts):
+    """What verdicts say in words; those on times have numbers in them that the file rounds."""
+    return [
+        {key: value for key, value in verdict.as_dict().items() if not isinstance(value, float) and key != "interval"}
+        for verdict in verdicts
+    ]
+
+
+def numbers(verdicts, timed):
+    """The numbers of verdicts on times, or of all others."""
+    shown = [verdict for verdict in verdicts if (verdict.kind == "timing") is timed]
+    each = [(v.was, v.now, v.change, v.p, v.adjusted, *(v.interval or ())) for v in shown]
+    return [value for values in each for value in values if value is not None]
+
+
+def assert_alike(verdicts, others):
+    assert words(verdicts) == words(others)
+    assert numbers(verdicts, timed=False) == numbers(others, timed=False)
+    assert numbers(verdicts, timed=True) == pytest.approx(numbers(others, timed=True), rel=1e-4, abs=1e-3)
+
+
+@pytest.mark.parametrize("seeds", [(1, 1), (1, 3), (2, 2)])
+def test_every_verdict_against_the_baseline_is_the_one_against_the_results(seeds):
+    then, now = run(1, seeds[0]), run(2, seeds[1])
+    before = stored(Results("mine", then))
+    verdicts = judge(now, before.cells, ALL_METRICS, TRIVIAL)
+    assert_alike(verdicts, judge(now, then, ALL_METRICS, TRIVIAL))
+    kinds = {verdict.kind for verdict in verdicts if verdict.outcome in ("pass", "fail")}
+    assert kinds >= {"evaluation", "timing", "peak", "training"}
+
+
+def test_a_run_that_gives_the_very_answers_passes_against_its_own_baseline():
+    verdicts = judge(run(1, 1), stored(Results("mine", run(1, 1))).cells, ALL_METRICS, TRIVIAL)
+    assert {verdict.outcome for verdict in verdicts} == {"pass"}
+    same = [verdict for verdict in verdicts if verdict.metric in ("score", "format_rate", "tokens")]
+    assert {verdict.why for verdict in same} == {"every answer is the same as then"}
+
+
+def test_answers_are_the_very_same_as_far_as_both_keep_them():
+    then, now = run(1, 1), run(1, 1)
+    before = stored(Results("mine", then)).cells
+
+    def says(records):
+        verdicts = judge(now, records, ALL_METRICS)
+        return next(each.why for each in verdicts if (each.cell, each.metric) == (now[0].id, "score"))
+
+    now[0].items[0]["output"] = "y"
+    assert says(then) != says(before) == "every answer is the same as then"
+    now[0].items[0]["parsed"] = "E"
+    assert says(before) != "every answer is the same as then"
+
+
+def test_refusals_are_those_against_the_results():
+    then = run(1, 1, template="old")
+    now = run(1, 1, template="new")
+    verdicts = judge(now, stored(Results("mine", then)).cells, ALL_METRICS)
+    assert_alike(verdicts, judge(now, then, ALL_METRICS))
+    assert any(verdict.outcome == "incomparable" for verdict in verdicts)
+
+
 def test_what_names_a_training_and_where_it_comes_from_stays_as_it_was():
     before = whole("squad")
     (after,) = stored(results([before])).cells
     for name in ("id", "model", "method", "rank", "train_task", "eval_task", "seed", "status", "n", "scores"):
         assert getattr(after, name) == getattr(before, name), name
-    for name in ("format_rate", "empty_rate", "truncated_rate", "memory_gib", "eval_dtype"):
+    for name in ("format_rate", "empty_rate", "truncated_rate", "memory_gib", "eval_dtype", "flags"):
         assert getattr(after, name) == getattr(before, name), name
     # settings are told apart by how they are written
     assert repr(after.train["learning_rate"]) == repr(before.train["learning_rate"])
@@ -103,11 +197,11 @@ def test_no_text_of_an_answer_is_kept_nor_what_is_computed_anew():
     assert set(kept.provenance) == {"baseline", "git_sha", "dirty", "packages", "device_name"}
     assert kept.extra == {"other": 1}
     for cell in kept.cells:
-        assert (cell.flags, cell.curve) == ([], [])
+        assert cell.curve == []
         assert not {"losses"} & set(cell.train)
         assert not {"ttft", "stddev"} & set(cell.latency_s)
         assert set(cell.output_tokens) == {"mean", "median"}
-    assert set(kept.cells[0].items[0]) == {"item", "score", "tokens"}
+    assert set(kept.cells[0].items[0]) == {"item", "score", "parsed", "tokens"}
 
 
 def test_counts_of_tokens_stay_where_items_have_none():
@@ -155,9 +249,7 @@ def test_one_other_answer_is_a_diff_of_a_few_lines():
     one = baseline_text(baseline_of(results(first), FIRST)).splitlines()
     again = Acceptance("an answer", "2026-11-21T10:00:00+00:00", "r.json", "c" * 64, "d" * 64, {"reason": "first"})
     two = baseline_text(baseline_of(results(second), again)).splitlines()
-    lines = [
-        line for line in difflib.unified_diff(one, two, n=0, lineterm="") if line[0] in "+-" and line[1] != line[0]
-    ]
+    lines = [line for line in difflib.unified_diff(one, two, n=0, lineterm="") if re.match(r"[-+](?![-+])", line)]
     assert len(lines) <= 16
     assert sum("scores" in line for line in lines) == 2
     assert sum('"item"' in line for line in lines) == 2

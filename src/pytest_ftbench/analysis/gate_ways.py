@@ -180,17 +180,21 @@ def same_answers(then: Way, now: Way) -> Way | None:
     before = {repr(record.seed): record for record in then.seeds}
     alike = [before.get(repr(record.seed)) for record in now.seeds]
     same = all(
-        other is not None and _answers(record) and record.scores == other.scores and _answers(record) == _answers(other)
+        other is not None and record.scores == other.scores and _same_items(record, other)
         for record, other in zip(now.seeds, alike, strict=True)
     )
     return then.without([record for record in alike if record is not None]) if same else None
 
 
-def _answers(record: CellRecord) -> list[tuple[object, ...]]:
-    """What was answered to which item and how it was scored; nothing where an item isn't one."""
-    items = [item for item in record.items if isinstance(item, dict)]
-    told = [tuple(item.get(key) for key in ("item", "output", "score", "parsed", "tokens")) for item in items]
-    return told if len(told) == len(record.items) else []
+def _same_items(one: CellRecord, other: CellRecord) -> bool:
+    """Whether two records were given the very same answers, as far as both keep them: a baseline has no outputs."""
+    mine, its = ([item for item in record.items if isinstance(item, dict)] for record in (one, other))
+    if not mine or len(mine) < len(one.items) or len(its) < len(other.items):
+        return False
+    texts = all("output" in item for item in (*mine, *its))
+    keys = ("item", "score", "parsed", "tokens", *["output"] * texts)
+    told, theirs = ([tuple(item.get(key) for key in keys) for item in items] for items in (mine, its))
+    return told == theirs
 
 
 def mean(values: Sequence[float]) -> float | None:

@@ -1,9 +1,9 @@
 """A baseline: what of a run's results later runs are held against, in a file that people review and git compares.
 
-It is a results file of schema 1 like any other, without what no gate reads: texts of outputs, curves, losses, findings.
-Every fact has a line, and so have ten items; so a diff shows what changed. Numbers that gates decide by are as they
-were measured; times, which no clock knows better, have six digits. Why it was accepted stands in it, and why those were
-that it replaces.
+It is a results file of schema 1 like any other, without what no gate reads: texts of outputs, curves, losses. Every
+fact has a line, and so have ten items, so that a diff shows what changed. Numbers that gates decide by are as they were
+measured; times, which no clock knows better, have six digits. Why it was accepted stands in it, and why those were that
+it replaces.
 """
 
 import json
@@ -27,9 +27,9 @@ _LEFT_OUT = {
     "latency_s": {"ttft", "stddev", "p95", "fixed"},
     "train": {"losses"},
 }
-_OF_AN_ITEM = ("item", "score", "tokens", "cluster")
+_OF_AN_ITEM = ("item", "score", "parsed", "tokens", "cluster")
 # macro F1 is no mean of items: it needs to know which class each is of
-_OF_AN_ANSWER = {"arc": ("gold", "parsed")}
+_OF_A_CLASS = {"arc": ("gold",)}
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _slim(record: CellRecord) -> CellRecord:
     provenance = record.extra.get("provenance")
     said = _without(provenance, _LEFT_OUT["provenance"]) if isinstance(provenance, Mapping) else provenance
     tokens = record.output_tokens
-    keys = (*_OF_AN_ITEM, *_OF_AN_ANSWER.get(record.eval_task, ()))
+    keys = (*_OF_AN_ITEM, *_OF_A_CLASS.get(record.eval_task, ()))
     items = [_item(item, keys) for item in record.items]
     if all(isinstance(item, dict) and "tokens" in item for item in items):
         tokens = _without(tokens, {"samples"})  # the items have them
@@ -114,7 +114,6 @@ def _slim(record: CellRecord) -> CellRecord:
         train=None if record.train is None else _without(record.train, _LEFT_OUT["train"]) | _times(record.train),
         items=items,
         curve=[],
-        flags=[],
         extra=record.extra | ({} if said is None else {"provenance": said}),
     )
 
