@@ -1,4 +1,5 @@
-# `make bench` runs the comparison, `make test` checks everything. Each sets up .venv first where need be.
+# `make bench` runs the comparison, `make test` checks everything, `make gate` holds a slice of the comparison against the
+# committed baseline. Each sets up .venv first where need be.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,10 +7,13 @@ INSTALLED := .venv/.installed
 
 PLUGIN_TESTS := $(wildcard tests/test_plugin_*.py)
 
-.PHONY: bench test test-plugin test-others fast wheel clean
+.PHONY: bench gate test test-plugin test-others fast wheel clean
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest benchmarks $(ARGS)
+
+gate: $(INSTALLED)
+	$(BIN)/python -m pytest benchmarks --ftbench-suite embedded-gate --benchmark-disable $(ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/ruff check .
