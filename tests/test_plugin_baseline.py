@@ -5,6 +5,7 @@ import json
 import pytest
 from test_analysis_ranking import records
 
+from pytest_ftbench.cli import main
 from pytest_ftbench.grid import Results
 
 
@@ -31,3 +32,19 @@ def test_a_baseline_that_is_none_is_refused_before_anything_runs(stored):
     outcome = stored.runpytest_subprocess("--ftbench-baseline", "broken.json")
     assert outcome.ret == pytest.ExitCode.USAGE_ERROR
     outcome.stderr.fnmatch_lines(["ERROR: *broken.json*is no JSON*"])
+
+
+def test_an_accepted_baseline_orders_its_ways_as_the_results_did(stored):
+    accept = ["baseline", "accept", str(stored.path / "then.json"), "--reason", "so it was"]
+    assert main([*accept, "--to", str(stored.path / "b.json")]) == 0
+    shown = [
+        stored.runpytest_subprocess("--ftbench-from", "now.json", "--ftbench-baseline", name).outlines
+        for name in ("then.json", "b.json")
+    ]
+    # a rule is as long as its title leaves room for, and no two runs take as long
+    first, second = (
+        [line.replace("then.json", "b.json").strip("- ") for line in lines if "no tests ran in" not in line]
+        for lines in shown
+    )
+    assert any("better here neither, there NoPeft over LoRA r8" in line for line in second)
+    assert first == second
