@@ -26,6 +26,7 @@ from pytest_ftbench.grid import (
     baseline_of,
     baseline_text,
 )
+from pytest_ftbench.report import render_acceptance
 
 FIRST = Acceptance("it is what we have", "2026-11-20T10:00:00+00:00", "results.json", "ab" * 32)
 RUN = {
@@ -300,3 +301,20 @@ def test_whatever_results_hold_the_file_can_be_read_and_reviewed(found):
     kept = Results.from_json(json.loads(text))
     assert [cell.id for cell in kept.cells] == [cell.id for cell in found.cells if cell.ok]
     assert baseline_text(kept) == text
+
+
+@settings(max_examples=50)
+@given(hostile_results(4), hostile_results(4))
+def test_whatever_two_runs_hold_what_changes_is_told_in_lines(before, after):
+    for each in (before, after):
+        for cell in each.cells[:1]:
+            cell.status = "ok"
+    if not (before.cells and after.cells):
+        return
+    then = baseline_of(before, FIRST)
+    now = baseline_of(
+        after, Acceptance("next", "2026-11-21T10:00:00+00:00", "r.json", "c" * 64, before=acceptance(then))
+    )
+    lines = render_acceptance(now, then)
+    assert any(line.startswith("in place of the one accepted on 2026-11-20 (it is what we have)") for line in lines)
+    assert all(line.isprintable() for line in lines)
