@@ -7,7 +7,7 @@ from enum import StrEnum
 from pytest_ftbench.analysis import refusals
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero, not_negative, number
 from pytest_ftbench.analysis.refusals import Reason, Refusal, is_silent, refusal
-from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks, table_cell
+from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks, ms_per_token
 from pytest_ftbench.analysis.validity import Standing, standing
 from pytest_ftbench.grid import CellRecord, CheckpointKey
 
@@ -123,7 +123,7 @@ def _change(then: CellRecord, now: CellRecord, trivial: Trivial, task: EvalTask)
         standing_now=standing(now, trivial, task),
         deltas={
             Measure.SCORE: score,
-            Measure.MS_PER_TOKEN: _speed(then, now, task),
+            Measure.MS_PER_TOKEN: _speed(then, now),
             Measure.TOKENS: _delta(
                 number(then.output_tokens.get("mean")),
                 number(now.output_tokens.get("mean")),
@@ -148,9 +148,8 @@ def _score(then: CellRecord, now: CellRecord, task: EvalTask) -> Delta:
     return _delta(task.score(then), task.score(now), refusal(facts, then, now), task.headline.higher_is_better)
 
 
-def _speed(then: CellRecord, now: CellRecord, task: EvalTask) -> Delta:
-    before, after = (table_cell(record, {}, task).ms_per_token for record in (then, now))
-    return _delta(before, after, refusal(refusals.LATENCY, then, now))
+def _speed(then: CellRecord, now: CellRecord) -> Delta:
+    return _delta(ms_per_token(then), ms_per_token(now), refusal(refusals.LATENCY, then, now))
 
 
 def _memory(phase: str, then: CellRecord, now: CellRecord, why: Refusal | None) -> Delta:

@@ -29,11 +29,9 @@ _MEDIAN = math.pi / 2  # a median of normal values varies so much more than thei
 _BUSY = "V16"
 
 
-def timing(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way) -> Worsening | None:
-    """The change of the median time per token after the first; None where a run doesn't know it."""
-    was, is_now = (runs.value(rule.metric, way) for way in (then, now))
-    if was is None or is_now is None:
-        return None
+def timing(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way) -> Worsening:
+    """The worsening of the median time per token after the first."""
+    was, is_now = (mean(runs.values(rule.metric, way)) for way in (then, now))
     before, after = _by_prompt(then), _by_prompt(now)
     both = zip(before, after, strict=True) if len(before) == len(after) else ()
     pairs = [100 * (y - x) for x, y in both if x is not None and y is not None]
@@ -41,7 +39,7 @@ def timing(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way) -> Worse
     if len(pairs) > 1:
         parts.append((_MEDIAN * variance(pairs) / len(pairs), len(pairs) - 1.0))
     scale = Scale(percent=True)
-    worse = 100 * math.log(is_now / was)
+    worse = 100 * (math.log(is_now) - math.log(was))
     found = Chance.of(worse, parts, rule, gate, scale)
     busy = any(_BUSY in record.flags for way in (then, now) for record in way.seeds)
     return Worsening(

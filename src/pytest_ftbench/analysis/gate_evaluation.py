@@ -39,21 +39,32 @@ Interval = Callable[[float], tuple[float, float] | None]
 
 @dataclass(frozen=True)
 class Side:
-    """What of a run is compared: the mean over its seeds as one record, whose items are scored by the metric."""
+    """What of a run is compared: the mean over its seeds as one record, whose items are scored by the metric.
+
+    ``value`` is that mean, in the items' unit.
+    """
 
     record: CellRecord
     table: ItemTable | None
     value: float
 
+    @classmethod
+    def of(cls, runs: Runs, metric: str, way: Way, value: float) -> "Side":
+        """A run's side."""
+        record = way.pooled if metric == "score" else pool([_scored_by(metric, each) for each in way.seeds])
+        # chance in trainings is none of the same weights', so nothing may be taken for a training
+        bare = replace(record, train_task=None)
+        return cls(bare, runs.evidence.table(bare), value)
 
-def evaluation(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way, higher: bool) -> Worsening | None:
-    """The worsening of the same weights; None where a run doesn't know the metric."""
+
+def evaluation(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way, higher: bool) -> Worsening:
+    """The worsening of the same weights."""
     task = {"format_rate": _IN_FORM, "tokens": _TOKENS}.get(rule.metric) or runs.tasks[now.first.eval_task]
     was, is_now = (mean(runs.values(rule.metric, way)) for way in (then, now))
-    before, after = (_side(runs, rule.metric, way, task) for way in (then, now))
-    if was is None or is_now is None or before is None or after is None:
-        return None
-    times = 100 / (was if METRICS[rule.metric].change == "%" else full_score(task.headline.key))
+    unit = 1.0 if rule.metric == "tokens" else 100 / full_score(task.headline.key)
+    times = 100 / was if METRICS[rule.metric].change == "%" else unit
+    before = Side.of(runs, rule.metric, then, was / unit)
+    after = Side.of(runs, rule.metric, now, is_now / unit)
     better, worse = (before, after) if higher else (after, before)
     off = better.value - worse.value
     find = _intervals(runs, better, worse, task)
@@ -74,15 +85,6 @@ def evaluation(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way, high
     )
 
 
-def _side(runs: Runs, metric: str, way: Way, task: EvalTask) -> Side | None:
-    """A run's side; None where the metric isn't known of it."""
-    record = way.pooled if metric == "score" else pool([_scored_by(metric, each) for each in way.seeds])
-    # chance in trainings is none of the same weights', so nothing may be taken for a training
-    bare = replace(record, train_task=None)
-    value = task.score(bare)
-    return None if value is None else Side(bare, runs.evidence.table(bare), value)
-
-
 def _scored_by(metric: str, record: CellRecord) -> CellRecord:
     """The record with items scored by whether they are in form, or by their tokens; without any that say otherwise."""
     items = [item for item in record.items if isinstance(item, dict)]
@@ -92,10 +94,12 @@ def _scored_by(metric: str, record: CellRecord) -> CellRecord:
     else:
         key, said = "accuracy", number(record.format_rate)
         scores = [float(item.get("parsed") is not None) for item in items]
-    known = mean([score for score in scores if score is not None])
-    sure = known is not None and said is not None and None not in scores and abs(known - said) <= 1e-6 * max(1.0, said)
+    known = [score for score in scores if score is not None]
+    agree = (
+        said is not None and len(known) == len(record.items) > 0 and abs(mean(known) - said) <= 1e-6 * max(1.0, said)
+    )
     given: dict[str, Any] = {part.name: getattr(record, part.name) for part in fields(CellRecord)}
-    given["items"] = [item | {"score": s} for item, s in zip(items, scores, strict=True)] if sure else []
+    given["items"] = [item | {"score": s} for item, s in zip(items, scores, strict=True)] if agree else []
     # no task's own reading of letters or numbers is meant
     return CellRecord(**given | {"scores": {key: said}, "eval_task": ""})
 

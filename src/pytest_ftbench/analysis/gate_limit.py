@@ -5,7 +5,7 @@ from pytest_ftbench.analysis.gate_ways import Runs, Way
 from pytest_ftbench.analysis.gate_words import limit_text
 from pytest_ftbench.analysis.intervals import full_score, score_interval
 from pytest_ftbench.analysis.metrics import item_count
-from pytest_ftbench.analysis.validity import Standing, standing
+from pytest_ftbench.analysis.validity import hardly_answers
 from pytest_ftbench.grid.gates import METRICS, Gate, GateRule
 
 
@@ -18,9 +18,9 @@ def limit_verdict(runs: Runs, way: Way, rule: GateRule, gate: Gate) -> Verdict:
         why = "this run does not know it" if way.seeds else f"it was not measured ({way.lost})"
         need = "measure it" if way.seeds else "mend the cell, and run it again"
     elif value < rule.limit if metric.higher_is_better else value > rule.limit:
-        outcome, action = Outcome.FAIL, "fail"
-    if rule.metric == "score" and value is not None and _is_invalid(runs, way):
-        outcome, action = Outcome.FAIL, "fail"
+        outcome, action, need = Outcome.FAIL, "fail", "mend it, or move the limit in the suite's file"
+    if rule.metric == "score" and value is not None and any(map(hardly_answers, way.seeds)):
+        outcome, action, need = Outcome.FAIL, "fail", "mend the form of its outputs"
         why = "it is INVALID: fewer than half of the outputs can be read, or more than half are empty"
     return Verdict(
         cell=way.id,
@@ -37,10 +37,6 @@ def limit_verdict(runs: Runs, way: Way, rule: GateRule, gate: Gate) -> Verdict:
         why=why,
         need=need,
     )
-
-
-def _is_invalid(runs: Runs, way: Way) -> bool:
-    return standing(way.pooled, runs.trivial, runs.tasks[way.first.eval_task]) is Standing.INVALID
 
 
 def _interval(runs: Runs, way: Way) -> tuple[float, float] | None:

@@ -18,12 +18,10 @@ _MOST_SEEDS = 50
 _FIRST_RUN = "run both with --ftbench-seeds 3, or give gate.seed_stddev"
 
 
-def training(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way, higher: bool) -> Worsening | None:
-    """The worsening of a way that was trained anew; None where a run doesn't know the metric."""
+def training(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way, higher: bool) -> Worsening:
+    """The worsening of a way that was trained anew."""
     before, after = runs.values(rule.metric, then), runs.values(rule.metric, now)
     was, is_now = mean(before), mean(after)
-    if was is None or is_now is None:
-        return None
     x, y = on_scale_of_change(rule.metric, before), on_scale_of_change(rule.metric, after)
     scale = Scale(METRICS[rule.metric].change == "%")
     worse = (sum(x) / len(x) - sum(y) / len(y)) * (1 if higher else -1)

@@ -12,13 +12,17 @@ from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero, numbe
 from pytest_ftbench.analysis.pooling import PooledRecord, measured_seeds, pool, seed_groups, way_id
 from pytest_ftbench.analysis.refusals import Fact, Refusal, refusal
 from pytest_ftbench.analysis.seeds import Spread, block_spread
-from pytest_ftbench.analysis.table import eval_tasks, table_cell
-from pytest_ftbench.analysis.validity import hardly_answers
+from pytest_ftbench.analysis.table import eval_tasks, ms_per_token
+from pytest_ftbench.analysis.validity import Standing, hardly_answers, standing
 from pytest_ftbench.grid import CellRecord
 from pytest_ftbench.grid.gates import METRICS
 
+_STANDINGS = {
+    Standing.INVALID: "now INVALID: fewer than half of its outputs can be read, or more than half are empty",
+    Standing.TRIVIAL: "now no better than a trivial answerer",
+}
 PHASES = {"train_memory": "train", "eval_memory": "eval"}
-_LARGEST = 1e12  # of a number: what is beyond is none, and its square must be a float
+_LARGEST, _LEAST = 1e12, 1e-9  # of a number: what is beyond is none, for its square and its inverse must be floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +62,6 @@ class Way:
         """What ways of tuning have in common whose seeds are taken to vary alike."""
         return repr(self.first.model), repr(self.first.train_task), repr(self.first.eval_task)
 
-    @cached_property
-    def unreadable(self) -> bool:
-        """Whether a seed of it hardly answers."""
-        return any(map(hardly_answers, self.seeds))
-
     def without(self, seeds: Sequence[CellRecord]) -> "Way":
         """The way with these of its seeds alone."""
         return Way(self.id, tuple(seeds), tuple(seeds))
@@ -94,37 +93,57 @@ class Runs:
         """The items and resamples of both runs; the spread of seeds is that of this run."""
         return Evidence([way.pooled for way in self.now.values()])
 
+    def before(self, now: Way) -> Way | None:
+        """The same way and eval task in the baseline, with seeds that were measured; None where it has none."""
+        then = (self.then or {}).get(now.id)
+        if then is None or not then.seeds or then.block[1:] != now.block[1:]:
+            return None
+        return then
+
+    def standing(self, way: Way) -> str:
+        """How a way's score stands now, in words; empty: as any other."""
+        found = standing(way.pooled, self.trivial, self.tasks[way.first.eval_task])
+        return _STANDINGS.get(found, "")
+
     def values(self, metric: str, way: Way) -> list[float]:
         """What each seed of a way says of a metric, in its unit; nothing where one doesn't."""
         task = self.tasks.get(way.first.eval_task)
-        known = [value for record in way.seeds if task and (value := read_metric(metric, record, task)) is not None]
-        return known if len(known) == len(way.seeds) else []
+        if task is None:
+            return []
+        if (way, metric) not in self._values:
+            each = [read_metric(metric, record, task) for record in way.seeds]
+            known = [value for value in each if value is not None]
+            self._values[way, metric] = known if len(known) == len(each) else []
+        return self._values[way, metric]
+
+    @cached_property
+    def _values(self) -> dict[tuple[Way, str], list[float]]:
+        return {}
 
     def value(self, metric: str, way: Way) -> float | None:
         """A metric's mean over a way's seeds, in its unit, of memory the largest peak; None: unknown."""
         if metric in PHASES:
             return next(iter(largest_peaks(PHASES[metric], way).values()), None)
-        return mean(self.values(metric, way))
+        known = self.values(metric, way)
+        return mean(known) if known else None
 
     def spread(self, metric: str, way: Way) -> tuple[Spread, int] | None:
         """The variance between seeds in a way's block, over the ways of both runs, and how many of these have several.
 
-        It is on the metric's scale of changes (:func:`on_scale_of_change`). Trainings that came out unreadable say how
-        they went wrong, not how far good ones lie apart, so that they have a block of their own; of one that has no
-        other, the readable ones must do. None: no way of the block has several seeds in either run.
+        It is on the metric's scale of changes (:func:`on_scale_of_change`). A way of which some seeds came out
+        unreadable and others didn't says how trainings go wrong, not how far good ones lie apart: it is left out. None:
+        no way of the block has several seeds in either run.
         """
         if metric not in self._spreads:
-            blocks: dict[tuple[object, ...], list[list[float]]] = {}
+            blocks: dict[tuple[str, ...], list[list[float]]] = {}
             for each in (*self.now.values(), *(self.then or {}).values()):
-                if each.seeds and each.first.train_task is not None:
-                    key = (*each.block, each.unreadable)
-                    blocks.setdefault(key, []).append(on_scale_of_change(metric, self.values(metric, each)))
+                if each.seeds and each.first.train_task is not None and len(set(map(hardly_answers, each.seeds))) == 1:
+                    blocks.setdefault(each.block, []).append(on_scale_of_change(metric, self.values(metric, each)))
             self._spreads[metric] = {name: _spread(values) for name, values in blocks.items()}
-        found = self._spreads[metric]
-        return found.get((*way.block, way.unreadable)) or found.get((*way.block, not way.unreadable))
+        return self._spreads[metric].get(way.block)
 
     @cached_property
-    def _spreads(self) -> dict[str, dict[tuple[object, ...], tuple[Spread, int] | None]]:
+    def _spreads(self) -> dict[str, dict[tuple[str, ...], tuple[Spread, int] | None]]:
         return {}
 
 
@@ -136,13 +155,20 @@ def largest_peaks(phase: str, way: Way) -> dict[str, float]:
 
 def read_metric(metric: str, record: CellRecord, task: EvalTask) -> float | None:
     """What a record says of a score or format rate (points), its mean tokens or ms per token; None: unknown."""
-    value, times = {
-        "score": (task.score(record), 100 / full_score(task.headline.key)),
-        "format_rate": (number(record.format_rate), 100.0),
-        "tokens": (above_zero(record.output_tokens.get("mean")), 1.0),
-        "ms_per_token": (above_zero(table_cell(record, {}, task).ms_per_token), 1.0),
-    }[metric]
+    if metric == "score":
+        value, times = task.score(record), 100 / full_score(task.headline.key)
+    elif metric == "format_rate":
+        value, times = number(record.format_rate), 100.0
+    else:
+        read = ms_per_token if metric == "ms_per_token" else mean_tokens
+        value, times = above_zero(read(record)), 1.0
+        value = value if value is not None and value >= _LEAST else None
     return value * times if value is not None and abs(value) <= _LARGEST else None
+
+
+def mean_tokens(record: CellRecord) -> float | None:
+    """The mean output tokens of all answers; None: unknown."""
+    return number(record.output_tokens.get("mean"))
 
 
 def on_scale_of_change(metric: str, values: Sequence[float]) -> list[float]:
@@ -157,7 +183,8 @@ def _spread(ways: Sequence[Sequence[float]]) -> tuple[Spread, int] | None:
 
 def refused(facts: Sequence[Fact], then: Way, now: Way) -> Refusal | None:
     """The first of these facts in which a seed of one run and one of the other don't agree."""
-    pairs = [(before, now.seeds[0]) for before in then.seeds] + [(then.seeds[0], after) for after in now.seeds[1:]]
+    each = (then.seeds, now.seeds)
+    pairs = ([seeds[index % len(seeds)] for seeds in each] for index in range(max(map(len, each))))
     found = (refusal(facts, before, after) for before, after in pairs)
     return next((each for each in found if each is not None), None)
 
@@ -166,13 +193,14 @@ def same_weights(then: Way, now: Way) -> bool:
     """Whether both runs tested the very same weights: untuned models, or for each seed what says so."""
     if now.first.train_task is None:
         return True
-    before, after = ({repr(record.seed): _weights(record) for record in way.seeds} for way in (then, now))
-    return before.keys() == after.keys() and all(weights and weights == before[seed] for seed, weights in after.items())
+    before, after = ({repr(record.seed): record for record in way.seeds} for way in (then, now))
+    return before.keys() == after.keys() and all(_same_weights(before[seed], after[seed]) for seed in after)
 
 
-def _weights(record: CellRecord) -> str | None:
-    """What tells a record's weights: a digest of their files, else the key of how they were trained."""
-    return record.provenance("weights") or record.provenance("checkpoint")
+def _same_weights(then: CellRecord, now: CellRecord) -> bool:
+    """Whether digests of the weights say so, or where one of the two has none, the keys of how they were made."""
+    pairs = ((then.provenance(key), now.provenance(key)) for key in ("weights", "checkpoint"))
+    return next((before == after for before, after in pairs if before and after), False)
 
 
 def same_answers(then: Way, now: Way) -> Way | None:
@@ -197,6 +225,18 @@ def _same_items(one: CellRecord, other: CellRecord) -> bool:
     return told == theirs
 
 
-def mean(values: Sequence[float]) -> float | None:
-    """The mean; None of none, and where no float holds it."""
-    return number(sum(value / len(values) for value in values)) if values else None
+def same_scores(then: Way, now: Way) -> bool:
+    """Whether runs of which one has no items agree in every number that is of their answers."""
+    if all(record.items for way in (then, now) for record in way.seeds):
+        return False
+    return [_numbers(record) for record in then.seeds] == [_numbers(record) for record in now.seeds]
+
+
+def _numbers(record: CellRecord) -> tuple[object, ...]:
+    rates = record.n, record.format_rate, record.empty_rate, record.truncated_rate, record.output_tokens.get("mean")
+    return record.seed, record.scores, *rates
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean of some values, none of which is near the largest of floats."""
+    return math.fsum(values) / len(values)

@@ -6,6 +6,7 @@ from pytest_ftbench.analysis.wording import short
 from pytest_ftbench.grid.gates import METRICS, GateRule
 
 ACCEPT = "ftbench baseline accept"
+MEND = f"mend it, or accept it as it is now ({ACCEPT})"
 
 _FIXES = {
     Reason.ITEMS: "test both on the same items",
@@ -46,9 +47,19 @@ def message(verdict: Verdict) -> str:
     if verdict.outcome in (Outcome.INCONCLUSIVE, Outcome.INCOMPARABLE, Outcome.MISSING):
         parts[0] += f": {verdict.outcome}" if verdict.outcome is not Outcome.MISSING else ": no baseline"
     parts[0] += f"; allowed: {verdict.limit}."
-    parts += [f"{_sentence(text)}." for text in (verdict.why, verdict.rerun) if text]
-    parts += [f"To decide it: {verdict.need}."] if verdict.need else []
-    return " ".join(parts)
+    open_still = verdict.outcome is Outcome.INCONCLUSIVE and verdict.need
+    need = "" if verdict.outcome is Outcome.FAIL else verdict.need
+    told = (verdict.why, verdict.rerun, f"to decide it: {need}" if open_still else need)
+    parts += [f"{_sentence(text)}." for text in told if text]
+    # what differs between two records is told in their own words, of whatever lines
+    return " ".join(" ".join(parts).split())
+
+
+def change_of(verdict: Verdict) -> str:
+    """A change, or of a limit the number, in a few words."""
+    if verdict.change is not None:
+        return f"{verdict.change:+.3g} {verdict.change_unit}"
+    return "an unknown number" if verdict.now is None else f"{verdict.now:.4g} {verdict.unit}"
 
 
 def _sentence(text: str) -> str:

@@ -12,9 +12,11 @@ from pytest_ftbench.analysis.gate_verdict import Kind
 from pytest_ftbench.analysis.seeds import Parts, half_width, p_value
 from pytest_ftbench.grid.gates import Gate, GateRule
 
+ROUNDING = 1e-9
+"""By how much of itself a number may be off for rounding."""
 LEAST_P = 1e-9
 """Where p-values end: a smaller one promises more than any of the tests can."""
-_LARGEST = 1e5  # percent, as a logarithm times a hundred: what is beyond is no change that a number could say
+_LARGEST = 5_000.0  # a hundred logarithms: percents beyond have more than twenty digits
 
 Need = Callable[[float], str]
 """What would decide it, were the single comparison to be shown at a level."""
@@ -32,7 +34,7 @@ class Worsening:
     kind: Kind
     was: float
     now: float
-    worse: float | None
+    worse: float
     need: Need
     interval: tuple[float, float] | None = None
     bound: float | None = None

@@ -16,6 +16,9 @@ CORRECTIONS = (HOLM, UNCORRECTED)
 GROUPS = ("all", "base", "tuned", "in-domain")
 """Words that choose cells by what they are; anything else is a pattern over ids without their seeds."""
 
+LARGEST = 1e9
+"""What no number of a gate is above: more points, percents, milliseconds or GiB than anybody has."""
+
 
 @dataclass(frozen=True)
 class GateMetric:
@@ -138,11 +141,24 @@ class Gate:
             # what measures again isn't there, for stored results aren't measured
             given |= {"rerun": 0, "seed_stddev": None if spread is None else float(spread)}
             made = cls(tuple(rules), **given)
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return None
-        actions = [made.action(rule, case.removeprefix("on_")) for rule in (GateRule(""), *rules) for case in _ON]
-        known = all(rule.metric in METRICS for rule in rules) and set(actions) <= set(ACTIONS)
-        return made if known and 0 < made.alpha < 1 and made.correction in CORRECTIONS else None
+        return made if made._makes_sense() else None
+
+    def _makes_sense(self) -> bool:
+        """Whether every value is one that a suite's file might have given."""
+        cases = [case.removeprefix("on_") for case in _ON]
+        actions = {self.action(rule, case) for rule in (GateRule(""), *self.rules) for case in cases}
+        numbers = [self.timing_noise, self.seed_stddev or 0.0]
+        for rule in self.rules:
+            numbers += [rule.allowed, rule.effect - rule.allowed, rule.limit or 0.0]
+        return (
+            all(rule.metric in METRICS for rule in self.rules)
+            and actions <= set(ACTIONS)
+            and all(0 <= number <= LARGEST for number in numbers)
+            and 0 < self.alpha < 1
+            and self.correction in CORRECTIONS
+        )
 
 
 _ON = ("on_inconclusive", "on_missing_baseline", "on_incomparable")
