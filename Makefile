@@ -12,8 +12,10 @@ PLUGIN_TESTS := $(wildcard tests/test_plugin_*.py)
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest benchmarks $(ARGS)
 
+# what can't be told is to be seen, and is no failure: warnings are errors here else
 gate: $(INSTALLED)
-	$(BIN)/python -m pytest benchmarks --ftbench-suite embedded-gate --benchmark-disable $(ARGS)
+	$(BIN)/python -m pytest benchmarks --ftbench-suite embedded-gate --benchmark-disable \
+		-W default::pytest_ftbench.gate_items.GateWarning $(ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/ruff check .
