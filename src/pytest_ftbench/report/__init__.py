@@ -1,5 +1,6 @@
 """Report: findings as text for a reader. No torch, no pytest."""
 
+from pytest_ftbench.report.acceptance_text import render_acceptance
 from pytest_ftbench.report.compare_text import render_breaches, render_comparison
 from pytest_ftbench.report.contents import Contents
 from pytest_ftbench.report.encoding import encodable
@@ -13,6 +14,7 @@ __all__ = [
     "encodable",
     "headline",
     "render",
+    "render_acceptance",
     "render_breaches",
     "render_comparison",
     "render_html",
