@@ -19,7 +19,6 @@ SUMMARY_LIMIT = 1024 * 1024
 """The bytes that a step's summary may have; one that is larger isn't shown at all."""
 
 _LEVELS = {"fail": "error", "warn": "warning"}
-_WORST_FIRST = ("fail", "incomparable", "missing baseline", "inconclusive", "pass")
 
 
 def is_asked_for(ledger: Ledger) -> bool:
@@ -29,22 +28,24 @@ def is_asked_for(ledger: Ledger) -> bool:
 
 def annotations(ledger: Ledger) -> Iterator[str]:
     """The workflow commands that annotate the worst verdicts."""
-    from pytest_ftbench.analysis.gate_verdict import Verdict
     from pytest_ftbench.analysis.gate_words import message
+    from pytest_ftbench.report.verdicts import read_verdicts, worst_first
 
-    found = [
-        (Verdict.from_dict(value), _file(place, ledger.config.rootpath))
-        for place, suite in ledger.suites.items()
-        for value in suite.verdicts
-        if value["action"] in _LEVELS
-    ]
-    found.sort(key=lambda pair: _rank(pair[0]))
-    for verdict, file in found[:SHOWN]:
+    file_of: dict[int, str | None] = {}
+    verdicts: list[Verdict] = []
+    for place, suite in ledger.suites.items():
+        mine = [verdict for verdict in read_verdicts(suite.verdicts)[0] if verdict.action in _LEVELS]
+        file_of |= {id(verdict): _file(place, ledger.config.rootpath) for verdict in mine}
+        verdicts += mine
+    # what fails for want of a baseline comes before what is only warned of
+    found = sorted(worst_first(verdicts), key=lambda verdict: verdict.action != "fail")
+    for verdict in found[:SHOWN]:
+        file = file_of[id(verdict)]
         place = {} if file is None else {"file": file}
         title = {"title": f"{verdict.metric} of {verdict.cell}: {verdict.outcome}"}
         yield command(_LEVELS[verdict.action], place | title, message(verdict))
     if rest := found[SHOWN:]:
-        level = _LEVELS[rest[0][0].action]
+        level = _LEVELS[rest[0].action]
         yield command(level, {"title": f"{len(rest)} more"}, f"{len(rest)} more verdicts are in the summary's table.")
 
 
@@ -54,7 +55,7 @@ def write_summary(ledger: Ledger) -> str | None:
     if not name:
         return None
     path = Path(name)
-    pages = [ledger.report("markdown", results, index) for index, results in enumerate(ledger.results)]
+    pages = [ledger.report("markdown", contents, index) for index, contents in enumerate(ledger.contents)]
     text = "\n".join(pages)
     try:
         before = path.stat().st_size if path.exists() else 0
@@ -83,9 +84,3 @@ def _file(place: str, root: Path) -> str | None:
     """The suite's file from the project's folder, where it is in there."""
     path = Path(place)
     return path.relative_to(root).as_posix() if path.suffix == ".toml" and path.is_relative_to(root) else None
-
-
-def _rank(verdict: "Verdict") -> tuple[bool, int, float]:
-    """What sorts verdicts, the worst first: what fails, what was found to be worse, and that most surely."""
-    p = verdict.p if verdict.adjusted is None else verdict.adjusted
-    return verdict.action != "fail", _WORST_FIRST.index(str(verdict.outcome)), 0.0 if p is None else p

@@ -109,7 +109,7 @@ def _own_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level:
 def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Parts | None:
     """The parts of the difference's variance: over items, and over the seeds of either; None: unknown."""
     tables = evidence.table(first), evidence.table(second)
-    pair = paired_distribution(first, second, task, evidence) or paired_means(*tables, evidence)
+    pair = paired_distribution(first, second, task, evidence) or _paired_means(*tables, evidence)
     if pair is not None and tables[0] is not None and tables[1] is not None:
         of_items, n = _paired_variance(pair, tables[0], tables[1], task), pair.units
     else:
@@ -224,7 +224,7 @@ def _has_seeds(first: CellRecord, second: CellRecord, task: EvalTask, evidence: 
     return any(len(seeds) > 1 or (seeds and block is not None) for seeds, block in known)
 
 
-def paired_means(first: ItemTable | None, second: ItemTable | None, evidence: Evidence) -> Distribution | None:
+def _paired_means(first: ItemTable | None, second: ItemTable | None, evidence: Evidence) -> Distribution | None:
     """The difference of mean item scores, for a macro F1 of which only those are left."""
     if first is None or second is None or not aligned(first, second) or first.units != second.units or first.units < 2:
         return None
