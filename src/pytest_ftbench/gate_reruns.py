@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.collection import SuiteRun
 from pytest_ftbench.gate_items import GateItem
-from pytest_ftbench.grid import CellRecord, Suite, first_line
+from pytest_ftbench.grid import CellRecord, Suite, Thresholds, first_line
 from pytest_ftbench.recorder import at_work, progress_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_ftbench.ml.workbench import Workbench
 
 _TIMES = "ms_per_token"
+_COMPANY = "V16"
 _PEAKS = ("train_memory", "eval_memory")
 _Measure = Callable[["Workbench"], list[CellRecord]]
 
@@ -72,9 +73,11 @@ class Reruns:
         """The fresh records, or why there are none."""
         try:
             with at_work(self.item, self.run, self.item.ftbench_way) as workbench:
-                return measure(workbench)
+                records = measure(workbench)
         except Exception as error:  # whatever it is, the verdict it was to check stands
             return first_line(error)
+        note_company(records, self.run.suite.checks)
+        return records
 
     def _decided(self, verdict: "Verdict", fresh: list[CellRecord] | str) -> "Verdict":
         from pytest_ftbench.analysis.gates import judge_again
@@ -102,6 +105,15 @@ class Reruns:
 
     def _say(self, what: str) -> None:
         progress_of(self.item).say(f"{self.item.ftbench_way}: the gate fails; {what}")
+
+
+def note_company(records: Sequence[CellRecord], checks: Thresholds) -> None:
+    """Flag the records whose times others had a part in, as the report will: of such times a gate is in doubt."""
+    from pytest_ftbench.analysis.flags import CHECKS, flags
+
+    off = tuple(code for code in CHECKS if code != _COMPANY or code in checks.off)
+    for record, found in zip(records, flags(records, {}, replace(checks, off=off)), strict=True):
+        record.flags = [finding.code for finding in found]
 
 
 def fresh_seeds(suite: Suite, count: int) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 from pytest_ftbench.collection import Entry, SuiteRun, measured_by
 from pytest_ftbench.fixtures import is_gate
 from pytest_ftbench.gate_items import GateItem
-from pytest_ftbench.gate_reruns import Reruns
+from pytest_ftbench.gate_reruns import Reruns, note_company
 from pytest_ftbench.gate_settings import baseline_records
 from pytest_ftbench.grid import Cell, CellRecord, UserError
 from pytest_ftbench.plugin import is_worker
@@ -66,6 +66,7 @@ class Gatekeeper:
         wanted = self._wanted(item.session)
         self._hear(item, wanted)
         self._now = [record for _, record in sorted(self._heard.records.items())]
+        note_company(self._now, self.run.suite.checks)
         self._then = baseline_records(item.config, gate, self._tests_of_others(item.session))
         return judge(self._now, self._then, gate, self._heard.trivial)
 

@@ -41,9 +41,9 @@ def annotations(ledger: Ledger) -> Iterator[str]:
     found = sorted(worst_first(verdicts), key=lambda verdict: verdict.action != "fail")
     for verdict in found[:SHOWN]:
         file = file_of[id(verdict)]
-        place = {} if file is None else {"file": file}
+        where = {} if file is None else {"file": file}
         title = {"title": f"{verdict.metric} of {verdict.cell}: {verdict.outcome}"}
-        yield command(_LEVELS[verdict.action], place | title, message(verdict))
+        yield command(_LEVELS[verdict.action], where | title, message(verdict))
     if rest := found[SHOWN:]:
         level = _LEVELS[rest[0].action]
         yield command(level, {"title": f"{len(rest)} more"}, f"{len(rest)} more verdicts are in the summary's table.")
