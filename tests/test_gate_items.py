@@ -3,13 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ftbench.analysis.gate_verdict import Kind, Outcome, Verdict
 from pytest_ftbench.gate_items import properties
-from pytest_ftbench.gate_reruns import fresh_seeds
-from pytest_ftbench.grid import MethodSpec, ModelSpec, Suite, SweepSpec
+from pytest_ftbench.gate_reruns import fresh_seeds, note_company
+from pytest_ftbench.grid import Cell, CellRecord, MethodSpec, ModelSpec, Suite, SweepSpec, Thresholds
 
 SUITE = Suite(
     "suite", Path("suite.toml"), (ModelSpec("nano", "embedded:nano"),), (MethodSpec("nopeft"),), ("arc",), ("arc",)
@@ -57,3 +58,11 @@ def test_a_floor_beside_a_change_of_the_same_metric_keeps_its_numbers_apart():
     assert len(set(names)) == len(names)
     assert {"score.bound.now", "score.now"} <= set(names)
     assert "score.now" in dict(properties([verdict(Kind.LIMIT, now=70.0)]))
+
+
+@pytest.mark.parametrize(("off", "found"), [((), ["V16"]), (("V16",), [])])
+def test_times_that_others_had_a_part_in_are_flagged_before_they_are_judged(off, found):
+    latency = {"samples": [1.0], "n": 1, "cores_of_others": 1.9, "cores": 2, "threads": 1}
+    record = CellRecord.of(Cell("nano", "base", "arc"), n=0, latency_s=latency)
+    note_company([record], Thresholds(off=off))
+    assert record.flags == found

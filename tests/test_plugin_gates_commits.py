@@ -200,8 +200,28 @@ def test_a_missing_baseline_does_not_pass_and_says_how_to_make_one(history):
     assert seen.judged() == {BASE: ["failure"], TUNED: ["failure"]}
 
 
-@pytest.mark.parametrize("name", ["no change", "slower", "worse", "prompt", "missing"])
-def test_the_page_and_the_steps_summary_say_the_same(history, name):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("no change", "**All 6 gates pass.**"),
+        ("slower", "**2 of 6 gates fail, 4 pass.**"),
+        ("prompt", "incomparable (counted as failed)"),
+        ("missing", "without a baseline (counted as failed)"),
+    ],
+)
+def test_the_page_and_the_steps_summary_begin_with_the_gates(history, name, said):
     seen = history[name]
     assert seen.summary == seen.page
-    assert seen.page.count("Gates") or "gate" in seen.page.lower()
+    title, _, counts = seen.page.splitlines()[:3]
+    assert title == "### Fine-tuning comparison: suite"
+    assert said in counts
+
+
+def test_the_page_names_what_became_worse_with_its_numbers_before_anything_else(history):
+    seen = history["worse"]
+    verdict = seen.verdict(TUNED, "score")
+    row = next(line for line in seen.page.splitlines() if line.startswith("| nano | "))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[5:9] == ["score", "fail", f"{verdict['was']:.1f}", f"{verdict['now']:.1f}"]
+    assert f"{verdict['change']:+.1f} pt" in cells
+    assert "trained again" in seen.page or "fresh seed" in seen.page
