@@ -80,13 +80,15 @@ def _compared(material: Material, pairs: Sequence[_Pair], missing: str, what: st
     better = [f"{_named(material, pair[0])} {gap_text(gap)}" for pair, gap in gaps if gap.shown > 0]
     memory = [change for pair, _ in gaps if (change := _memory(material, pair, phase)) != UNKNOWN]
     said = (
-        f"With {what} the score is shown to be worse in {len(worse)} of {len(gaps)} cells"
+        f"With {what} the score is shown to be worse in {len(worse)} of {_cells(len(gaps))}"
         f"{f' ({listed(worse, 2)})' if worse else ''} and better in {len(better)}"
-        f"{f' ({listed(better, 2)})' if better else ''}; intervals corrected for {len(pairs)} comparisons."
+        f"{f' ({listed(better, 2)})' if better else ''}{_corrected(len(pairs))}."
     )
     ordered = sorted(memory, key=float)
     peak = "training" if phase == "train" else "answering"
-    saved = f"Memory of {peak}: {ordered[0]} to {ordered[-1]} %." if ordered else f"Memory of {peak}: not known."
+    between = f"{ordered[0]} to {ordered[-1]} %" if len(ordered) > 1 else f"{ordered[0]} %" if ordered else "not known"
+    of = f" of {len(ordered)} cells" if 0 < len(ordered) < len(gaps) else ""
+    saved = f"Memory of {peak}{of}: {between}."
     rows = tuple(_row(material, pair, gap, phase) for pair, gap in gaps)
     headings = (
         "Task",
@@ -103,6 +105,14 @@ def _compared(material: Material, pairs: Sequence[_Pair], missing: str, what: st
         "Flags",
     )
     return Reply((said, saved), AnswerTable(headings, rows, labels=2))
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
+
+
+def _corrected(count: int) -> str:
+    return f"; intervals corrected for {count} comparisons" if count > 1 else ""
 
 
 def _row(material: Material, pair: _Pair, gap: Gap, phase: str) -> tuple[Entry, ...]:
