@@ -39,10 +39,10 @@ def learning_figure(contents: Contents) -> Drawing | None:
         name="learning",
         title=part.title,
         says=_says(contents.curves),
-        notes=[
+        notes=part.notes,
+        key=[
             *(left_out if few else []),
             "Crossed: INVALID or <trivial after that epoch.",
-            *part.notes,
             *contents.short_notes(),
         ],
         sheet=part.sheet,

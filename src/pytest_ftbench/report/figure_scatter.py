@@ -171,7 +171,10 @@ def _panel(axes: Any, found: TradeOffs, token: bool, names: Names, shapes: Any, 
         alike.setdefault(look, []).append((x, y))
         if place in letters:
             front.append((x, y))
-            axes.annotate(letters[place], (x, y), xytext=(4, 4), textcoords="offset points", fontweight="bold")
+            # in turn above and below: neighbours on a front may lie close together
+            below = list(letters).index(place) % 2
+            offset = (4, -11 if below else 4)
+            axes.annotate(letters[place], (x, y), xytext=offset, textcoords="offset points", fontweight="bold")
     for (shape, colour, ranked, is_variant), places in alike.items():
         point(axes, [x for x, _ in places], [y for _, y in places], shapes[shape], ranked, colour, is_variant)
     if front:
