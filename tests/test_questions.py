@@ -298,6 +298,10 @@ def test_reasoning_is_judged_by_two_runs_and_one_says_what_is_missing():
     assert "With reasoning on instead of off the score is shown to be worse in 0 of 1 cell and better in 1" in said(
         both
     )
+    cut = of_reasoning("off", 50)
+    cut.cells[0].truncated_rate = 0.5
+    (flagged,) = answers(of_reasoning("on", 80), other=cut)
+    assert "V04" in flagged.table.rows[0][-1].text
     (same,) = answers(of_reasoning("on", 80), other=of_reasoning("on", 50))
     assert same.missing
 

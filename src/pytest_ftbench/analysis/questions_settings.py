@@ -63,7 +63,12 @@ def reasoning(material: Material) -> Reply:
     if not pairs or not all(items):
         return Reply(missing=f"{NO_REASONING}; the two runs have no cells in common on the same test items")
     return _compared(
-        Material([*material.records, *(two for _, two in pairs)], material.trivial, material.evidence, material.found),
+        Material(
+            [*material.records, *(two for _, two in pairs)],
+            material.trivial,
+            material.evidence,
+            {**other.found, **material.found},
+        ),
         pairs,
         NO_REASONING,
         f"reasoning {listed(said)} instead of {listed(_said(other))}",
