@@ -16,8 +16,9 @@ variables (1974).
 """
 
 import math
+import statistics
 from collections.abc import Sequence
-from statistics import variance
+from functools import lru_cache
 
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.analysis.pooling import seeds_of
@@ -45,7 +46,7 @@ def block_spread(ways: Sequence[Sequence[float]]) -> Spread | None:
     freedom = sum(len(scores) - 1 for scores in several)
     if not several:
         return None
-    return sum((len(each) - 1) * variance(each) for each in several) / freedom, float(freedom)
+    return sum((len(each) - 1) * _variance(tuple(each)) for each in several) / freedom, float(freedom)
 
 
 def variance_parts(
@@ -58,7 +59,7 @@ def variance_parts(
     these seeds alone says no more than they do.
     """
     parts = [(of_items, max(1.0, n - 1.0))]
-    own = variance(seeds) if len(seeds) > 1 else 0.0
+    own = _variance(tuple(seeds)) if len(seeds) > 1 else 0.0
     if block is not None and block[1] > len(seeds) - 1:
         return [*parts, (max(own, _UNLIKE * block[0]) / len(seeds), block[1])]
     return [*parts, (own / len(seeds), len(seeds) - 1.0)] if len(seeds) > 1 else parts
@@ -81,7 +82,15 @@ def p_value(difference: float, parts: Parts) -> float:
     return float(10**high)
 
 
+@lru_cache(maxsize=8_192)
+def _variance(scores: tuple[float, ...]) -> float:
+    """The variance of a way's seeds, exact and so slow, and asked for in each pair that the way is of."""
+    return statistics.variance(scores)
+
+
+@lru_cache(maxsize=8_192)
 def _t(freedom: float, share: float) -> float:
+    """Student's quantile; of many pairs with as many seeds each, the same few are asked for."""
     from scipy.special import ndtri, stdtrit
 
     return float(ndtri(share) if math.isinf(freedom) else stdtrit(freedom, share))
