@@ -24,6 +24,7 @@ from pytest_ftbench.report.figure_heat import colours_of
 from pytest_ftbench.report.html_sections import Answered
 from pytest_ftbench.report.html_style import STYLE
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Text
+from pytest_ftbench.report.looks import _told_apart
 from pytest_ftbench.report.markup import digest, tag, visible
 
 HOSTILE = (
@@ -302,6 +303,23 @@ def test_figures_have_a_text_in_their_place_and_a_table_under_them():
     assert all(each["role"] == "img" for each in figures)
     assert len(page.all("desc")) == len(page.all("figure")) == len(page.all("figcaption")) == 5
     assert sum("Numbers: " in text for place, text in page.words if place == "span" and "Q" not in text) == 5
+
+
+@needs_matplotlib
+def test_letters_of_cells_in_one_place_are_one_label():
+    cells = [replace(each, n=30) for each in suite_records(n=30, ranks=(8,)) if each.eval_task == "squad"]
+    best = next(each for each in cells if each.method == "nopeft" and each.train_task == "squad")
+    best.latency_s = {"mean": 0.01}
+    cells += [replace(best, method=name, id=name) for name in ("mine", "yours")]
+    drawn = re.search(r'<svg[^>]*id="scatter".*?</svg>', render_html(Results("small", cells, {}, TRIVIAL)), re.DOTALL)
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", drawn[0])
+    assert "a-c" in words
+    assert not {"a", "b", "c"} & set(words)
+
+
+@pytest.mark.parametrize("ticks", [[9.75, 9.9, 10.05, 10.2], [0.01, 0.03, 0.1], [1.0, 1.5, 2.0], [1e-5, 2e-5]])
+def test_a_tick_says_where_it_is(ticks):
+    assert [float(text) for text in _told_apart(ticks)] == ticks
 
 
 @needs_matplotlib
