@@ -166,8 +166,10 @@ def difference_test(
     Right and wrong answers: McNemar's exact test (of macro F1, too, it tests the answers). Other scores, and answers in
     clusters: sign flips. Means over seeds: the level whose interval just reaches zero.
     """
-    make_tests([(first, second)], task, evidence)
-    return evidence.tests[id(first), id(second), task.headline.key]
+    name = id(first), id(second), task.headline.key
+    if name not in evidence.tests:
+        make_tests([(first, second)], task, evidence)
+    return evidence.tests[name]
 
 
 def make_tests(pairs: Iterable[tuple[CellRecord, CellRecord]], task: EvalTask, evidence: Evidence) -> None:

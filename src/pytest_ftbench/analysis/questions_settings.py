@@ -50,9 +50,9 @@ def qlora_or_lora(material: Material) -> Reply:
 
 def reasoning(material: Material) -> Reply:
     """A run against another that differs in its reasoning."""
-    said = _said(material)
-    other = material.other
-    if other is None or not said or not _said(other) or _said(other) == said:
+    said, then_said = _said(material.records), _said(() if material.beside is None else material.beside.cells)
+    other = material.other if said and then_said and said != then_said else None
+    if other is None:
         tokens = [t for r in material.records if r.train_task is None and (t := material.cell(r).output_tokens)]
         now = f"; here it was {listed(said)}" if said else "; these records don't say what it was"
         used = f", and untuned answers took {min(tokens):.0f} to {max(tokens):.0f} tokens" if tokens else ""
@@ -71,9 +71,9 @@ def reasoning(material: Material) -> Reply:
         ),
         pairs,
         NO_REASONING,
-        f"reasoning {listed(said)} instead of {listed(_said(other))}",
+        f"reasoning {listed(said)} instead of {listed(then_said)}",
         "eval",
-        listed(_said(other)),
+        listed(then_said),
     )
 
 
@@ -150,8 +150,8 @@ def _but_quantization(record: CellRecord) -> tuple[object, ...]:
     return (record.model, record.method, record.rank, record.train_task, record.eval_task)
 
 
-def _said(material: Material) -> list[str]:
-    found = {record.provenance("reasoning") for record in material.records} - {None}
+def _said(records: Sequence[CellRecord]) -> list[str]:
+    found = {record.provenance("reasoning") for record in records if record.ok} - {None}
     return sorted(short(said) for said in found)
 
 
