@@ -50,7 +50,9 @@ def by_memory(material: Material) -> Reply:
             )
     kinds = {MEMORY[ladder.memory] for ladder in found}
     said = [f"{_climb(material, ladder)}." for ladder in found]
-    said[0] = f"With so much memory to train ({listed(sorted(kinds))}): {said[0]}"
+    count = max((rung.step.comparisons for e in found for rung in e.rungs if rung.step is not None), default=1)
+    corrected = f"; steps corrected for {count} comparisons" if count > 1 else ""
+    said[0] = f"With so much memory to train ({listed(sorted(kinds))}{corrected}): {said[0]}"
     left = [f"{label(e.task.name)}: {listed(map(material.way, e.not_worth))}" for e in found if e.not_worth]
     unranked = [f"{label(e.task.name)}: {listed(map(material.said, e.unranked))}" for e in found if e.unranked]
     apart = [f"more memory for no better score ({'; '.join(left)})"] if left else []
@@ -181,7 +183,7 @@ def _climb(material: Material, ladder: Ladder) -> str:
     steps = [f"below {first} GiB {base}"]
     for rung in ladder.rungs:
         gap = rung.step
-        unsure = "" if gap is not None and gap.shown else " (that it is better is not shown)"
+        unsure = "" if gap is not None and gap.shown else " (not shown to be better)"
         # than nothing, and than what can't be read, it need not be
         if rung is ladder.rungs[0] and (ladder.base is None or material.standing(ladder.base) is Standing.INVALID):
             unsure = ""

@@ -35,7 +35,11 @@ def epochs_to_learn(material: Material) -> Reply:
         there = sorted(((e, _way(material, c)) for c, e in reached if e is not None), key=lambda pair: pair[0])
         told = listed((f"{way} after epoch {epoch:g}" for epoch, way in there), 6)
         never = [_way(material, curve) for curve, epoch in reached if epoch is None]
-        missed = f"{'not reached by' if there else 'reached by none of'} {listed(never, 6)}" if never else ""
+        missed = (
+            f"{'not reached by' if there or len(never) == 1 else 'reached by none of'} {listed(never, 6)}"
+            if never
+            else ""
+        )
         found = ", ".join([told] * bool(there) + [missed] * bool(missed))
         clauses.append(f"{label(group.task.name)} {shown(group.task, bar)}: {found}")
         rows += [_curve_row(material, group, curve, epoch) for curve, epoch in reached]
