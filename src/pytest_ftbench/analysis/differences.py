@@ -116,7 +116,7 @@ def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evid
 
 def _parts(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Parts | None:
     tables = evidence.table(first), evidence.table(second)
-    pair = paired_distribution(first, second, task, evidence) or _paired_means(*tables, evidence)
+    pair = paired_distribution(first, second, task, evidence) or paired_means(*tables, evidence)
     if pair is not None and tables[0] is not None and tables[1] is not None:
         of_items, n = _paired_variance(pair, tables[0], tables[1], task), pair.units
     else:
@@ -198,7 +198,7 @@ def _tested(
         return _seeds_test(first, second, task, evidence)
     off = tables[0].scores - tables[1].scores
     clusters = same_clusters(tables[0], tables[1])
-    if clusters is None and _all_or_none(tables[0].scores, tables[1].scores):
+    if clusters is None and all_or_none(tables[0].scores, tables[1].scores):
         counts = wins_ties_losses(off)
         return float(mcnemar(counts.wins, counts.losses)), "McNemar"
     return summed(off, clusters)
@@ -256,7 +256,7 @@ def _has_seeds(first: CellRecord, second: CellRecord, task: EvalTask, evidence: 
     return any(len(seeds) > 1 or (seeds and block is not None) for seeds, block in known)
 
 
-def _paired_means(first: ItemTable | None, second: ItemTable | None, evidence: Evidence) -> Distribution | None:
+def paired_means(first: ItemTable | None, second: ItemTable | None, evidence: Evidence) -> Distribution | None:
     """The difference of mean item scores, for a macro F1 of which only those are left."""
     if first is None or second is None or not aligned(first, second) or first.units != second.units or first.units < 2:
         return None
@@ -277,7 +277,7 @@ def paired_interval(
     clusters = same_clusters(first, second)
     method = "paired BCa" if clusters is None else "paired cluster BCa"
     counts = _differing(first, second)
-    answers = clusters is None and _all_or_none(first.scores, second.scores)
+    answers = clusters is None and all_or_none(first.scores, second.scores)
     if counts.decided < FEW:
         low, high = _of_shares(counts, level, answers)
         off = (counts.wins - counts.losses) / counts.n
@@ -339,7 +339,7 @@ def _largest_influence(first: ItemTable, second: ItemTable) -> float:
     return 2 * first.n / (len(LETTERS) * float(ends.min())) if len(ends) else 0.0
 
 
-def _all_or_none(*scores: Floats) -> bool:
+def all_or_none(*scores: Floats) -> bool:
     """Whether every answer is right or wrong."""
     return all(bool(np.isin(each, (0.0, 1.0)).all()) for each in scores)
 
