@@ -294,7 +294,7 @@ def of_reasoning(word, score):
 def test_reasoning_is_judged_by_two_runs_and_one_says_what_is_missing():
     (alone,) = answers(of_reasoning("on", 80))
     assert "--ftbench-reasoning" in alone.missing
-    assert "here it was on" in alone.missing
+    assert "here it was on, and untuned answers took 10 tokens" in alone.missing
     (both,) = answers(of_reasoning("on", 80), other=of_reasoning("off", 50))
     assert "With reasoning on instead of off the score is shown to be worse in 0 of 1 cell and better in 1" in said(
         both

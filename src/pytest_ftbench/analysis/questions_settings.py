@@ -55,7 +55,8 @@ def reasoning(material: Material) -> Reply:
     if other is None:
         tokens = [t for r in material.records if r.train_task is None and (t := material.cell(r).output_tokens)]
         now = f"; here it was {listed(said)}" if said else "; these records don't say what it was"
-        used = f", and untuned answers took {min(tokens):.0f} to {max(tokens):.0f} tokens" if tokens else ""
+        ends = list(dict.fromkeys(f"{end(tokens):.0f}" for end in (min, max))) if tokens else []
+        used = f", and untuned answers took {' to '.join(ends)} tokens" if ends else ""
         return Reply(missing=NO_REASONING + now + used)
     then = {record.id: record for record in other.records}
     pairs = [(record, then[record.id]) for record in material.records if record.id in then]
