@@ -126,9 +126,11 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"{given.results}: no way has several seeds with the same items", file=sys.stderr)
         return 1
     said = {key: results.provenance[key] for key in _SAID if key in results.provenance}
-    content = {"suite": results.suite, "provenance": said, "cells": [rounded(cell) for cell in cells]}
     if given.output is not None:
-        given.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        head = json.dumps({"suite": results.suite, "provenance": said})[:-1]
+        # a line per cell, so that a diff shows which have changed
+        lines = ",\n".join(json.dumps(rounded(cell)) for cell in cells)
+        given.output.write_text(f'{head}, "cells": [\n{lines}\n]}}\n', encoding="utf-8")
     print(table(cells))
     return 0
 

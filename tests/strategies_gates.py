@@ -3,10 +3,15 @@
 from hypothesis import strategies as st
 from strategies_compare import SAID
 
+from pytest_ftbench.analysis import judge
 from pytest_ftbench.grid import GATE_METRICS, Cell, CellRecord, Gate, GateRule
 
 HEADLINE = {"arc": ("macro_f1", 1.0), "openmath": ("solve_rate", 1.0), "squad": ("f1", 100.0)}
 ACTIONS = st.sampled_from(["fail", "warn", "skip", "pass"])
+SCORE = Gate(rules=(GateRule.usual("score"),))
+WAY = "nano-lora-r8-squad-to-squad"
+THEN = (91.0, 92.0, 90.5)
+"""A gate of scores alone, a way's id, and what its seeds scored then."""
 CASES = ["on_inconclusive", "on_missing_baseline", "on_incomparable"]
 
 
@@ -63,6 +68,18 @@ def outcome_of(verdicts, metric="score", cell=None):
     """The verdict of the one cell, or of that one, on a metric."""
     (found,) = [each for each in verdicts if each.metric == metric and cell in (None, each.cell)]
     return found
+
+
+def score(now, then=THEN, gate=SCORE, **rest):
+    """The verdict on a score whose seeds were and are as given."""
+    return outcome_of(judge(seeds(now, first=10, **rest), seeds(then, **rest), gate))
+
+
+def only(now, then, metric="score", gate=None, **rule):
+    """The verdict of a gate of one metric on the only cell."""
+    usual = GateRule.usual(metric)
+    given = {"allowed": usual.allowed, "effect": usual.effect} | rule
+    return outcome_of(judge(now, then, gate or Gate(rules=(GateRule(metric, **given),))), metric)
 
 
 _numbers = st.floats(0, 100, allow_nan=False)

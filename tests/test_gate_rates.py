@@ -54,6 +54,24 @@ def test_runs_without_a_change_raise_few_alarms_and_drops_of_15_points_are_caugh
     assert rates(cells, items=200, seeds=3, drops=(0,), runs=3, gate=sharp, seed=1)[0].hits == 3
 
 
+def test_the_table_names_what_is_promised_and_a_promise_that_is_not_kept_is_an_error(cells, tmp_path, capsys):
+    from gate_error_rates import Rate, main, rows
+
+    assert (200, 3, 1.0, 40) in rows(10, only=False)
+    assert len(rows(10, only=False)) == 14
+    words = ["--spread", str(tmp_path / "spread.json"), "--runs", "1", "--only"]
+    assert main([*words, "--check"]) == 0
+    assert "| 200 | 3 | 1 × | 4 | 0.0 % (0.0–60.2) |" in capsys.readouterr().out
+    wild = (tmp_path / "spread.json").read_text().replace('"training_stddev": 2.0', '"training_stddev": 20.0')
+    (tmp_path / "spread.json").write_text(wild)
+    assert main([*words, "--check"]) == 1
+    assert main(words) == 0
+    assert main(["--spread", str(tmp_path / "none.json")]) == 2
+    # Clopper and Pearson's, by hand: no hit of ten, all of ten
+    assert Rate(0, 10).interval == (0, pytest.approx(1 - 0.025 ** (1 / 10)))
+    assert Rate(10, 10).interval == (pytest.approx(0.025 ** (1 / 10)), 1)
+
+
 def test_made_runs_vary_as_they_were_told_to(cells):
     from gate_world import World
 

@@ -1,37 +1,13 @@
 """Verdicts against a baseline: what fails, what passes, what can't be told, and that none of it is silent."""
 
-import json
-import math
-
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from strategies_compare import foreign_records, runs, trivials
-from strategies_gates import answered, gates, outcome_of, seeds
-from strategies_hostile import hostile_records
+from strategies_gates import SCORE, THEN, WAY, answered, only, outcome_of, score, seeds
 from strategies_items import suite_records
 
-from pytest_ftbench.analysis import Kind, Outcome, Verdict, judge, judge_again, message
-from pytest_ftbench.analysis.gate_cost import PROCESS_NOISE
+from pytest_ftbench.analysis import Kind, Outcome, judge, message
 from pytest_ftbench.grid import Gate, GateRule
-
-SCORE = Gate(rules=(GateRule.usual("score"),))
-# shrinking whole runs takes minutes, and tells little
-GENERATED = [phase for phase in Phase if phase is not Phase.shrink]
-WAY = "nano-lora-r8-squad-to-squad"
-THEN = (91.0, 92.0, 90.5)
-
-
-def score(now, then=THEN, gate=SCORE, **rest):
-    """The verdict on a score whose seeds were and are as given."""
-    return outcome_of(judge(seeds(now, first=10, **rest), seeds(then, **rest), gate))
-
-
-def only(now, then, metric="score", gate=None, **rule):
-    """The verdict of a gate of one metric on the only cell."""
-    usual = GateRule.usual(metric)
-    given = {"allowed": usual.allowed, "effect": usual.effect} | rule
-    return outcome_of(judge(now, then, gate or Gate(rules=(GateRule(metric, **given),))), metric)
 
 
 def test_identical_runs_pass_in_every_metric():
@@ -252,7 +228,7 @@ def test_what_neither_run_knows_is_no_verdict_unless_it_was_asked_for():
     assert (found.outcome, found.why) == (Outcome.INCONCLUSIVE, "neither run knows it")
     # an untuned model was never trained, whatever is asked for
     base = seeds((90.0,), train=None)
-    assert judge(base, base, Gate(rules=(GateRule("train_memory", allowed=5, effect=5),))) == []
+    assert judge(base, base, Gate(rules=(GateRule("train_memory", limit=5, allowed=5, effect=5),))) == []
 
 
 def test_a_cell_that_was_not_measured_now_is_inconclusive_in_every_metric():
@@ -275,183 +251,3 @@ def test_a_score_that_fell_to_what_a_trivial_answerer_has_says_so():
     assert found.why == "now no better than a trivial answerer"
     unreadable = seeds((45.0, 44.0, 46.0), first=10, form=30)
     assert "now INVALID" in outcome_of(judge(unreadable, seeds(THEN), SCORE, trivial)).why
-
-
-@pytest.mark.parametrize(("form", "limit", "outcome"), [(100, 90, "pass"), (100, 95, "fail"), (40, 90, "fail")])
-def test_a_floor_is_of_the_mean_and_kept_by_no_score_that_is_invalid(form, limit, outcome):
-    gate = Gate(rules=(GateRule("score", limit=limit, compares=False),))
-    (found,) = judge(seeds(THEN, form=form), None, gate)
-    assert (found.outcome, found.kind, found.p, found.was) == (outcome, Kind.LIMIT, None, None)
-    assert found.now == pytest.approx(91.1667, abs=1e-3)
-    assert ("INVALID" in found.why) is (form < 50)
-    assert f"allowed: at least {limit} points" in message(found)
-
-
-def test_a_ceiling_is_of_what_is_better_lower_and_a_limit_of_the_unknown_is_inconclusive():
-    gate = Gate(rules=(GateRule("ms_per_token", limit=12, compares=False),))
-    assert [judge(seeds(THEN, ms=ms), None, gate)[0].outcome for ms in (11, 12, 13)] == ["pass", "pass", "fail"]
-    (found,) = judge(seeds(THEN, latency_s={}), None, gate)
-    assert (found.outcome, found.action) == (Outcome.INCONCLUSIVE, "warn")
-    (found,) = judge(seeds(THEN, status="skipped"), None, gate)
-    assert "it was not measured" in found.why
-
-
-def test_a_rule_may_have_a_limit_and_a_change_of_which_either_fails_alone():
-    gate = Gate(rules=(GateRule("score", limit=95, effect=5),))
-    found = judge(seeds(THEN, first=10), seeds(THEN), gate)
-    assert [(each.kind, each.outcome) for each in found] == [(Kind.LIMIT, "fail"), (Kind.TRAINING, "pass")]
-
-
-@pytest.mark.parametrize(
-    ("was", "now", "outcome", "change"),
-    [(3.0, 3.2, "pass", 6.67), (3.0, 3.31, "fail", 10.3), (3.0, 2.0, "pass", -33.3), (1.0, 1.1, "pass", 10.0)],
-)
-def test_a_peak_of_memory_has_no_chance_in_it(was, now, outcome, change):
-    found = only(seeds(THEN, memory=now, first=10), seeds(THEN, memory=was), "train_memory")
-    assert (found.outcome, found.kind, found.change_unit) == (outcome, Kind.PEAK, "%")
-    assert (found.was, found.now) == (was, now)
-    assert found.change == pytest.approx(change, abs=0.05)
-
-
-def test_of_peaks_the_largest_over_seeds_counts_and_what_a_process_takes_by_itself_does_not():
-    def grown(*peaks):
-        return [
-            record
-            for index, peak in enumerate(peaks)
-            for record in seeds((90.0,), first=index, memory_gib={"train_process": peak})
-        ]
-
-    found = only(grown(0.02, 0.03), grown(0.01, 0.02, 0.01), "train_memory")
-    assert (found.outcome, found.was, found.now, found.change) == (Outcome.PASS, 0.02, 0.03, pytest.approx(50))
-    assert "by itself" in found.why
-    assert only(grown(1.0 + 2 * PROCESS_NOISE), grown(1.0), "train_memory").outcome is Outcome.FAIL
-    assert only(grown(1.0), grown(0.0), "train_memory").outcome is Outcome.FAIL
-    assert only(grown(PROCESS_NOISE / 2), grown(0.0), "train_memory").outcome is Outcome.PASS
-
-
-def test_peaks_of_different_kinds_are_incomparable():
-    then = seeds(THEN, memory_gib={"train_process": 1.0})
-    found = only(seeds(THEN, first=10), then, "train_memory")
-    assert (found.outcome, found.change) == (Outcome.INCOMPARABLE, None)
-    assert "allocator" in found.why
-
-
-def test_a_rise_of_memory_that_is_more_than_allowed_and_less_than_matters_passes():
-    def memory(now, **rule):
-        return only(seeds(THEN, memory=now, first=10), seeds(THEN, memory=1.0), "train_memory", **rule).outcome
-
-    assert [memory(now, allowed=0.0, effect=20.0) for now in (1.1, 1.2, 1.3)] == ["pass", "fail", "fail"]
-
-
-@pytest.mark.parametrize("what", ["fresh seeds", "no such way", "nothing"])
-@given(now=st.lists(st.floats(60, 100), min_size=2, max_size=3), fresh=st.lists(st.floats(0, 100), max_size=3))
-def test_what_does_not_fail_is_not_judged_again(what, now, fresh):
-    then = seeds(THEN)
-    found = score(now)
-    given = {"fresh seeds": seeds(fresh, first=50), "no such way": seeds(fresh, first=50, rank=99), "nothing": []}[what]
-    again = judge_again(found, seeds(now, first=10), then, SCORE, given)
-    assert found.outcome is Outcome.FAIL or again is found
-
-
-def test_a_failing_training_is_decided_again_on_all_its_seeds_with_the_correction_it_had():
-    then = seeds(THEN) + seeds(THEN, rank=16) + seeds(THEN, rank=32)
-    now = seeds((79.0, 80.0, 78.0), first=10) + seeds(THEN, rank=16, first=10) + seeds(THEN, rank=32, first=10)
-    found = outcome_of(judge(now, then, SCORE), cell=WAY)
-    assert (found.outcome, round(found.adjusted / found.p)) == (Outcome.FAIL, 3)
-    still = judge_again(found, now, then, SCORE, seeds((79.5,), first=50))
-    assert (still.outcome, still.seeds) == (Outcome.FAIL, (3, 4))
-    assert still.adjusted / still.p == pytest.approx(3)
-    assert still.rerun == "it failed with -12.2 points; with 1 fresh seed it is -12 points"
-    assert still.rerun[1:] in message(still)
-    # a fresh seed as good as ever: how far seeds lie apart isn't what it seemed
-    open_again = judge_again(found, now, then, SCORE, seeds((95.0,), first=50))
-    assert open_again.outcome is Outcome.INCONCLUSIVE
-    assert open_again.action == "warn"
-
-
-def test_what_could_not_be_measured_again_fails_as_before_and_says_so():
-    now, then = seeds((70.0, 71.0, 72.0), first=10), seeds(THEN)
-    found = outcome_of(judge(now, then, SCORE))
-    again = judge_again(found, now, then, SCORE, seeds((0.0,), first=50, status="failed"))
-    assert again.outcome is Outcome.FAIL
-    assert again.rerun == "it could not be measured again (failed)"
-    assert judge_again(found, now, then, SCORE, []) is found
-
-
-def test_a_limit_is_judged_again_on_all_seeds():
-    gate = Gate(rules=(GateRule("score", limit=90, compares=False),))
-    now = seeds((89.0, 90.0), first=10)
-    (found,) = judge(now, None, gate)
-    assert found.outcome is Outcome.FAIL
-    assert judge_again(found, now, None, gate, seeds((92.0,), first=50)).outcome is Outcome.PASS
-    assert judge_again(found, now, None, gate, seeds((90.0,), first=50)).outcome is Outcome.FAIL
-
-
-def test_a_time_has_to_be_too_long_twice():
-    now, then = seeds(THEN, ms=15.0, first=10), seeds(THEN)
-    gate = Gate(rules=(GateRule.usual("ms_per_token"),))
-    (found,) = judge(now, then, gate)
-    assert (found.outcome, found.kind) == (Outcome.FAIL, Kind.TIMING)
-    assert judge_again(found, now, then, gate, seeds(THEN, ms=15.0, first=10)).outcome is Outcome.FAIL
-    again = judge_again(found, now, then, gate, seeds(THEN, ms=10.0, first=10))
-    assert (again.outcome, again.now) == (Outcome.PASS, pytest.approx(10))
-    assert again.rerun == "it failed with +50 %; timed anew it is +0 %"
-
-
-def test_a_peak_is_not_measured_again():
-    now, then = seeds(THEN, memory=5.0, first=10), seeds(THEN)
-    found = only(now, then, "train_memory")
-    assert judge_again(found, now, then, Gate(), seeds(THEN, memory=3.0)) is found
-
-
-def test_a_verdict_travels_as_plain_json():
-    for each in judge(seeds((74.0, 75.0, 73.0), first=10), seeds(THEN), Gate()):
-        assert Verdict.from_dict(json.loads(json.dumps(each.as_dict()))) == each
-
-
-def numbers_of(verdict):
-    """All numbers of a verdict."""
-    return [
-        value
-        for value in (verdict.was, verdict.now, verdict.change, verdict.p, verdict.adjusted, *(verdict.interval or ()))
-        if value is not None
-    ]
-
-
-@settings(max_examples=60, phases=GENERATED)
-@given(runs | hostile_records(4), st.none() | runs | hostile_records(4), gates, trivials)
-def test_any_records_are_judged_and_every_verdict_can_be_told(now, then, gate, trivial):
-    found = judge(now, then, gate, trivial)
-    for each in found + judge(now, now, gate, trivial):
-        assert all(math.isfinite(value) for value in numbers_of(each))
-        assert Verdict.from_dict(json.loads(json.dumps(each.as_dict()))) == each
-        assert "\n" not in message(each)
-        assert each.action in ("fail", "warn", "skip", "pass")
-        assert judge_again(each, now, then, gate, now, trivial).cell == each.cell
-    if then is None:
-        assert all(each.outcome is not Outcome.PASS or each.kind is Kind.LIMIT for each in found)
-
-
-_points = st.floats(0, 100) | st.sampled_from([0.0, 100.0])
-
-
-@st.composite
-def any_way(draw):
-    """Records of one way, foreign in one of their fields."""
-    made = seeds(draw(st.lists(_points, min_size=1, max_size=3)), form=draw(_points), ms=draw(st.floats(1e-3, 1e3)))
-    foreign = draw(foreign_records())
-    for name in draw(
-        st.lists(st.sampled_from(["n", "latency_s", "memory_gib", "output_tokens", "extra", "format_rate"]))
-    ):
-        setattr(made[draw(st.integers(0, len(made) - 1))], name, getattr(foreign, name))
-    items = draw(st.sampled_from([None, answered(3, 2, 1, 100.0), [3], [{}], [{"item": "a", "score": "b"}]]))
-    made[0].items = items or []
-    return made
-
-
-@settings(max_examples=150, phases=GENERATED)
-@given(any_way(), any_way(), gates)
-def test_records_that_are_nearly_right_are_judged_too(now, then, gate):
-    for each in judge(now, then, gate):
-        assert all(math.isfinite(value) for value in numbers_of(each))
-        assert "\n" not in message(each)

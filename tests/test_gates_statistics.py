@@ -181,7 +181,7 @@ def test_the_same_weights_without_items_are_compared_as_shares_of_other_items():
     assert found(80.0, 79.0).outcome is Outcome.INCONCLUSIVE
     assert found(80.0, 79.0, n=None).need == "a baseline that keeps its items would be compared in pairs"
     same = found(80.0, 80.0)
-    assert (same.outcome, same.why) == (Outcome.PASS, "every answer is the same as then")
+    assert (same.outcome, same.why) == (Outcome.PASS, "every score is the same as then")
 
 
 def howe(worse, parts, alpha):

@@ -116,7 +116,7 @@ def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evid
 
 def _parts(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Parts | None:
     tables = evidence.table(first), evidence.table(second)
-    pair = paired_distribution(first, second, task, evidence) or paired_means(*tables, evidence)
+    pair = paired_distribution(first, second, task, evidence) or _paired_means(*tables, evidence)
     if pair is not None and tables[0] is not None and tables[1] is not None:
         of_items, n = _paired_variance(pair, tables[0], tables[1], task), pair.units
     else:
@@ -256,7 +256,7 @@ def _has_seeds(first: CellRecord, second: CellRecord, task: EvalTask, evidence: 
     return any(len(seeds) > 1 or (seeds and block is not None) for seeds, block in known)
 
 
-def paired_means(first: ItemTable | None, second: ItemTable | None, evidence: Evidence) -> Distribution | None:
+def _paired_means(first: ItemTable | None, second: ItemTable | None, evidence: Evidence) -> Distribution | None:
     """The difference of mean item scores, for a macro F1 of which only those are left."""
     if first is None or second is None or not aligned(first, second) or first.units != second.units or first.units < 2:
         return None

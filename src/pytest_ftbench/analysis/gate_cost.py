@@ -40,13 +40,17 @@ def timing(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way) -> Worse
         parts.append((_MEDIAN * variance(pairs) / len(pairs), len(pairs) - 1.0))
     scale = Scale(percent=True)
     worse = 100 * (math.log(is_now) - math.log(was))
-    found = Chance.of(worse, parts, rule, gate, scale)
+    chance = Chance.of(worse, parts, rule, gate, scale)
     busy = any(_BUSY in record.flags for way in (then, now) for record in way.seeds)
     return Worsening(
-        *(Kind.TIMING, was, is_now, scale.back(worse), _need(parts, gap(rule, worse, scale), rule, busy)),
-        interval=found.interval,
-        bound=found.bound,
-        p=found.p,
+        Kind.TIMING,
+        was,
+        is_now,
+        worse=scale.back(worse),
+        need=_need(parts, gap(rule, worse, scale), rule, busy),
+        interval=chance.interval,
+        bound=chance.bound,
+        p=chance.p,
         n=len(pairs) or None,
         seeds=(len(then.seeds), len(now.seeds)),
         doubt="something else used the device while answers were timed (V16)" if busy else "",

@@ -55,7 +55,8 @@ class Draft:
 def drafts(runs: Runs, way: Way, gate: Gate, metric: str | None = None) -> Iterator[Draft]:
     """What a gate's rules say of a way, or those of one metric: of its limit, and of its change."""
     for rule in gate.rules_for(way.id, way.first.train_task, way.first.eval_task):
-        if metric not in (None, rule.metric):
+        untrained = rule.metric == "train_memory" and way.first.train_task is None
+        if untrained or metric not in (None, rule.metric):
             continue
         note = partial(_note, runs, way, rule)
         if rule.limit is not None:
@@ -82,8 +83,6 @@ def _change(runs: Runs, now: Way, rule: GateRule, gate: Gate) -> Draft | None:
     def said(outcome: Outcome, why: str, need: str) -> Draft:
         return Draft(replace(_open(then, now, rule, gate, outcome), why=why, need=need, **numbers), rule)
 
-    if rule.metric == "train_memory" and now.first.train_task is None:
-        return None
     if not now.seeds:
         return said(Outcome.INCONCLUSIVE, f"it was not measured ({now.lost})", "mend the cell, and run it again")
     if was is None and value is None:
@@ -132,15 +131,19 @@ def _compared(runs: Runs, then: Way, now: Way, rule: GateRule, gate: Gate) -> Dr
 
 
 def _alike(runs: Runs, then: Way, now: Way, rule: GateRule, kind: Kind) -> Worsening | None:
-    """No worsening at all, where every answer of now is that of the same seed then; else None."""
+    """No worsening at all, where every answer of now is that of the same seed then; else None.
+
+    Of the same weights without items, numbers that are all the same do, too.
+    """
     value = runs.value(rule.metric, now)
     if kind is Kind.TIMING or value is None:
         return None
     alike = same_answers(then, now)
     if alike is None and not (kind is Kind.EVALUATION and same_scores(then, now)):
         return None
+    same = f"every {'score' if alike is None else 'answer'} is the same as then"
     seeds = (len((alike or then).seeds), len(now.seeds))
-    return Worsening(kind, value, value, 0.0, lambda _: "", n=len(now.first.items) or None, seeds=seeds, same=True)
+    return Worsening(kind, value, value, 0.0, lambda _: "", n=len(now.first.items) or None, seeds=seeds, same=same)
 
 
 def _peak(then: Way, now: Way, rule: GateRule, gate: Gate) -> Draft:

@@ -9,11 +9,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pytest_ftbench.analysis.differences import (
-    aligned,
     all_or_none,
     paired_distribution,
     paired_interval,
-    paired_means,
     same_clusters,
 )
 from pytest_ftbench.analysis.gate_verdict import Kind
@@ -67,19 +65,22 @@ def evaluation(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way, high
     after = Side.of(runs, rule.metric, now, is_now / unit)
     better, worse = (before, after) if higher else (after, before)
     off = better.value - worse.value
-    find = _intervals(runs, better, worse, task)
+    find, exact = _ways_to_tell(runs, better, worse, task)
     ends, bound = find(0.95), find(1 - 2 * min(gate.alpha, 0.49))
     n, seeds = item_count(now.first), (len(then.seeds), len(now.seeds))
     if ends is None or bound is None:
-        why = "one of the runs has no items to compare"
         found = Worsening(Kind.EVALUATION, was, is_now, off * times, lambda _: _PAIR, n=n, seeds=seeds)
-        return replace(found, unknown=why)
+        return replace(found, unknown="one of the runs has no items to compare")
     far = gap(rule, off * times, Scale(percent=False))
     return Worsening(
-        *(Kind.EVALUATION, was, is_now, off * times, _need((ends[1] - ends[0]) * times, n, far, rule)),
+        Kind.EVALUATION,
+        was,
+        is_now,
+        worse=off * times,
+        need=_need((ends[1] - ends[0]) * times, n, far, rule),
         interval=(ends[0] * times, ends[1] * times),
         bound=bound[1] * times,
-        p=max(LEAST_P, _p(find, better.table, worse.table, off, rule.allowed / times, task)),
+        p=max(LEAST_P, _p(find, None if rule.allowed else exact, off, rule.allowed / times, task)),
         n=n,
         seeds=seeds,
     )
@@ -104,30 +105,31 @@ def _scored_by(metric: str, record: CellRecord) -> CellRecord:
     return CellRecord(**given | {"scores": {key: said}, "eval_task": ""})
 
 
-def _intervals(runs: Runs, better: Side, worse: Side, task: EvalTask) -> Interval:
-    """How the interval of what is lost is found: in pairs where both runs have the items."""
-    evidence, tables = runs.evidence, (better.table, worse.table)
-    pair = paired_distribution(better.record, worse.record, task, evidence) or paired_means(*tables, evidence)
-    if pair is not None and tables[0] is not None and tables[1] is not None and aligned(*tables):
-        full = full_score(task.headline.key)
-        if task is _TOKENS:
-            full = float(max(tables[0].scores.max(), tables[1].scores.max()))
-        first, second, drawn = tables[0], tables[1], pair
+def _ways_to_tell(runs: Runs, better: Side, worse: Side, task: EvalTask) -> tuple[Interval, float | None]:
+    """How the interval of what is lost is found, and the exact test's p-value of no loss.
+
+    In pairs where both runs have the items and these yield their scores, else apart, and then there is no such test.
+    """
+    tables = better.table, worse.table
+    pair = paired_distribution(better.record, worse.record, task, runs.evidence)
+    if pair is not None and tables[0] is not None and tables[1] is not None:
+        most = max(float(tables[0].scores.max()), float(tables[1].scores.max()))
+        given = pair, tables[0], tables[1], most if task is _TOKENS else full_score(task.headline.key)
 
         def paired(level: float) -> tuple[float, float]:
-            found = paired_interval(drawn, first, second, full, level)
+            found = paired_interval(*given, level)
             return found.low, found.high
 
-        return paired
+        return paired, _exact(tables[0], tables[1])
 
     def unpaired(level: float) -> tuple[float, float] | None:
-        each = [score_interval(_alone(side.record), task, evidence, level) for side in (better, worse)]
+        each = [score_interval(_alone(side.record), task, runs.evidence, level) for side in (better, worse)]
         if each[0] is None or each[1] is None:
             return None
         found = newcombe(each[0], better.value, each[1], worse.value)
         return found.low, found.high
 
-    return unpaired
+    return unpaired, None
 
 
 def _alone(record: CellRecord) -> CellRecord:
@@ -135,23 +137,19 @@ def _alone(record: CellRecord) -> CellRecord:
     return CellRecord(**{part.name: getattr(record, part.name) for part in fields(CellRecord)})
 
 
-def _p(
-    find: Interval, better: ItemTable | None, worse: ItemTable | None, off: float, allowed: float, task: EvalTask
-) -> float:
+def _p(find: Interval, exact: float | None, off: float, allowed: float, task: EvalTask) -> float:
     """The one-sided p-value of a loss of no more than is allowed.
 
-    Of no loss at all it is that of the exact test where items are shared, else half the level whose interval just
-    reaches what is allowed. Macro F1 needs both, for the exact test is of the answers.
+    Of no loss at all it is that of the exact test where there is one, else half the level whose interval just reaches
+    what is allowed. Macro F1 needs both, for the exact test is of the answers.
     """
-    exact = _exact(better, worse) if not allowed else None
     if exact is not None and task.headline.key != "macro_f1":
         return exact
     return max(exact or 0.0, _inverted(find, off, allowed))
 
 
-def _exact(better: ItemTable | None, worse: ItemTable | None) -> float | None:
-    if better is None or worse is None or not aligned(better, worse):
-        return None
+def _exact(better: ItemTable, worse: ItemTable) -> float:
+    """McNemar's exact test of right and wrong answers, sign flips of others and of clusters; one-sided."""
     off, clusters = better.scores - worse.scores, same_clusters(better, worse)
     if clusters is None and all_or_none(better.scores, worse.scores):
         counts = wins_ties_losses(off)

@@ -6,6 +6,7 @@ way's seeds, which are few, borrow from those of its block in both runs (``seeds
 """
 
 import math
+from dataclasses import replace
 
 from pytest_ftbench.analysis.gate_verdict import Kind
 from pytest_ftbench.analysis.gate_ways import Runs, Way, mean, on_scale_of_change
@@ -29,17 +30,13 @@ def training(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way, higher
     (mine, _), (block, ways) = (_block(runs, rule, gate, way) for way in (then, now))
     parts = [part for each, spread in ((x, mine), (y, block)) for part in variance_parts(each, 0.0, 2.0, spread)[1:]]
     if len(parts) < 2:
-        return Worsening(
-            *(Kind.TRAINING, was, is_now, scale.back(worse), lambda _: _FIRST_RUN),
-            n=n,
-            seeds=seeds,
-            unknown="one training says nothing of how far two with other seeds lie apart",
-        )
-    found = Chance.of(worse, parts, rule, gate, scale)
+        found = Worsening(Kind.TRAINING, was, is_now, scale.back(worse), lambda _: _FIRST_RUN, n=n, seeds=seeds)
+        return replace(found, unknown="one training says nothing of how far two with other seeds lie apart")
+    chance = Chance.of(worse, parts, rule, gate, scale)
     of_one = max(part * len(each) for (part, _), each in zip(parts, (x, y), strict=True))
     need = _need(of_one, max(ways, 2), max(seeds), gap(rule, worse, scale), _effect(rule))
-    given = {"interval": found.interval, "bound": found.bound, "p": found.p, "n": n, "seeds": seeds}
-    return Worsening(Kind.TRAINING, was, is_now, scale.back(worse), need, **given)  # type: ignore[arg-type]
+    found = Worsening(Kind.TRAINING, was, is_now, scale.back(worse), need, n=n, seeds=seeds)
+    return replace(found, interval=chance.interval, bound=chance.bound, p=chance.p)
 
 
 def _block(runs: Runs, rule: GateRule, gate: Gate, way: Way) -> tuple[Spread | None, int]:

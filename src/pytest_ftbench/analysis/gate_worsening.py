@@ -27,8 +27,8 @@ class Worsening:
     """A metric then and now: ``was`` and ``now`` in its unit; the rest in that of its changes, more being worse.
 
     ``interval`` is two-sided at 95 %, ``bound`` what it is at most, one-sided at the gate's level; ``p`` is that of its
-    being worse by no more than allowed. Without ``p`` nobody knows what chance does, ``unknown`` says why. ``same``:
-    every answer is the very same. ``doubt`` is why it can't be shown, however large it is.
+    being worse by no more than allowed. Without ``p`` nobody knows what chance does, ``unknown`` says why. ``same``
+    says that all of it is the very same. ``doubt`` is why it can't be shown, however large it is.
     """
 
     kind: Kind
@@ -41,7 +41,7 @@ class Worsening:
     p: float | None = None
     n: int | None = None
     seeds: tuple[int, int] = (1, 1)
-    same: bool = False
+    same: str = ""
     unknown: str = ""
     doubt: str = ""
 

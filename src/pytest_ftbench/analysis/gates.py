@@ -62,9 +62,9 @@ def judge_again(
         return replace(verdict, rerun=f"it could not be measured again ({mine.lost})")
     timed = verdict.metric == "ms_per_token"
     runs = Runs.of([*now, *mine.seeds], then, trivial or {})
-    way = Way.of(mine.seeds) if timed else runs.now[verdict.cell]
-    is_limit = verdict.kind is Kind.LIMIT
-    again = [each for each in drafts(runs, way, gate, verdict.metric) if (each.verdict.kind is Kind.LIMIT) is is_limit]
+    way = Way.of(mine.seeds) if timed else runs.now.get(verdict.cell)
+    found = [] if way is None else drafts(runs, way, gate, verdict.metric)
+    again = [each for each in found if (each.verdict.kind is Kind.LIMIT) is (verdict.kind is Kind.LIMIT)]
     if not again:
         return verdict
     p, times = again[0].p, _correction(verdict)
@@ -90,7 +90,7 @@ def _decided(draft: Draft, adjusted: float | None, gate: Gate) -> Verdict:
 def _judged(verdict: Verdict, found: Worsening, rule: GateRule, adjusted: float | None, gate: Gate) -> Verdict:
     """The verdict on a worsening."""
     if found.same:
-        return replace(verdict, outcome=Outcome.PASS, action="pass", why="every answer is the same as then")
+        return replace(verdict, outcome=Outcome.PASS, action="pass", why=found.same)
     verdict = replace(verdict, adjusted=adjusted)
     if found.p is None or found.bound is None or adjusted is None:
         return replace(verdict, need=found.need(gate.alpha))

@@ -12,12 +12,12 @@ _INSTEAD = {
     "°": "'",  # a variant of the score, as f' is one of f
     "†": "#",  # see the reasons below
     "…": "~",  # something is left out, as in the short names of old file systems
-    "→": ">",  # became
     "✓": "*",  # the one that was chosen
     "×": "x",  # it failed
     "≤": "<",
     "≥": ">",
     "−": "-",
+    "→": ">",  # what became of it
     "·": ".",
     "³": "3",
 }

@@ -7,12 +7,12 @@ from typing import Any
 from pytest_ftbench.analysis import Standing
 from pytest_ftbench.analysis.rank_curves import RankCurves, RankPoint, rank_curves
 from pytest_ftbench.grid import method_label
-from pytest_ftbench.report.contents import Contents
-from pytest_ftbench.report.figure import Drawing, drawable, drawable_time
+from pytest_ftbench.report.figure import Drawing, drawable, drawable_time, short_names, short_notes
 from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Text
 from pytest_ftbench.report.looks import Look, crossed, key_of, legend, looks, panel_title, panel_width, panels, point
+from pytest_ftbench.report.story import Story
 from pytest_ftbench.report.svg import INK
 from pytest_ftbench.report.words import ABSENT, clean, score
 
@@ -27,10 +27,10 @@ _KEY = (
 _APART = 0.14  # of a doubling of the rank
 
 
-def rank_figure(contents: Contents) -> Drawing | None:
+def rank_figure(story: Story) -> Drawing | None:
     """The figure; None where nothing was tuned at two ranks."""
-    results = contents.results
-    groups = rank_curves(results.cells, results.trivial, contents.findings.evidence)
+    results = story.contents.results
+    groups = rank_curves(results.cells, results.trivial, story.contents.evidence)
     if not groups:
         return None
     left_out = [f"The figure shows the first {_MOST} of {len(groups)}."] if len(groups) > _MOST else []
@@ -38,11 +38,11 @@ def rank_figure(contents: Contents) -> Drawing | None:
     return Drawing(
         name="ranks",
         title="Score against rank, with intervals",
-        says=_says(groups, contents.names),
+        says=_says(groups, story.names),
         notes=_NOTES,
-        key=[*_KEY, *left_out, *contents.short_notes()],
-        sheet=_sheet(groups, contents.names),
-        draw=partial(_draw, shown, contents.short_names),
+        key=[*_KEY, *left_out, *short_notes(story.names)],
+        sheet=_sheet(groups, story.names),
+        draw=partial(_draw, shown, short_names(story.names)),
         width=panel_width(len(shown)),
         height=0.9 + 2.7 * -(-len(shown) // 3),
     )

@@ -8,7 +8,6 @@ from typing import Any
 from pytest_ftbench.analysis import Standing, task_label
 from pytest_ftbench.analysis.tradeoffs import TradeOff, TradeOffs, trade_offs
 from pytest_ftbench.grid import method_label
-from pytest_ftbench.report.contents import Contents
 from pytest_ftbench.report.figure import Drawing, drawable, drawable_time
 from pytest_ftbench.report.full_table import VARIANT, WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
@@ -24,6 +23,7 @@ from pytest_ftbench.report.looks import (
     panels,
     point,
 )
+from pytest_ftbench.report.story import Story
 from pytest_ftbench.report.svg import INK
 from pytest_ftbench.report.words import ABSENT, aligned, clean, elided, score
 
@@ -39,9 +39,9 @@ _NOTES = (
 )
 
 
-def scatter(contents: Contents) -> Drawing | None:
+def scatter(story: Story) -> Drawing | None:
     """The figure; None where no cell has a score and a latency."""
-    tasks = trade_offs(contents.table)
+    tasks = trade_offs(story.table)
     if not tasks:
         return None
     shown = [found for found in tasks if any(_has_place(each, token=False) for each in found.cells)][:_MOST]
@@ -49,10 +49,10 @@ def scatter(contents: Contents) -> Drawing | None:
     return Drawing(
         name="scatter",
         title="Score of each cell beside its speed, and the front that no other beats",
-        says=_says(tasks, contents.names),
+        says=_says(tasks, story.names),
         notes=[*_NOTES, *_unlike(tasks), *left_out],
-        sheet=_sheet(tasks, contents.names),
-        draw=partial(_draw, shown, contents.names) if shown else None,
+        sheet=_sheet(tasks, story.names),
+        draw=partial(_draw, shown, story.names) if shown else None,
         width=panel_width(len(shown)),
         height=1.0 + 2.7 * 2 * -(-len(shown) // 3),
     )
