@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftbench import __version__
-from pytest_ftbench.grid import CellRecord, Results, Thresholds, UserError, read_results
+from pytest_ftbench.grid import CellRecord, Results, UserError, read_results
 from pytest_ftbench.plugin import LEDGER
 from pytest_ftbench.progress import show
 from pytest_ftbench.provenance import git_state
@@ -20,6 +20,7 @@ from pytest_ftbench.store import package_versions, write_file, write_json
 if TYPE_CHECKING:
     from pytest_ftbench.analysis import Breach, Comparison, Limit
     from pytest_ftbench.benchmark_bridge import Baseline
+    from pytest_ftbench.report import Contents
 
 _PACKAGES = ("pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets", "bitsandbytes")
 _WEIGHT = {"skipped": 0, "failed": 1, "ok": 2}
@@ -120,18 +121,28 @@ class Ledger:
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
 
-    @cached_property
+    @property
     def results(self) -> list[Results]:
         """All records, those of a suite together and in its order; or the stored ones. All checks are made.
 
         To be asked for once all cells are told of.
         """
-        from pytest_ftbench.analysis import set_flags
+        return [results for results, _ in self._told]
 
-        found = self._found()
-        for results in found:
-            set_flags(results.cells, results.trivial, Thresholds.from_json(results.provenance.get("checks")))
-        return found
+    @property
+    def contents(self) -> "list[Contents]":
+        """What reports on the results are made of, computed once for all of them."""
+        return [contents for _, contents in self._told]
+
+    @cached_property
+    def _told(self) -> "list[tuple[Results, Contents]]":
+        from pytest_ftbench.analysis import set_flags
+        from pytest_ftbench.report import Contents
+
+        told = [(results, Contents.of(results, self.baseline)) for results in self._found()]
+        for results, contents in told:
+            set_flags(results.cells, contents.alone)
+        return told
 
     def _found(self) -> list[Results]:
         if self.stored is not None:
@@ -194,7 +205,7 @@ class Ledger:
 
     def _write(self) -> None:
         """Write each file that was asked for; one that can't be written keeps none of the others from it."""
-        results = self.results
+        results, contents = self.results, self.contents
         for kind in WRITTEN:
             try:
                 path = report_path(self.config, kind)
@@ -205,22 +216,22 @@ class Ledger:
                     if kind == "json":
                         write_json(file, content.to_json())
                     else:
-                        write_file(file, self._report(kind, content, index))
+                        write_file(file, self._report(kind, contents[index], index))
                     self.written.append(file)
             except (OSError, UserError) as error:
                 what = "results" if kind == "json" else "report"
                 said = f"--ftbench-{kind}: the {what} can't be written ({error}); run again with another file."
                 self.problem = said if self.problem is None else f"{self.problem}\n{said}"
 
-    def _report(self, kind: str, results: Results, index: int) -> str:
+    def _report(self, kind: str, contents: "Contents", index: int) -> str:
         """The report on the suite of that index; as Markdown it says in which file the records are."""
         from pytest_ftbench.report import render_html, render_markdown
 
         if kind == "html":
-            return render_html(results, self.baseline)
+            return render_html(contents)
         stored = self.config.getoption("ftbench_from") or self.config.getoption("ftbench_json")
         whole = _numbered(Path(stored), index + 1).name if stored else None
-        return render_markdown(results, self.config.option.verbose > 0, self.baseline, whole)
+        return render_markdown(contents, self.config.option.verbose > 0, whole=whole)
 
 
 def _test(nodeid: str) -> str:

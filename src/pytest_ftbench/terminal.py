@@ -24,9 +24,9 @@ def summarize(reporter: Any, ledger: Ledger) -> None:
     from pytest_ftbench.report import render
 
     detail = ledger.config.option.verbose > 0
-    for results in ledger.results:
+    for contents in ledger.contents:
         reporter.section("fine-tuning comparison")
-        _write(reporter, render(results, reporter._tw.fullwidth, reporter.hasmarkup, detail, ledger.baseline))
+        _write(reporter, render(contents, reporter._tw.fullwidth, reporter.hasmarkup, detail))
     _write_comparisons(reporter, ledger)
     # a path is only of use as it is: pytest escapes what can't be printed of it
     for file in ledger.written:

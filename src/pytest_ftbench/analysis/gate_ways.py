@@ -210,10 +210,21 @@ def same_answers(then: Way, now: Way) -> Way | None:
     before = {repr(record.seed): record for record in then.seeds}
     alike = [before.get(repr(record.seed)) for record in now.seeds]
     same = all(
-        other is not None and _answers(record) and record.scores == other.scores and _answers(record) == _answers(other)
+        other is not None and record.scores == other.scores and _same_items(record, other)
         for record, other in zip(now.seeds, alike, strict=True)
     )
     return then.only([record for record in alike if record is not None]) if same else None
+
+
+def _same_items(one: CellRecord, other: CellRecord) -> bool:
+    """Whether two records were given the very same answers, as far as both keep them: a baseline has no outputs."""
+    mine, its = ([item for item in record.items if isinstance(item, dict)] for record in (one, other))
+    if not mine or len(mine) < len(one.items) or len(its) < len(other.items):
+        return False
+    texts = all("output" in item for item in (*mine, *its))
+    keys = ("item", "score", "parsed", "tokens", *["output"] * texts)
+    told, theirs = ([tuple(item.get(key) for key in keys) for item in items] for items in (mine, its))
+    return told == theirs
 
 
 def same_scores(then: Way, now: Way) -> bool:
@@ -226,13 +237,6 @@ def same_scores(then: Way, now: Way) -> bool:
 def _numbers(record: CellRecord) -> tuple[object, ...]:
     rates = record.n, record.format_rate, record.empty_rate, record.truncated_rate, record.output_tokens.get("mean")
     return record.seed, record.scores, *rates
-
-
-def _answers(record: CellRecord) -> list[tuple[object, ...]]:
-    """What was answered to which item and how it was scored; nothing where an item isn't one."""
-    items = [item for item in record.items if isinstance(item, dict)]
-    told = [tuple(item.get(key) for key in ("item", "output", "score", "parsed", "tokens")) for item in items]
-    return told if len(told) == len(record.items) else []
 
 
 def mean(values: Sequence[float]) -> float:
