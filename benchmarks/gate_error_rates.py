@@ -107,7 +107,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spread", type=Path, default=SPREAD, help="what seed_spread.py wrote")
     parser.add_argument(
-        "--runs", type=int, default=60, help="runs per row; of 200 items and 3 seeds four times as many"
+        "--runs", type=int, default=50, help="runs per row; of 200 items and 3 seeds four times as many"
     )
     parser.add_argument("--seed", type=int, default=8, help="of the chance in all of it")
     parser.add_argument("--only", action="store_true", help="200 items and 3 seeds alone")

@@ -3,6 +3,8 @@
     pytest benchmarks --ftbench-seeds 10 --ftbench-json results.json
     python benchmarks/seed_spread.py results.json -o benchmarks/seed_spread.json
 
+Of several files the last that has a way counts.
+
 Of each way of tuning and eval task the answers y (in points, item i under seed j, k seeds, n items) are decomposed as a
 two-way layout with one answer each, items and seeds random::
 
@@ -110,24 +112,24 @@ def table(cells: Sequence[dict[str, Any]]) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="what --ftbench-json wrote of a run of several seeds")
+    parser.add_argument("results", type=Path, nargs="+", help="what --ftbench-json wrote of a run of several seeds")
     parser.add_argument("-o", "--output", type=Path, help="where to write the spreads as JSON")
     given = parser.parse_args(words)
     try:
-        results = read_results(given.results)
+        results = [read_results(path) for path in given.results]
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    tasks = eval_tasks(results.cells)
-    groups = [measured_seeds(group) for _, group in seed_groups(results.cells)]
-    several = [group for group in groups if len(group) > 1 and group[0].train_task is not None]
+    tasks = eval_tasks([record for each in results for record in each.cells])
+    groups = {way_id(group): measured_seeds(group) for each in results for _, group in seed_groups(each.cells)}
+    several = [group for group in groups.values() if len(group) > 1 and group[0].train_task is not None]
     cells = [found for group in several if (found := spread(group, tasks[group[0].eval_task].headline.key)) is not None]
     if not cells:
-        print(f"{given.results}: no way has several seeds with the same items", file=sys.stderr)
+        print(f"{given.results[0]}: no way has several seeds with the same items", file=sys.stderr)
         return 1
-    said = {key: results.provenance[key] for key in _SAID if key in results.provenance}
+    said = {key: results[0].provenance[key] for key in _SAID if key in results[0].provenance}
     if given.output is not None:
-        head = json.dumps({"suite": results.suite, "provenance": said})[:-1]
+        head = json.dumps({"suite": results[0].suite, "provenance": said})[:-1]
         # a line per cell, so that a diff shows which have changed
         lines = ",\n".join(json.dumps(rounded(cell)) for cell in cells)
         given.output.write_text(f'{head}, "cells": [\n{lines}\n]}}\n', encoding="utf-8")

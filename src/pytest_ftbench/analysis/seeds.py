@@ -17,6 +17,7 @@ variables (1974).
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.analysis.pooling import seeds_of
@@ -98,7 +99,9 @@ def _variance(values: Sequence[float]) -> float:
     return math.fsum((each - middle) ** 2 for each in off) / (len(off) - 1)
 
 
+@lru_cache(maxsize=8_192)
 def _t(freedom: float, share: float) -> float:
+    """Student's quantile; of many pairs with as many seeds each, the same few are asked for."""
     from scipy.special import ndtri, stdtrit
 
     return float(ndtri(share) if math.isinf(freedom) else stdtrit(freedom, share))

@@ -169,6 +169,7 @@ class Workbench:
         task, base = get_task(cell.eval_task), checkpoint.base
         provenance = {
             "checkpoint": checkpoint.key,
+            "weights": checkpoint.weights,
             "base": checkpoint.base.fingerprint,
             "data": self.suite.data.source,
             "train_rows": None if cell.train_task is None else self.materials.train_rows(cell.train_task),

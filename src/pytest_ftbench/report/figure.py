@@ -18,9 +18,9 @@ _LARGEST, _SMALLEST = 1e12, 1e-12
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure ``width`` by ``height`` inches; ``says`` is what it shows in words, ``notes`` how to read it.
+    """A figure ``width`` by ``height`` inches; ``says`` is what it shows in words, ``notes`` how to read its numbers.
 
-    Its numbers are in ``sheet``, which stands under it, figure or no.
+    These are in ``sheet``, which stands under it, figure or no; ``key`` is how to read what is drawn.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Drawing:
     draw: "Callable[[Figure], None] | None"
     width: float
     height: float
+    key: Sequence[str] = ()
 
     def svg(self) -> Markup | None:
         """The figure; None where nothing can be drawn."""

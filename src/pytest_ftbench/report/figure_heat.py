@@ -22,7 +22,7 @@ _STRONG = 0.93  # so much blue, and white is easier to read on it than black
 _Row = tuple[str, TransferMatrix]
 """A task trained on, and the matrix that has a row for it."""
 
-_NOTES = (
+_KEY = (
     "Blue: better than the untuned model, vermillion: worse; full colour from 100 % on. [ ]: tested on the task "
     "trained on. ~: within noise; ?: no interval known. Hatched: INVALID or <trivial, never an improvement.",
 )
@@ -43,7 +43,8 @@ def heat_map(story: Story) -> Drawing | None:
         name="transfer",
         title=part.title,
         says=_says(rows, tasks),
-        notes=[*_NOTES, *left_out, *part.explained, *short_notes(story.names)],
+        notes=part.explained,
+        key=[*_KEY, *left_out, *short_notes(story.names)],
         sheet=part.sheet,
         # of nothing but reasons why no change can be told, the table is picture enough
         draw=partial(_draw, shown, tasks, short_names(story.names)) if _tells(shown, tasks) else None,

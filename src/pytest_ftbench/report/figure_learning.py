@@ -40,10 +40,10 @@ def learning_figure(story: Story) -> Drawing | None:
         name="learning",
         title=part.title,
         says=_says(story.contents.curves),
-        notes=[
+        notes=part.explained,
+        key=[
             *(left_out if few else []),
             "Crossed: INVALID or <trivial after that epoch.",
-            *part.explained,
             *short_notes(story.names),
         ],
         sheet=part.sheet,

@@ -118,4 +118,5 @@ def _figure(drawing: Drawing) -> Markup:
         box = tag("div", drawn, class_="scroll", role="group", tabindex=0, aria_label=label)
         figure = tag("figure", tag("figcaption", drawing.title), box)
     caption = drawing.title if drawn is None else f"Numbers: {drawing.title}"
-    return join(figure, html_table(caption, drawing.sheet), notes(drawing.notes))
+    key = drawing.key if drawn is not None else ()
+    return join(figure, html_table(caption, drawing.sheet), notes([*key, *drawing.notes]))

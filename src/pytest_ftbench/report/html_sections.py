@@ -69,7 +69,8 @@ def questions(answers: Sequence[Answered]) -> Markup:
     for answer in answers:
         title = f"{clean(answer.label)} {clean(answer.question)}"
         parts += [tag("h3", title), *(tag("p", clean(sentence)) for sentence in answer.sentences)]
-        parts += [] if answer.sheet is None else [html_table(title, answer.sheet), notes(answer.marks)]
+        if answer.sheet is not None:
+            parts += [html_table(f"Numbers: {clean(answer.label)}", answer.sheet), notes(answer.marks)]
     return join(*parts)
 
 

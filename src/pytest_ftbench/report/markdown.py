@@ -28,6 +28,7 @@ _KEPT = 1_500  # for what was left out, and for what a bot puts around a comment
 _TITLE_ROOM = 200
 _VALUE_ROOM = 300
 _FULL_TITLE = "All rows and columns"
+_OF_ALL_ANSWERS = 0.4
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,12 @@ def _blocks(story: Story) -> Iterator[_Block]:
     yield from _failures(story.reasons)
     if story.checks:
         yield _folded("The flags explained", listed(story.checks), share=0.2)
+    # the answers before all that they are drawn from, so that in a large study they are not what ends
+    yield from _questions(story.answers)
     yield _folded("Provenance", listed(_provenance(story.contents.results)), share=0.1)
     if story.sheet is not None:
         yield _table(_FULL_TITLE, story.sheet, story.columns, share=0.3)
     yield from (_part(part) for part in story.parts)
-    yield from _questions(story.answers)
 
 
 def _gates(gates: Gates) -> Iterator[_Block]:
@@ -174,7 +176,7 @@ def _questions(answers: Sequence[Answer]) -> Iterator[_Block]:
             yield _folded(title, listed(said))
         else:
             sheet = answer_sheet(answer.table, NO_WIDTH)
-            yield _table(title, sheet, [*said, *explained(answer_marks(sheet))], share=0.12)
+            yield _table(title, sheet, [*said, *explained(answer_marks(sheet))], share=_OF_ALL_ANSWERS / len(answers))
 
 
 def _table(title: str, sheet: Sheet, notes: Iterable[str], share: float) -> _Block:
