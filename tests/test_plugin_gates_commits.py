@@ -19,7 +19,7 @@ from test_plugin_compare import LEARNS, SLOW
 pytestmark = pytest.mark.torch
 
 SUITE = (
-    LEARNS.replace("[models]", "seeds = [0, 1]\n[models]").replace("latency_prompts = 3", "latency_prompts = 5")
+    LEARNS.replace("[models]", "seeds = [0, 1]\n[models]")
     # what shares this machine with the tests makes times no better than this
     + """
 [checks]
@@ -33,7 +33,7 @@ timing_noise = 20
 smallest_effect = 300
 """
 )
-SLOWER = SLOW.replace("0.02", "0.06")
+SLOWER = SLOW.replace("0.02", "0.15")
 BASE, TUNED = "nano-base-to-arc", "nano-nopeft-arc-to-arc"
 METRICS = ("score", "format_rate", "ms_per_token")
 
