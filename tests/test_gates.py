@@ -221,10 +221,10 @@ def test_a_metric_that_only_one_run_knows_is_never_a_pass():
     assert (found.outcome, found.why) == (Outcome.INCONCLUSIVE, "this run does not know it")
 
 
-def test_what_neither_run_knows_is_no_verdict_unless_it_was_asked_for():
+def test_a_cost_that_neither_run_knows_is_no_verdict_unless_a_suite_names_it():
     untimed = seeds(THEN, latency_s={})
-    assert judge(untimed, untimed, Gate(rules=(GateRule.usual("ms_per_token"),))) == []
-    (found,) = judge(untimed, untimed, Gate(rules=(GateRule("ms_per_token", effect=10.0),)))
+    assert "ms_per_token" not in {each.metric for each in judge(untimed, untimed, Gate())}
+    (found,) = judge(untimed, untimed, Gate(rules=(GateRule.usual("ms_per_token"),)))
     assert (found.outcome, found.why) == (Outcome.INCONCLUSIVE, "neither run knows it")
     # an untuned model was never trained, whatever is asked for
     base = seeds((90.0,), train=None)

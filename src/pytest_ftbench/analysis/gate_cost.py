@@ -47,7 +47,7 @@ def timing(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way) -> Worse
         was,
         is_now,
         worse=scale.back(worse),
-        need=_need(parts, gap(rule, worse, scale), rule, busy),
+        need=_need(parts, *gap(rule, worse, scale, chance.p <= gate.alpha), busy),
         interval=chance.interval,
         bound=chance.bound,
         p=chance.p,
@@ -69,8 +69,8 @@ def _by_prompt(way: Way) -> list[float | None]:
     ]
 
 
-def _need(parts: Parts, far: float, rule: GateRule, busy: bool) -> Need:
-    """How many prompts would see what matters in four of five runs; none do where the machine is too noisy."""
+def _need(parts: Parts, apart: float, what: str, busy: bool) -> Need:
+    """How many prompts would do ``what`` in four of five runs; none do where the machine is too noisy."""
 
     def said(alpha: float) -> str:
         from scipy.special import ndtri
@@ -79,13 +79,13 @@ def _need(parts: Parts, far: float, rule: GateRule, busy: bool) -> Need:
             return "time both on a machine that does nothing else"
         (noise, _), *rest = parts
         quantiles = float(ndtri(POWER)) - float(ndtri(min(0.5, alpha)))
-        left = (far / quantiles) ** 2 - noise
+        left = (apart / quantiles) ** 2 - noise
         if left <= 0 or not rest:
             return (
                 f"a machine whose times of two runs lie closer together than {math.sqrt(noise):g} % (gate.timing_noise)"
             )
         prompts = (rest[0][1] + 1) * max(1.1, rest[0][0] / left)
-        return f"about {math.ceil(prompts):,} timed prompts would see {rule.effect:g} %"
+        return f"about {math.ceil(prompts):,} timed prompts would {what}"
 
     return said
 

@@ -30,6 +30,7 @@ from pytest_ftbench.analysis.refusals import Fact, Refusal
 from pytest_ftbench.grid.gates import METRICS, Gate, GateRule
 
 _CASES = {Outcome.MISSING: "missing_baseline", Outcome.INCOMPARABLE: "incomparable"}
+_OF_ANSWERS = ("score", "format_rate")
 _PEAKS = {"train_memory": refusals.TRAIN_MEMORY, "eval_memory": refusals.EVAL_MEMORY}
 
 
@@ -86,8 +87,8 @@ def _change(runs: Runs, now: Way, rule: GateRule, gate: Gate) -> Draft | None:
     if not now.seeds:
         return said(Outcome.INCONCLUSIVE, f"it was not measured ({now.lost})", "mend the cell, and run it again")
     if was is None and value is None:
-        # of what nobody knows nobody need hear, unless a suite asks for it in other than the usual words
-        asked = rule != GateRule.usual(rule.metric)
+        # of a cost that nobody knows nobody need hear, unless a suite names what it gates
+        asked = rule.metric in _OF_ANSWERS or gate.rules != Gate().rules
         return said(Outcome.INCONCLUSIVE, "neither run knows it", "measure it in both") if asked else None
     if runs.then is None:
         return said(Outcome.MISSING, "there is no baseline", f"accept one ({ACCEPT})")

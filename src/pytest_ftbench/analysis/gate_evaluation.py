@@ -27,6 +27,7 @@ from pytest_ftbench.grid import CellRecord
 from pytest_ftbench.grid.gates import METRICS, Gate, GateRule
 from pytest_ftbench.tasks import Metric
 
+_MOST_ITEMS = 100_000
 _PAIR = "a baseline that keeps its items would be compared in pairs"
 _IN_FORM = EvalTask("", "in form", Metric("accuracy", "in form"))
 _TOKENS = EvalTask("", "tokens", Metric("tokens", "tokens"))
@@ -71,16 +72,17 @@ def evaluation(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way, high
     if ends is None or bound is None:
         found = Worsening(Kind.EVALUATION, was, is_now, off * times, lambda _: _PAIR, n=n, seeds=seeds)
         return replace(found, unknown="one of the runs has no items to compare")
-    far = gap(rule, off * times, Scale(percent=False))
+    p = max(LEAST_P, _p(find, None if rule.allowed else exact, off, rule.allowed / times, task))
+    apart = gap(rule, off * times, Scale(percent=False), p <= gate.alpha)
     return Worsening(
         Kind.EVALUATION,
         was,
         is_now,
         worse=off * times,
-        need=_need((ends[1] - ends[0]) * times, n, far, rule),
+        need=_need((ends[1] - ends[0]) * times, n, *apart),
         interval=(ends[0] * times, ends[1] * times),
         bound=bound[1] * times,
-        p=max(LEAST_P, _p(find, None if rule.allowed else exact, off, rule.allowed / times, task)),
+        p=p,
         n=n,
         seeds=seeds,
     )
@@ -170,19 +172,20 @@ def _inverted(find: Interval, off: float, allowed: float) -> float:
     return float(10**high) / 2
 
 
-def _need(width: float, n: int | None, far: float, rule: GateRule) -> Need:
-    """How many items would see what matters in four of five runs; ``width`` is the 95 % interval's, on ``n``."""
+def _need(width: float, n: int | None, apart: float, what: str) -> Need:
+    """How many items would do ``what`` in four of five runs; ``width`` is the 95 % interval's, on ``n``."""
 
     def said(alpha: float) -> str:
         from scipy.special import ndtri
 
-        if n is None or far <= 0:
+        if n is None:
             return _PAIR
         quantiles = -float(ndtri(min(0.5, alpha))) + float(ndtri(POWER))
-        items = n * (width / 3.92 * quantiles / far) ** 2
-        return (
-            f"about {_rounded(max(items, n + 1)):,} test items would see {rule.effect:g} {METRICS[rule.metric].change}"
-        )
+        most = max(_MOST_ITEMS, n)
+        if width * quantiles * math.sqrt(n / most) >= 3.92 * apart:
+            return f"more than {most:,} test items would be needed to {what}"
+        items = n * (width / 3.92 * quantiles / apart) ** 2
+        return f"about {_rounded(max(items, n + 1)):,} test items would {what}"
 
     return said
 

@@ -2,7 +2,8 @@
 
 The test items are the same in both runs. What differs between two trainings on them is the seed's doing, and how far
 seeds lie apart already has the noise of single answers in it. So items are no part of the variance of its own; and a
-way's seeds, which are few, borrow from those of its block in both runs (``seeds``).
+way's seeds, which are few, borrow from those of its block in both runs (``seeds``). Seeds that came out exactly alike
+say no more than that they lie closer together than one answer can tell.
 """
 
 import math
@@ -11,11 +12,15 @@ from dataclasses import replace
 from pytest_ftbench.analysis.gate_verdict import Kind
 from pytest_ftbench.analysis.gate_ways import Runs, Way, mean, on_scale_of_change
 from pytest_ftbench.analysis.gate_worsening import Chance, Need, Scale, Worsening, gap
+from pytest_ftbench.analysis.metrics import item_count
 from pytest_ftbench.analysis.power import mean_detectable
 from pytest_ftbench.analysis.seeds import UNLIKE, Spread, variance_parts
 from pytest_ftbench.grid.gates import METRICS, Gate, GateRule
 
 _MOST_SEEDS = 50
+_COIN = 50.0
+"""The standard deviation, in points, of one answer that is right in every other training: less is never known."""
+
 _FIRST_RUN = "run both with --ftbench-seeds 3, or give gate.seed_stddev"
 
 
@@ -32,9 +37,13 @@ def training(runs: Runs, rule: GateRule, gate: Gate, then: Way, now: Way, higher
     if len(parts) < 2:
         found = Worsening(Kind.TRAINING, was, is_now, scale.back(worse), lambda _: _FIRST_RUN, n=n, seeds=seeds)
         return replace(found, unknown="one training says nothing of how far two with other seeds lie apart")
+    if n := item_count(now.first) if METRICS[rule.metric].unit == "points" else None:
+        least = (_COIN / n) ** 2
+        known = [(least / len(each), math.inf) for each in (x, y)]
+        parts = [max(pair, key=lambda part: part[0]) for pair in zip(parts, known, strict=True)]
     chance = Chance.of(worse, parts, rule, gate, scale)
     of_one = max(part * len(each) for (part, _), each in zip(parts, (x, y), strict=True))
-    need = _need(of_one, max(ways, 2), max(seeds), gap(rule, worse, scale), _effect(rule))
+    need = _need(of_one, max(ways, 2), max(seeds), *gap(rule, worse, scale, chance.p <= gate.alpha))
     found = Worsening(Kind.TRAINING, was, is_now, scale.back(worse), need, n=n, seeds=seeds)
     return replace(found, interval=chance.interval, bound=chance.bound, p=chance.p)
 
@@ -52,19 +61,15 @@ def _block(runs: Runs, rule: GateRule, gate: Gate, way: Way) -> tuple[Spread | N
     return (gate.seed_stddev**2 / UNLIKE, math.inf), 0
 
 
-def _effect(rule: GateRule) -> str:
-    return f"{rule.effect:g} {METRICS[rule.metric].change}"
-
-
-def _need(variance: float, ways: int, seeds: int, apart: float, effect: str) -> Need:
-    """How many seeds on either side would see what matters in four of five runs; one more than there are at least."""
+def _need(variance: float, ways: int, seeds: int, apart: float, what: str) -> Need:
+    """How many seeds on either side would do ``what`` in four of five runs; one more than there are at least."""
 
     def said(alpha: float) -> str:
         for k in range(max(2, seeds + 1), _MOST_SEEDS + 1):
             parts = [(variance / k, float(ways * (k - 1)))] * 2
             # one-sided at alpha, and found with the power
             if mean_detectable(parts, min(1.0, 2 * alpha)) <= apart:
-                return f"{k} seeds on either side would see {effect}"
-        return f"more than {_MOST_SEEDS} seeds on either side would be needed to see {effect}"
+                return f"{k} seeds on either side would {what}"
+        return f"more than {_MOST_SEEDS} seeds on either side would be needed to {what}"
 
     return said

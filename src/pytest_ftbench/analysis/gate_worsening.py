@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pytest_ftbench.analysis.gate_verdict import Kind
 from pytest_ftbench.analysis.seeds import Parts, half_width, p_value
-from pytest_ftbench.grid.gates import Gate, GateRule
+from pytest_ftbench.grid.gates import METRICS, Gate, GateRule
 
 ROUNDING = 1e-9
 """By how much of itself a number may be off for rounding."""
@@ -61,10 +61,17 @@ class Scale:
         return 100 * math.expm1(max(-_LARGEST, min(_LARGEST, change)) / 100) if self.percent else change
 
 
-def gap(rule: GateRule, worse: float, scale: Scale) -> float:
-    """How far what is allowed is from what matters, on the scale; where they are one, how far a worsening is off it."""
-    between = scale.to(rule.effect) - scale.to(rule.allowed)
-    return between if between > 1e-9 else abs(worse - scale.to(rule.effect))
+def gap(rule: GateRule, worse: float, scale: Scale, is_shown: bool) -> tuple[float, str]:
+    """What more measuring has to tell apart, as a distance on the scale, and in words what it would do.
+
+    What matters from what is allowed; where the two are one, or the worsening is shown and smaller, what matters from
+    it.
+    """
+    low, high = scale.to(rule.allowed), scale.to(rule.effect)
+    matters = f"{rule.effect:g} {METRICS[rule.metric].change}"
+    if high - low < 1e-9 or (is_shown and worse < high):
+        return abs(high - worse), f"tell it from {matters}"
+    return high - low, f"see {matters}"
 
 
 @dataclass(frozen=True)
