@@ -68,17 +68,25 @@ class GateItem(pytest.Item):
         verdicts = self.keeper.judge(self)
         # what leaves the process is made of built-in values alone
         told = [plain(verdict.as_dict()) for verdict in verdicts]
-        self.stash[_JUDGED] = self.keeper.payload() | {"index": next(iter(self.cells)), "verdicts": told}
+        payload = self.keeper.payload()
+        self.stash[_JUDGED] = payload | {"index": next(iter(self.cells)), "verdicts": told}
         self.user_properties += properties(told)
-        self._act(verdicts)
+        self._act(verdicts, payload["gone"] if self._is_first else [])
 
-    def _act(self, verdicts: "Sequence[Verdict]") -> None:
-        from pytest_ftbench.analysis.gate_words import message
+    @property
+    def _is_first(self) -> bool:
+        """Whether it is the first of its suite's gates that were chosen: it speaks for all."""
+        mine = (item for item in self.session.items if isinstance(item, GateItem) and item.keeper is self.keeper)
+        return next(mine, self) is self
+
+    def _act(self, verdicts: "Sequence[Verdict]", gone: Sequence[str]) -> None:
+        from pytest_ftbench.analysis.gate_words import gone_text, message
 
         said = {
             action: [message(verdict) for verdict in verdicts if verdict.action == action]
             for action in ("fail", "warn", "skip")
         }
+        said["warn"] += [gone_text(gone)] * bool(gone)
         failing = said["fail"] if verdicts else [f"{self.ftbench_way}: nothing was judged."]
         for text in said["warn"]:
             try:

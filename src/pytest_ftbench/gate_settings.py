@@ -1,14 +1,19 @@
 """Which gates a run has, and which stored records they are held against. PYTEST_DONT_REWRITE."""
 
+import os
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ftbench.grid import CellRecord, Gate, GateTable, Suite, UserError, read_results
 from pytest_ftbench.suite_records import test_of
+
+if TYPE_CHECKING:
+    from pytest_ftbench.analysis.gate_verdict import Verdict
 
 
 def gate_of(config: pytest.Config, suite: Suite) -> Gate | None:
@@ -46,6 +51,16 @@ def _of_project(folder: Path) -> Gate | None:
     table = reader.table("tool.ftbench", tool["ftbench"])
     reader.known("tool.ftbench", table, ["gate"])
     return reader.gate(table["gate"]) if "gate" in table else None
+
+
+def naming_the_file(verdicts: "Sequence[Verdict]", gate: Gate) -> "list[Verdict]":
+    """The verdicts of a run without any baseline, with the file that a gate names and that isn't there."""
+    from pytest_ftbench.analysis.gate_verdict import Outcome
+
+    if gate.baseline is None:
+        return list(verdicts)
+    why = f"there is no baseline: {os.path.relpath(gate.baseline)} is not there"
+    return [replace(each, why=why) if each.outcome is Outcome.MISSING else each for each in verdicts]
 
 
 def baseline_records(config: pytest.Config, gate: Gate, others: Collection[str] = ()) -> list[CellRecord] | None:

@@ -13,7 +13,7 @@ from pytest_ftbench.collection import Entry, SuiteRun, measured_by
 from pytest_ftbench.fixtures import is_gate
 from pytest_ftbench.gate_items import GateItem
 from pytest_ftbench.gate_reruns import Reruns, note_company
-from pytest_ftbench.gate_settings import baseline_records
+from pytest_ftbench.gate_settings import baseline_records, naming_the_file
 from pytest_ftbench.grid import Cell, CellRecord, UserError
 from pytest_ftbench.plugin import is_worker
 from pytest_ftbench.recorder import measured
@@ -35,6 +35,7 @@ class Gatekeeper:
         self._measured: list[dict[str, Any]] = []
         self._now: list[CellRecord] = []
         self._then: list[CellRecord] | None = None
+        self._gone: list[str] = []
         self._verdicts: list[Verdict] | None = None
 
     def judge(self, item: GateItem) -> "list[Verdict]":
@@ -56,10 +57,11 @@ class Gatekeeper:
             "place": str(suite.place),
             "gate": None if gate is None else gate.as_dict(),
             "cells": self._measured,
+            "gone": self._gone,
         }
 
     def _decided(self, item: GateItem) -> "list[Verdict]":
-        from pytest_ftbench.analysis.gates import judge
+        from pytest_ftbench.analysis.gates import gone, judge
 
         gate = self.run.gate
         assert gate is not None
@@ -68,7 +70,9 @@ class Gatekeeper:
         self._now = [record for _, record in sorted(self._heard.records.items())]
         note_company(self._now, self.run.suite.checks)
         self._then = baseline_records(item.config, gate, self._tests_of_others(item.session))
-        return judge(self._now, self._then, gate, self._heard.trivial)
+        self._gone = gone(self._then, {cell.way for cell in self.run.suite.cells()}, gate)
+        found = judge(self._now, self._then, gate, self._heard.trivial)
+        return naming_the_file(found, gate) if self._then is None else found
 
     def _wanted(self, session: pytest.Session) -> dict[int, tuple[Cell, bool]]:
         """The cells to judge, by their places in the suite, and whether an item of this session measures them.

@@ -31,11 +31,13 @@ def annotations(ledger: Ledger) -> Iterator[str]:
     from pytest_ftbench.analysis.gate_words import message
     from pytest_ftbench.report.verdicts import read_verdicts, worst_first
 
+    # a checkout's root is where GitHub looks for files, whatever folder of it pytest takes for its own
+    root = Path(os.environ.get("GITHUB_WORKSPACE") or ledger.config.rootpath)
     file_of: dict[int, str | None] = {}
     verdicts: list[Verdict] = []
     for place, suite in ledger.suites.items():
         mine = [verdict for verdict in read_verdicts(suite.verdicts)[0] if verdict.action in _LEVELS]
-        file_of |= {id(verdict): _file(place, ledger.config.rootpath) for verdict in mine}
+        file_of |= {id(verdict): _file(place, root) for verdict in mine}
         verdicts += mine
     # what fails for want of a baseline comes before what is only warned of
     found = sorted(worst_first(verdicts), key=lambda verdict: verdict.action != "fail")

@@ -124,7 +124,7 @@ class Ledger:
     def _found(self) -> list[Results]:
         if self.stored is not None:
             for suite in self.suites.values():  # judged anew
-                self.stored.extra["gates"] = suite.verdicts
+                self.stored.extra |= suite.said_of_gates
                 self.stored.provenance["gate"] = suite.gate
             return [self.stored]
         common = {
@@ -141,7 +141,7 @@ class Ledger:
                 | {"checks": suite.checks, "hygiene": suite.hygiene, "questions": suite.questions}
                 | ({} if suite.gate is None else {"gate": suite.gate}),
                 trivial=suite.trivial,
-                extra={"gates": suite.verdicts} if suite.judged else {},
+                extra=suite.said_of_gates,
             )
             for _, suite in sorted(self.suites.items())
         ]

@@ -40,6 +40,7 @@ class StoredKeeper:
         self.gate = gate
         self.path = path
         self.config = config
+        self._gone: list[str] = []
         self._verdicts: list[Verdict] | None = None
 
     def judge(self, item: GateItem) -> "list[Verdict]":
@@ -47,9 +48,11 @@ class StoredKeeper:
         if self._verdicts is None:
             then = baseline_records(self.config, self.gate)
             self._verdicts = self._found() if then is None else []
+            self._gone = _texts(self.results.extra.get("gates_gone"))
             if not self._verdicts:
-                from pytest_ftbench.analysis.gates import judge
+                from pytest_ftbench.analysis.gates import gone, judge
 
+                self._gone = gone(then, set(_ways(self.results.cells, self.gate)), self.gate)
                 self._verdicts = judge(self.results.cells, then, self.gate, self.results.trivial)
         return [verdict for verdict in self._verdicts if verdict.cell == item.ftbench_way]
 
@@ -64,7 +67,14 @@ class StoredKeeper:
 
     def payload(self) -> dict[str, Any]:
         """Where the verdicts belong."""
-        return {"suite": self.results.suite, "place": str(self.path), "gate": self.gate.as_dict(), "cells": []}
+        gate = self.gate.as_dict()
+        return {
+            "suite": self.results.suite,
+            "place": str(self.path),
+            "gate": gate,
+            "cells": [],
+            "gone": self._gone,
+        }
 
 
 def collect(session: pytest.Session) -> None:
@@ -93,6 +103,11 @@ def _gate(config: pytest.Config, results: Results) -> Gate | None:
     if config.getoption("ftbench_gate") == "off":
         return None
     return Gate.from_json(results.provenance.get("gate")) or usual_gate(config)
+
+
+def _texts(value: object) -> list[str]:
+    """The texts in a list; none where it isn't one."""
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _ways(records: Sequence[CellRecord], gate: Gate) -> dict[str, dict[int, Cell]]:

@@ -13,7 +13,8 @@ _WEIGHT = {"skipped": 0, "failed": 1, "ok": 2}
 class SuiteRecords:
     """The records of one suite, and the items that measured them first, by the place of their cells in it.
 
-    ``gate`` is what its gates were, as plain values, ``judged`` what each gate item found, by its place among them.
+    ``gate`` is what its gates were, as plain values, ``judged`` what each gate item found, by its place among them,
+    ``gone`` what the baseline has and the suite hasn't.
     """
 
     name: str
@@ -26,6 +27,7 @@ class SuiteRecords:
     nodeids: dict[int, str] = field(default_factory=dict)
     gate: dict[str, Any] | None = None
     judged: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
 
     def take(self, payload: Mapping[str, Any], nodeid: str | None) -> None:
         """Take what an item's report carries of a cell; without an id, no cell's item measured it."""
@@ -46,6 +48,7 @@ class SuiteRecords:
         """Take what a gate item's report carries: its verdicts, and the records of cells that no item measured."""
         self.gate = payload.get("gate")
         self.judged[payload["index"]] = payload["verdicts"]
+        self.gone = payload["gone"]
         for cell in payload.get("cells", ()):
             if cell["index"] not in self.records:
                 self.take(cell, None)
@@ -59,6 +62,11 @@ class SuiteRecords:
     def verdicts(self) -> list[dict[str, Any]]:
         """What all gate items found, in the suite's order."""
         return [verdict for _, verdicts in sorted(self.judged.items()) for verdict in verdicts]
+
+    @property
+    def said_of_gates(self) -> dict[str, Any]:
+        """What results hold of its gates."""
+        return {"gates": self.verdicts, "gates_gone": self.gone} if self.judged else {}
 
     @property
     def tests(self) -> set[str]:

@@ -1,11 +1,14 @@
 """What verdicts say: the rule, the numbers and what to do, each in one line that a failing test can show."""
 
+from collections.abc import Sequence
+
 from pytest_ftbench.analysis.gate_verdict import Kind, Outcome, Verdict
 from pytest_ftbench.analysis.refusals import Reason, Refusal
 from pytest_ftbench.analysis.wording import short
 from pytest_ftbench.grid.gates import METRICS, GateRule
 
 ACCEPT = "ftbench baseline accept"
+_LISTED = 3
 MEND = f"mend it, or accept it as it is now ({ACCEPT})"
 
 _FIXES = {
@@ -55,10 +58,20 @@ def message(verdict: Verdict) -> str:
     return " ".join(" ".join(parts).split())
 
 
+def gone_text(ways: Sequence[str]) -> str:
+    """What is said of cells that the baseline has and the suite no longer has; empty where there are none."""
+    if not ways:
+        return ""
+    shown = ", ".join(short(way) for way in ways[:_LISTED])
+    more = f" and {len(ways) - _LISTED} more" if len(ways) > _LISTED else ""
+    what = "A cell of the baseline is" if len(ways) == 1 else f"{len(ways)} cells of the baseline are"
+    return f"{what} not in this suite, and nothing judges {'it' if len(ways) == 1 else 'them'}: {shown}{more}."
+
+
 def change_of(verdict: Verdict) -> str:
     """A change, or of a limit the number, in a few words."""
     if verdict.change is not None:
-        return f"{verdict.change:+.3g} {verdict.change_unit}"
+        return f"{_signed(verdict.change)} {verdict.change_unit}"
     return "an unknown number" if verdict.now is None else f"{verdict.now:.4g} {verdict.unit}"
 
 
@@ -76,7 +89,7 @@ def _numbers(verdict: Verdict) -> str:
         return said + _interval(verdict) + _over(verdict)
     if verdict.change is None:
         return said
-    change = f"{verdict.change:+.3g}{' %' if verdict.change_unit == '%' else ''}"
+    change = f"{_signed(verdict.change)}{' %' if verdict.change_unit == '%' else ''}"
     return f"{said}, {change}{_interval(verdict)}{_over(verdict)}{_p(verdict)}"
 
 
@@ -84,7 +97,12 @@ def _interval(verdict: Verdict) -> str:
     if verdict.interval is None:
         return ""
     low, high = verdict.interval
-    return f" [{low:.3g}, {high:.3g}]" if verdict.kind is Kind.LIMIT else f" [{low:+.3g}, {high:+.3g}]"
+    return f" [{low:.3g}, {high:.3g}]" if verdict.kind is Kind.LIMIT else f" [{_signed(low)}, {_signed(high)}]"
+
+
+def _signed(value: float) -> str:
+    """A number with its sign, three digits of it; what is nothing in these has no minus."""
+    return f"{value + 0.0:+.3g}"
 
 
 def _over(verdict: Verdict) -> str:

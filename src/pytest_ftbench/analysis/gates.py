@@ -8,12 +8,12 @@ What chance is depends on what was done again. The same weights would answer oth
 in pairs. A training made anew differs by its seed. A machine is faster on one day than on another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from pytest_ftbench.analysis.gate_drafts import Draft, drafts
 from pytest_ftbench.analysis.gate_verdict import Kind, Outcome, Verdict
-from pytest_ftbench.analysis.gate_ways import Runs, Way, ways_of
+from pytest_ftbench.analysis.gate_ways import Runs, ways_of
 from pytest_ftbench.analysis.gate_words import MEND, change_of
 from pytest_ftbench.analysis.gate_worsening import ROUNDING, Worsening
 from pytest_ftbench.analysis.metrics import Trivial
@@ -31,7 +31,7 @@ def judge(
     """The verdicts of all gates over these records, way by way, the seeds of each together.
 
     ``then`` are the baseline's records (None: there is no baseline), ``trivial`` this run's trivial answerers. What
-    neither run knows of a cell is not gated, unless the suite asks for it in other than the usual words.
+    neither run knows of a cell's cost is not gated, unless the suite names what it gates.
     """
     runs = Runs.of(now, then, trivial or {})
     found = [draft for way in runs.now.values() for draft in drafts(runs, way, gate)]
@@ -50,8 +50,8 @@ def judge_again(
 ) -> Verdict:
     """A failing verdict after measuring again: ``fresh`` are records of other seeds, or of the same timed anew.
 
-    A training and a limit are decided on all seeds together; a time by the fresh ones alone, so that it has to fail
-    twice. The correction over the family stays what it was, whatever else is measured again. Any other verdict than a
+    A training and a limit are decided on all seeds together; a time by all fresh ones alone, so that it has to fail
+    again. The correction over the family stays what it was, whatever else is measured again. Any other verdict than a
     failing one is returned as it is; so are an evaluation and a peak, for there is nothing to learn from a second look
     at the same answers.
     """
@@ -62,7 +62,8 @@ def judge_again(
         return replace(verdict, rerun=f"it could not be measured again ({mine.lost})")
     timed = verdict.metric == "ms_per_token"
     runs = Runs.of([*now, *mine.seeds], then, trivial or {})
-    way = Way.of(mine.seeds) if timed else runs.now.get(verdict.cell)
+    # timed several times, a seed has several records, and all of them count
+    way = mine.only([record for record in mine.all if record.ok]) if timed else runs.now.get(verdict.cell)
     found = [] if way is None else drafts(runs, way, gate, verdict.metric)
     again = [each for each in found if (each.verdict.kind is Kind.LIMIT) is (verdict.kind is Kind.LIMIT)]
     if not again:
@@ -71,6 +72,13 @@ def judge_again(
     decided = _decided(again[0], None if p is None else min(1.0, p * times), gate)
     what = "timed anew" if timed else f"with {len(mine.seeds)} fresh seed{'s' * (len(mine.seeds) > 1)}"
     return replace(decided, rerun=f"it failed with {change_of(verdict)}; {what} it is {change_of(decided)}")
+
+
+def gone(then: Sequence[CellRecord] | None, ways: Collection[str], gate: Gate) -> list[str]:
+    """The ways of the baseline that a comparing rule is for and that are none of these: nothing judges them now."""
+    found = [way for way in ways_of(then or ()).values() if way.seeds and way.id not in ways]
+    each = ((way.id, gate.rules_for(way.id, way.first.train_task, way.first.eval_task)) for way in found)
+    return [name for name, rules in each if any(rule.compares for rule in rules)]
 
 
 def _correction(verdict: Verdict) -> float:

@@ -77,7 +77,7 @@ def baseline_of(results: Results, accepted: Acceptance) -> Results:
         raise UserError(accepted.file, "has no measured cell", "accept the results of a run that measured some")
     said = _without(results.provenance, _LEFT_OUT["run"])
     provenance = {_KEY: accepted.as_dict(said.get("git_sha")), **said}
-    extra = {key: value for key, value in results.extra.items() if key != "gates"}
+    extra = {key: value for key, value in results.extra.items() if key not in ("gates", "gates_gone")}
     return replace(results, cells=cells, provenance=provenance, extra=extra)
 
 

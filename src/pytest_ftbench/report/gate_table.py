@@ -11,7 +11,7 @@ from pytest_ftbench.report.full_table import WORDS
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text, in_fewest_parts
 from pytest_ftbench.report.notes import explained
-from pytest_ftbench.report.verdicts import counted, read_verdicts, told, worst_first
+from pytest_ftbench.report.verdicts import counted, not_judged, read_verdicts, told, worst_first
 from pytest_ftbench.report.words import ABSENT, clean, elided, score, short_names, signed
 
 GATES_TITLE = "Gates"
@@ -57,7 +57,7 @@ class GateRow:
 
 @dataclass(frozen=True)
 class Gates:
-    """What gates say of a run: ``counts`` in a sentence, ``rows`` the worst first, ``problem`` what can't be read."""
+    """What gates say of a run: ``counts`` in a sentence, ``rows`` the worst first, ``problem`` what is no row."""
 
     counts: str
     rows: tuple[GateRow, ...]
@@ -82,6 +82,7 @@ class Gates:
         if given is None and not contents.results.provenance.get("gate"):
             return None
         verdicts, problem = read_verdicts(given)
+        problem = " ".join(filter(None, [problem, not_judged(contents.results.extra.get("gates_gone"))]))
         cells = _cells(contents)
         seed = next((key.seed for key, _, _ in cells.values()), 0)
         rows = tuple(_row(verdict, cells, seed) for verdict in worst_first(verdicts))

@@ -125,7 +125,7 @@ def _gates(gates: Gates) -> Iterator[_Block]:
     """The worst verdicts, why they are what they are, and all others folded."""
     top, rest = gates.open[:ROOM], gates.open[ROOM:]
     if gates.problem:
-        yield _Block("What is no verdict", [], listed([gates.problem]))
+        yield _Block("What is not judged", [], listed([gates.problem]))
     if top:
         sheet, notes = gates.sheet(top)
         yield _Block("Gates on top", head(sheet), body(sheet), share=0.15)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_ftbench.analysis import number
 from pytest_ftbench.analysis.gate_verdict import Kind, Outcome, Verdict
+from pytest_ftbench.analysis.gate_words import gone_text
 from pytest_ftbench.grid import GATE_METRICS
 from pytest_ftbench.grid.gates import ACTIONS
 from pytest_ftbench.report.words import clean, elided, p_value
@@ -41,6 +42,12 @@ def read_verdicts(value: object) -> tuple[list[Verdict], str]:
     bad = len(found) - len(known)
     are = "is no verdict" if bad == 1 else "are no verdicts"
     return known, f"Of what the results hold under 'gates' {bad} of {len(found)} {are}: left out." if bad else ""
+
+
+def not_judged(value: object) -> str:
+    """Which cells of the baseline nothing judges, by what results hold of them; empty: none."""
+    names = value if isinstance(value, list) else []
+    return gone_text([elided(clean(name), _CELL_ROOM) for name in names if isinstance(name, str) and clean(name)])
 
 
 def worst_first(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -79,7 +86,9 @@ def told(verdicts: Sequence[Verdict]) -> Iterator[str]:
     for verdict in verdicts:
         if verdict.outcome is not Outcome.PASS or verdict.rerun:
             sentences = [_weighed(verdict), _sentence(verdict.why), _sentence(verdict.rerun)]
-            said = " ".join(filter(None, [*sentences, _sentence(verdict.need, "To decide it: ")]))
+            # a failure is decided
+            need = _sentence(verdict.need, "" if verdict.outcome is Outcome.FAIL else "To decide it: ")
+            said = " ".join(filter(None, [*sentences, need]))
             alike.setdefault((_what(verdict), said), []).append(verdict)
     for (what, said), mine in alike.items():
         yield f"{_where(mine)}: {what}. {said}".rstrip()
@@ -152,7 +161,8 @@ def _where(verdicts: Sequence[Verdict]) -> str:
         cell = elided(clean(verdict.cell), _CELL_ROOM)
         metrics.setdefault(cell, []).append(elided(clean(verdict.metric), _METRIC_ROOM))
     named = [f"{cell} {', '.join(dict.fromkeys(mine))}" for cell, mine in metrics.items()]
-    more = [f"and {len(named) - _LISTED} more cells"] if len(named) > _LISTED else []
+    rest = len(named) - _LISTED
+    more = [f"and {rest} more cell{'s' * (rest > 1)}"] if rest > 0 else []
     return "; ".join([*named[:_LISTED], *more])
 
 
