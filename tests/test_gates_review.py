@@ -88,6 +88,18 @@ def test_a_cell_that_only_the_baseline_has_is_a_warning_and_stays_in_the_results
     stored(*given, "-W", f"error::{WARNING}").assert_outcomes(failed=1)
 
 
+def test_trainings_of_one_name_and_other_settings_are_judged_apart_and_none_is_lost(stored, pytester):
+    apart = seeds(THEN)
+    for rate, record in zip((1e-3, 1e-3, 1e-4), apart, strict=True):
+        record.train["learning_rate"] = rate
+    (pytester.path / "apart.json").write_text(json.dumps(Results("s", apart).to_json()))
+    outcome = stored("--ftbench-from", "apart.json", "--ftbench-baseline", "now.json")
+    outcome.assert_outcomes(failed=1)
+    outcome.stdout.fnmatch_lines([f"{SMALL}+2: score*no baseline*"])
+    assert gone(apart, {SMALL}, Gate()) == []
+    assert gone(apart, set(), Gate()) == [SMALL]
+
+
 # what nobody knows
 
 

@@ -3,6 +3,7 @@
 They stand in the module of the first test that asks for the suite's results, as if it had one more test, ``gate``.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_ftbench.analysis.gate_verdict import Verdict
 
 _NAME = "gate"
+_AGAIN = re.compile(r"\+[0-9]+$")
 _JUDGED: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
 
 
@@ -62,6 +64,10 @@ class GateItem(pytest.Item):
             parent, name=name, nodeid=f"{parent.nodeid}::{name}", cells=cells, keeper=keeper
         )
         return item
+
+    def is_of(self, verdict: "Verdict") -> bool:
+        """Whether a verdict is its own: also of trainings of its name whose settings differ, a way and its ``+2``."""
+        return _AGAIN.sub("", verdict.cell) == self.ftbench_way or verdict.cell == self.ftbench_way
 
     def runtest(self) -> None:
         """Judge, and fail, warn, skip or pass."""

@@ -44,7 +44,7 @@ class Gatekeeper:
             if self._verdicts is None:
                 self._verdicts = self._decided(item)
             assert self.run.gate is not None
-            mine = [verdict for verdict in self._verdicts if verdict.cell == item.ftbench_way]
+            mine = [verdict for verdict in self._verdicts if item.is_of(verdict)]
             return Reruns(self.run, item, self._now, self._then, self._heard.trivial).judged_again(mine)
         except UserError as error:
             pytest.fail(str(error), pytrace=False)

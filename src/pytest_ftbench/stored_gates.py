@@ -54,7 +54,7 @@ class StoredKeeper:
 
                 self._gone = gone(then, set(_ways(self.results.cells, self.gate)), self.gate)
                 self._verdicts = judge(self.results.cells, then, self.gate, self.results.trivial)
-        return [verdict for verdict in self._verdicts if verdict.cell == item.ftbench_way]
+        return [verdict for verdict in self._verdicts if item.is_of(verdict)]
 
     def _found(self) -> "list[Verdict]":
         """The verdicts that the file holds, none where one of them makes no sense."""

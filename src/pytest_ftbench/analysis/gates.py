@@ -18,6 +18,7 @@ from pytest_ftbench.analysis.gate_words import MEND, change_of
 from pytest_ftbench.analysis.gate_worsening import ROUNDING, Worsening
 from pytest_ftbench.analysis.metrics import Trivial
 from pytest_ftbench.analysis.paired import holm
+from pytest_ftbench.analysis.pooling import way_id
 from pytest_ftbench.grid import CellRecord
 from pytest_ftbench.grid.gates import HOLM, METRICS, Gate, GateRule
 
@@ -76,9 +77,12 @@ def judge_again(
 
 def gone(then: Sequence[CellRecord] | None, ways: Collection[str], gate: Gate) -> list[str]:
     """The ways of the baseline that a comparing rule is for and that are none of these: nothing judges them now."""
-    found = [way for way in ways_of(then or ()).values() if way.seeds and way.id not in ways]
-    each = ((way.id, gate.rules_for(way.id, way.first.train_task, way.first.eval_task)) for way in found)
-    return [name for name, rules in each if any(rule.compares for rule in rules)]
+    names: dict[str, None] = {}
+    for way in ways_of(then or ()).values():
+        name, rules = way_id(way.all), gate.rules_for(way.id, way.first.train_task, way.first.eval_task)
+        if way.seeds and name not in ways and any(rule.compares for rule in rules):
+            names[name] = None
+    return list(names)
 
 
 def _correction(verdict: Verdict) -> float:
