@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.fft  # pytester forgets what a run within the process imports, and these can't be imported twice
 import pytest
+from plugin_project import SUITE, Project
 from scipy import stats
 from strategies_gates import SCORE, THEN, answered, only, outcome_of, score, seeds
 
@@ -98,6 +99,20 @@ def test_trainings_of_one_name_and_other_settings_are_judged_apart_and_none_is_l
     outcome.stdout.fnmatch_lines([f"{SMALL}+2: score*no baseline*"])
     assert gone(apart, {SMALL}, Gate()) == []
     assert gone(apart, set(), Gate()) == [SMALL]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("options", "is_said"),
+    [(("-k", "test_small"), True), (("test_cells.py::test_small",), True), (("--collect-only",), False)],
+    ids=str,
+)
+def test_a_run_that_chooses_no_gate_of_its_suite_says_so(pytester, plugin_cache, options, is_said):
+    gate = "[gate.score]\nfloor = 0\ncompare = false\n"
+    test = "def test_small(cell): pass\ndef test_cell(result): pass"
+    project = Project(pytester, plugin_cache, suite=SUITE + gate, test=test)
+    said = "suite.toml: none of its gates was chosen, and nothing judges this run"
+    assert (said in project.run(*options).outlines) is is_said
 
 
 # what nobody knows

@@ -159,7 +159,15 @@ def look_at_rows(session: pytest.Session) -> None:
         inspection.look(entry.cell for entry in entries if entry.run is run)
         run.faults |= inspection.faults
         found = [*inspection.said, *_told(suite, inspection.faults)]
+        if any(entry.run is run for entry in entries) and not _is_judged(run, session):
+            found.append(f"{printable(suite.place.name)}: none of its gates was chosen, and nothing judges this run")
         said += [text for text in found if text not in said]
+
+
+def _is_judged(run: SuiteRun, session: pytest.Session) -> bool:
+    """Whether any gate of a suite was chosen, or there is none to choose, or nothing runs."""
+    mine = (item for item in filter(fixtures.is_gate, session.items) if vars(item)["keeper"] is run.keeper)
+    return run.gate is None or session.config.option.collectonly or any(True for _ in mine)
 
 
 def _told(suite: Suite, faults: dict[str, str]) -> Iterator[str]:
