@@ -115,6 +115,21 @@ def test_a_run_that_chooses_no_gate_of_its_suite_says_so(pytester, plugin_cache,
     assert (said in project.run(*options).outlines) is is_said
 
 
+@pytest.mark.torch
+def test_last_failed_judges_all_seeds_of_a_way_not_those_alone_whose_tests_failed(pytester, plugin_cache):
+    small = SUITE.replace("lora = { ranks = [2] }\n", "").replace('["arc", "squad"]', '["arc"]')
+    gate = '[gate]\nrerun = 0\n[gate.score]\ncells = "tuned"\nfloor = 100\ncompare = false\n'
+    project = Project(pytester, plugin_cache, suite="seeds = [0, 1]\n" + small + gate)
+    pytester.makepyfile(test_cells="def test_cell(result):\n    assert result.seed != 1")
+    given = ("--ftbench-suite", "suite.toml", "--ftbench-cache", project.cache, "--ftbench-json", "results.json")
+    for options in ((), ("--lf",)):
+        pytester.runpytest_inprocess("-p", "no:hypothesispytest", *given, *options).assert_outcomes(
+            failed=2, passed=0 if options else 2
+        )
+        (found,) = json.loads((pytester.path / "results.json").read_text())["gates"]
+        assert found["seeds"] == [0, 2]
+
+
 # what nobody knows
 
 

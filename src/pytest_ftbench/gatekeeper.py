@@ -77,14 +77,16 @@ class Gatekeeper:
     def _wanted(self, session: pytest.Session) -> dict[int, tuple[Cell, bool]]:
         """The cells to judge, by their places in the suite, and whether an item of this session measures them.
 
-        Where none measures a way whose gate was chosen, all its seeds are: they are in the cache, or made now.
+        Where none measures a way whose gate was chosen, all its seeds are: they are in the cache, or made now. So are
+        those that --lf or --sw left out, for they are not unwanted, they passed.
         """
         entries = (measured_by(item) for item in session.items)
         found = {entry.index: (entry.cell, True) for entry in entries if entry is not None and entry.run is self.run}
-        ways = {cell.way for cell, _ in found.values()}
+        resumes = any(session.config.getoption(name, False) for name in ("lf", "stepwise"))
+        ways = set() if resumes else {cell.way for cell, _ in found.values()}
         for gate in filter(is_gate, session.items):
             if isinstance(gate, GateItem) and gate.keeper is self and gate.ftbench_way not in ways:
-                found |= {index: (cell, False) for index, cell in gate.cells.items()}
+                found = {index: (cell, False) for index, cell in gate.cells.items()} | found
         return found
 
     def _hear(self, item: GateItem, wanted: dict[int, tuple[Cell, bool]]) -> None:
