@@ -18,7 +18,7 @@ from pytest_ftbench.analysis.gates import gone
 from pytest_ftbench.gate_settings import naming_the_file
 from pytest_ftbench.grid import Gate, GateRule, Results, baseline_of
 from pytest_ftbench.grid.baseline import Acceptance
-from pytest_ftbench.report import render, render_html, render_markdown
+from pytest_ftbench.report import render, render_acceptance, render_html, render_markdown
 
 SMALL = "nano-lora-r8-squad-to-squad"
 WARNING = f"{GateWarning.__module__}.GateWarning"
@@ -228,3 +228,13 @@ def test_times_measured_several_times_anew_all_count():
         again = judge_again(found, now, then, gate, fresh)
         assert again.now == pytest.approx(13)
     assert only(slow, then, "ms_per_token").outcome is Outcome.FAIL
+
+
+# accepting
+
+
+def test_cells_are_counted_in_one_way():
+    then, now = (Results("s", [*seeds(THEN), *seeds((90.0,), train=None)]) for _ in range(2))
+    said = render_acceptance(now, then)
+    assert said[0].startswith("2 cells of suite s, 3 seeds")
+    assert "2 in both" in said[1]

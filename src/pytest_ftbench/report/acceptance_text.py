@@ -46,7 +46,7 @@ def _what(baseline: Results) -> Iterator[str]:
     provenance, seeds = baseline.provenance, {repr(record.seed) for record in baseline.cells if record.train_task}
     commit = clean(str(provenance.get("git_sha") or "unknown")[:_SHA_LENGTH])
     many = f", {len(seeds)} seeds" if len(seeds) > 1 else ""
-    yield f"{_cells(len(baseline.cells))} of suite {clean(baseline.suite) or '?'}{many}, commit {commit}"
+    yield f"{_cells(len(pooled(baseline.cells)))} of suite {clean(baseline.suite) or '?'}{many}, commit {commit}"
     if provenance.get("dirty"):
         yield f"files differed from commit {commit} when this was measured, which the baseline says, too"
     left_out = (acceptance(baseline) or {}).get("left_out") or []
