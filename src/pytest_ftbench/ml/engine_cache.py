@@ -35,11 +35,8 @@ class Cache:
 
     def step(self, rows: int, length: int) -> None:
         """Put the next token after the last of each of the first rows, all of them within the length."""
-        import torch
-
         positions, each = self.positions[:rows], self._all[:rows]
-        hidden = torch.full((), float("-inf"), dtype=self.keys.dtype, device=self.keys.device)
-        mask = torch.where(self._all[:length] > positions[:, None], hidden, torch.zeros_like(hidden))[:, None, None]
+        mask = self._until(positions, length)
 
         def attend(layer: int, query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor") -> "torch.Tensor":
             keys, values = self.keys[layer], self.values[layer]
@@ -88,7 +85,10 @@ class Cache:
         # what pads a row stands after it: nobody before can see it, and the row's own answer overwrites it
         padded = [[*prompt[begun:], *[0] * (width + begun - len(prompt))] for prompt in prompts]
         ids, rows = self.tokens.new_tensor(padded), self.tokens.new_tensor(slots)
+        lengths = self.tokens.new_tensor([len(prompt) for prompt in prompts])
         mask = self._causal(begun, width, begun + width)
+        # the last layer is asked for the last token alone
+        masks = [mask] * (len(self.keys) - 1) + [self._until(lengths - 1, begun + width)]
 
         def attend(layer: int, query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor") -> "torch.Tensor":
             both = []
@@ -96,11 +96,10 @@ class Cache:
                 whole = torch.cat((old[layer].expand(len(rows), -1, -1, -1), new), dim=1)
                 store[layer][rows, : begun + width] = whole
                 both.append(whole)
-            return self._attended(query, both[0], both[1], mask)
+            return self._attended(query, both[0], both[1], masks[layer])
 
-        state = self.stack.hidden(ids, self._rope[begun : begun + width], attend)
-        lengths = self.tokens.new_tensor([len(prompt) for prompt in prompts])
-        self.tokens[rows] = self.stack.chosen(state[self._all[: len(rows)], lengths - begun - 1])
+        state = self.stack.hidden(ids, self._rope[begun : begun + width], attend, lengths - begun - 1)
+        self.tokens[rows] = self.stack.chosen(state[:, 0])
         self.positions[rows] = lengths
 
     def move(self, sources: Sequence[int], targets: Sequence[int], length: int) -> None:
@@ -116,6 +115,14 @@ class Cache:
         left = self.tokens.new_tensor(rows)
         self.tokens[left] = 0
         self.positions[left] = 0
+
+    def _until(self, positions: "torch.Tensor", length: int) -> "torch.Tensor":
+        """The mask of one token in each row at its position, shape (rows, 1, 1, length)."""
+        import torch
+
+        hidden = torch.full((), float("-inf"), dtype=self.keys.dtype, device=self.keys.device)
+        mask = torch.where(self._all[:length] > positions[:, None], hidden, torch.zeros_like(hidden))
+        return mask[:, None, None]
 
     def _causal(self, begun: int, width: int, length: int) -> "torch.Tensor":
         """The mask of so many tokens after the first ones, shape (1, 1, tokens × queries per key, length)."""

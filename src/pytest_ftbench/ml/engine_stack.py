@@ -124,11 +124,14 @@ class Stack:
         signed = torch.cat((-sine[..., :half], sine[..., half:]), dim=-1)
         return torch.stack((cosine[0], signed[0]), dim=1)[:, :, None].contiguous()
 
-    def hidden(self, tokens: "torch.Tensor", rope: "torch.Tensor", attend: Attend) -> "torch.Tensor":
+    def hidden(
+        self, tokens: "torch.Tensor", rope: "torch.Tensor", attend: Attend, only: "torch.Tensor | None" = None
+    ) -> "torch.Tensor":
         """The state after the last layer, shape (rows, tokens, hidden), of tokens of shape (rows, tokens).
 
         ``rope`` broadcasts to (rows, tokens, 2, 1, width); ``attend`` is given a layer's index, its queries, keys and
-        values, of shape (rows, tokens, heads, width), and returns (rows, tokens, heads × width).
+        values, of shape (rows, tokens, heads, width), and returns (rows, tokens, heads × width). With ``only``, the
+        index of a token in each row, nothing else comes out of the last layer, which is asked for no other query.
         """
         import torch
         from torch.nn.functional import linear, silu
@@ -146,6 +149,9 @@ class Stack:
                 turning = self._normed(turning, layer["head_norm"])
             turning = turning * cosine + torch.roll(turning, shape.width // 2, -1) * sine
             query, key = turning[..., : shape.heads, :], turning[..., shape.heads :, :]
+            if only is not None and index == shape.layers - 1:
+                each = torch.arange(len(only), device=only.device)
+                state, query = state[each, only][:, None], query[each, only][:, None]
             found = attend(index, query, key, whole[..., turned:, :])
             state = state + linear(found, layer["out"], layer.get("out.bias"))
             gate, up = linear(
