@@ -85,7 +85,7 @@ def one_by_one(work: Work, indices: Sequence[int]) -> list[list[int]]:
 
 def seconds(call: Callable[[], Any]) -> tuple[float, Any]:
     """How long a call takes until the device has done all of it, and what it returns."""
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    wait: Callable[[], Any] = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     wait()
     begun = time.perf_counter()
     result = call()
