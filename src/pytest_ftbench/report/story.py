@@ -144,7 +144,7 @@ def _parts(
     """All tables but the full one."""
     records, trivial, detail = results.cells, results.trivial, findings.detail
     blocks = latencies(records, trivial)
-    if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
+    if blocks and (detail or any(row.fixed.is_known or row.fast.is_known for block in blocks for row in block.rows)):
         sheet, left_out = latency_sheet(blocks, names, width)
         yield Part(LATENCY_TITLE, sheet, tuple(latency_notes(blocks, left_out)))
     if detail and (seeds := seed_table(records, trivial)):
