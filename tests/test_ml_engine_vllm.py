@@ -2,8 +2,10 @@
 
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 
 import pytest
+from models import at_work
 from test_ml_engine import FAMILIES, _Tokenizer
 
 from pytest_ftbench.grid import UserError
@@ -19,7 +21,7 @@ class LLM:
     """Answers as told, and remembers what it was given."""
 
     answers: tuple[SimpleNamespace, ...] = ()
-    made: list["LLM"] = []
+    made: ClassVar[list["LLM"]] = []
 
     def __init__(self, model, **options):
         from pathlib import Path
@@ -76,7 +78,8 @@ def test_adapters_beside_the_weights_never_reach_it(vllm):
 
     for dora in (False, True):
         config = LoraConfig(target_modules=["q_proj"], use_dora=dora, task_type="CAUSAL_LM")
-        engine = Engines("vllm").loaded(get_peft_model(FAMILIES["Llama"](), config), _Tokenizer, 8)
+        with at_work():
+            engine = Engines("vllm").loaded(get_peft_model(FAMILIES["Llama"](), config), _Tokenizer, 8)
         assert engine.told() == {"name": "plain", "rows": 8, "why": "an adapter is beside its weights"}
     assert LLM.made == []
 

@@ -1,7 +1,8 @@
 """Keys and values of many rows at once, in one allocation, and the steps that read and write them."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.engine_stack import Stack
 
@@ -30,11 +31,16 @@ class Cache:
         self.values = torch.zeros_like(self.keys)
         self.tokens = torch.zeros(rows, dtype=torch.long, device=like.device)
         self.positions = torch.zeros_like(self.tokens)
-        self._rope = stack.rope(length)
+        self.turns = stack.rope(length)
         self._all = torch.arange(max(rows, length), device=like.device)
 
     def step(self, rows: int, length: int) -> None:
         """Put the next token after the last of each of the first rows, all of them within the length."""
+        self.tokens[:rows] = self.stack.chosen(self.states_of_step(rows, length))
+        self.positions[:rows] += 1
+
+    def states_of_step(self, rows: int, length: int) -> "torch.Tensor":
+        """The states that the next tokens of the first rows follow from, shape (rows, hidden)."""
         positions, each = self.positions[:rows], self._all[:rows]
         mask = self._until(positions, length)
 
@@ -44,9 +50,7 @@ class Cache:
             values[each, positions] = value[:, 0]
             return self._attended(query, keys[:rows, :length], values[:rows, :length], mask)
 
-        state = self.stack.hidden(self.tokens[:rows, None], self._rope[positions][:, None], attend)
-        self.tokens[:rows] = self.stack.chosen(state[:, 0])
-        positions += 1
+        return self.stack.hidden(self.tokens[:rows, None], self.turns[positions][:, None], attend)[:, 0]
 
     def states(self, ids: "torch.Tensor") -> "torch.Tensor":
         """The states of whole texts of one length, of shape (rows, tokens), nothing kept."""
@@ -70,7 +74,7 @@ class Cache:
             keep(key, value)
             return self._attended(query, key, value, mask)
 
-        return self.stack.hidden(ids, self._rope[:count], attend)
+        return self.stack.hidden(ids, self.turns[:count], attend)
 
     def prefill(
         self, prompts: Sequence[Sequence[int]], slots: Sequence[int], prefix: tuple["torch.Tensor", "torch.Tensor"]
@@ -98,7 +102,7 @@ class Cache:
                 both.append(whole)
             return self._attended(query, both[0], both[1], masks[layer])
 
-        state = self.stack.hidden(ids, self._rope[begun : begun + width], attend, lengths - begun - 1)
+        state = self.stack.hidden(ids, self.turns[begun : begun + width], attend, lengths - begun - 1)
         self.tokens[rows] = self.stack.chosen(state[:, 0])
         self.positions[rows] = lengths
 
@@ -142,8 +146,17 @@ class Cache:
         rows, tokens, heads, width = query.shape
         pairs = key.shape[2]
         grouped = query.reshape(rows, tokens, pairs, heads // pairs, width).permute(0, 2, 1, 3, 4)
-        found = scaled_dot_product_attention(
-            grouped.reshape(rows, pairs, -1, width), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
-        )
+        with self._kernels():
+            found = scaled_dot_product_attention(
+                grouped.reshape(rows, pairs, -1, width), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
+            )
         apart = found.reshape(rows, pairs, tokens, heads // pairs, width).permute(0, 2, 1, 3, 4)
         return apart.reshape(rows, tokens, heads * width)
+
+    def _kernels(self) -> Any:
+        """On a GPU the same kernel for every shape: others are chosen, or even made anew, by it, and round by it."""
+        if self.keys.device.type == "cpu":
+            return nullcontext()
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])

@@ -6,9 +6,12 @@ the likeliest token changes with that: such answers are counted against batch 1 
 """
 
 import gc
+import math
 from collections.abc import Callable, Collection, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from pytest_ftbench.grid import first_line
 from pytest_ftbench.ml.engine_cache import Cache
 from pytest_ftbench.ml.engine_graphs import Graphs
 from pytest_ftbench.ml.engine_stack import Shape, Stack, why_not
@@ -35,6 +38,8 @@ class Fast:
         self._stack: Stack | None = None
         self._cache: Cache | None = None
         self._step: Callable[[int, int], None] | None = None
+        self.without: str | None = None
+        """Why its steps are made of torch's operations, in words."""
 
     def refuses(self, model: "torch.nn.Module") -> str | None:
         """Why it can't answer for a model, in words; None where it can."""
@@ -102,8 +107,31 @@ class Fast:
             rows = min(rows, self._most(length))
             self._drop_cache()
             cache = self._cache = Cache(self._stack, rows, length)
-            self._step = Graphs(cache) if self.name == "graphs" else cache.step
+            self._step = Graphs(cache, self._kernels(cache)) if self.name == "graphs" else cache.step
         return cache, self._step
+
+    def _kernels(self, cache: Cache) -> Callable[[int, int], None] | None:
+        """Steps of fewer kernels, where Triton is there and they come to the same; else None, and ``without`` why."""
+        if find_spec("triton") is None:
+            self.without = "there is no Triton"
+            return None
+        assert self._stack is not None
+        width = self._stack.shape.width
+        if width & (width - 1):
+            self.without = f"heads are {width} wide"
+            return None
+        try:
+            from pytest_ftbench.ml.engine_kernels import Kernels
+
+            kernels = Kernels(cache)
+            apart = _kernels_apart(cache, kernels)
+        except (
+            Exception
+        ) as error:  # a compiler is missing, or the chip is too old: whatever it is, there is another way
+            self.without = first_line(error)
+            return None
+        self.without = None if apart <= _APART[str(cache.keys.dtype).removeprefix("torch.")] else f"{apart:.2g} apart"
+        return kernels if self.without is None else None
 
     def _most(self, length: int) -> int:
         """How many rows of a length may be kept on this device: the same number on every card of its kind."""
@@ -139,3 +167,18 @@ class Fast:
         apart = float((ours - theirs).square().mean().sqrt() / theirs.square().mean().sqrt().clamp_min(1e-9))
         limit = _APART[self._stack.shape.dtype.removeprefix("torch.")]
         return None if apart <= limit else f"its logits are {apart:.2g} from the model's own"
+
+
+def _kernels_apart(cache: Cache, kernels: Any) -> float:
+    """How far logits by the kernels are from those by the cache's own step, as a share of these, after a short text."""
+    import torch
+
+    count = min(_PROBE, cache.stack.shape.vocabulary)
+    with torch.inference_mode():
+        cache.prefill([list(range(count))], [0], cache.shared([]))
+        cache.tokens[0] = 1  # whatever comes first, for both the same
+        ours = cache.stack.logits_of(kernels.states(1)).float()
+        theirs = cache.stack.logits(cache.states_of_step(1, min(cache.length, 2 * count))).float()
+        cache.park([0])
+    apart = float((ours - theirs).norm() / theirs.norm().clamp_min(1e-9))
+    return apart if math.isfinite(apart) else math.inf

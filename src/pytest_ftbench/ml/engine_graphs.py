@@ -4,6 +4,7 @@ A step is recorded for each count of rows and each length the first time that it
 What it reads and writes stays where it is, so that it holds for every prompt, task and checkpoint of the architecture.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.engine_cache import Cache
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
 
 
 class Graphs:
-    """The recorded steps over one cache; calling it takes one. All of it inside ``torch.inference_mode()``."""
+    """The recorded steps over one cache; calling it takes one. All of it inside ``torch.inference_mode()``.
 
-    def __init__(self, cache: Cache) -> None:
+    ``kernels`` are steps that need no length, where they can be had (None: the cache's own are recorded).
+    """
+
+    def __init__(self, cache: Cache, kernels: Callable[[int, int], None] | None) -> None:
         import torch
 
         self.cache = cache
+        self._step = cache.step if kernels is None else kernels
+        self._any_length = kernels is not None
         self.seconds = 0.0
         """How long all recording took."""
         self._graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
@@ -27,6 +33,7 @@ class Graphs:
 
     def __call__(self, rows: int, length: int) -> None:
         """Take the step of so many rows within a length."""
+        length = self.cache.length if self._any_length else length
         graph = self._graphs.get((rows, length))
         if graph is None:
             graph = self._graphs[rows, length] = self._recorded(rows, length)
@@ -40,7 +47,6 @@ class Graphs:
         import time
 
         import torch
-        from torch.nn.attention import SDPBackend, sdpa_kernel
 
         torch.cuda.synchronize()
         begun = time.perf_counter()
@@ -48,11 +54,10 @@ class Graphs:
         tokens, positions = cache.tokens.clone(), cache.positions.clone()
         graph = torch.cuda.CUDAGraph()
         self._stream.wait_stream(here)
-        # the same kernel however long the rows are: what is chosen by shape rounds by shape
-        with torch.cuda.stream(self._stream), sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        with torch.cuda.stream(self._stream):
             # kernels are loaded and workspaces made at the first sight of a shape, which can't be recorded. What this
             # writes into the cache the step itself writes again
-            cache.step(rows, length)
+            self._step(rows, length)
             cache.tokens.copy_(tokens)
             cache.positions.copy_(positions)
             self._stream.synchronize()
@@ -60,7 +65,7 @@ class Graphs:
             given = {} if self._pool is None else {"pool": self._pool}
             graph.capture_begin(**given, capture_error_mode="thread_local")
             try:
-                cache.step(rows, length)
+                self._step(rows, length)
             finally:
                 graph.capture_end()
         here.wait_stream(self._stream)

@@ -106,11 +106,11 @@ class Stack:
                 else:
                     self._tensors[name] = value.detach().clone() if self._still else value.detach()
         found = self._tensors
-        self._layers = [
+        self.layers = [
             {name.partition(".")[2]: value for name, value in found.items() if name.startswith(f"{index}.")}
             for index in range(self.shape.layers)
         ]
-        self._embedding = found["embedding"]
+        self._embedding, self.norm = found["embedding"], found["norm"]
         self._head = found.get("head", self._embedding)
 
     def rope(self, length: int) -> "torch.Tensor":
@@ -139,8 +139,8 @@ class Stack:
         shape = self.shape
         turned = shape.heads + shape.pairs
         cosine, sine = rope[..., 0, :, :], rope[..., 1, :, :]
-        state = self._embedding[tokens]
-        for index, layer in enumerate(self._layers):
+        state = self.embedded(tokens)
+        for index, layer in enumerate(self.layers):
             seen = self._normed(state, layer["norm"])
             whole = linear(seen, layer["qkv"], layer.get("qkv.bias"))
             whole = whole.view(*whole.shape[:-1], -1, shape.width)
@@ -166,9 +166,17 @@ class Stack:
 
     def logits(self, state: "torch.Tensor") -> "torch.Tensor":
         """The logits of states."""
+        return self.logits_of(self._normed(state, self.norm))
+
+    def logits_of(self, normed: "torch.Tensor") -> "torch.Tensor":
+        """The logits of states that are normed already."""
         from torch.nn.functional import linear
 
-        return linear(self._normed(state, self._tensors["norm"]), self._head, self._tensors.get("head.bias"))
+        return linear(normed, self._head, self._tensors.get("head.bias"))
+
+    def embedded(self, tokens: "torch.Tensor") -> "torch.Tensor":
+        """The states that tokens begin as."""
+        return self._embedding[tokens]
 
     def _normed(self, state: "torch.Tensor", weight: "torch.Tensor") -> "torch.Tensor":
         """Root-mean-square norm; rounded before the weight as the models do."""

@@ -29,7 +29,16 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
 
 
 _TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", "trainer", also=[Path(recipe.__file__)])
-_ENGINES = ("engine", "engine_cache", "engine_fast", "engine_graphs", "engine_plain", "engine_stack", "engine_work")
+_ENGINES = (
+    "engine",
+    "engine_cache",
+    "engine_fast",
+    "engine_graphs",
+    "engine_kernels",
+    "engine_plain",
+    "engine_stack",
+    "engine_work",
+)
 _ANSWER_CODE = _code(*_SHARED, *_ENGINES, "generate", "probe")
 _VLLM_CODE = _code("engine_vllm")
 _TIMING_CODE = _code("latency", "latency_fast", "memory", "neighbours")

@@ -26,8 +26,8 @@ _FIXED = (
 
 
 _FAST = (
-    "Fast mode: the same prompts again, each token after the first a replayed step over a static cache; it stands beside "
-    "the eager columns, which are what the studies timed."
+    "Fast mode: the same prompts again, each token after the first a replayed step over a static cache; beside the "
+    "eager columns, which are what the studies timed."
 )
 
 
