@@ -232,6 +232,26 @@ def test_out_of_memory_takes_fewer_rows_and_loses_nothing(monkeypatch):
     assert engine.told()["rows"] == 4
 
 
+def test_without_room_for_a_single_row_the_plain_engine_answers(monkeypatch):
+    import torch
+
+    from pytest_ftbench.ml import engine_fast
+
+    class Full:
+        def __init__(self, *_, **__):
+            raise torch.OutOfMemoryError
+
+    model, prompts = FAMILIES["Qwen3"](), some_prompts()
+    expected = alone(model, prompts)
+    for place in ("Stack", "Cache"):
+        with at_work(), monkeypatch.context() as patch:
+            patch.setattr(engine_fast, place, Full)
+            found, told = Engines().answers(model, _Tokenizer, 8, prompts, BUDGET, ())
+        assert found == expected
+        assert told["name"] == "plain"
+        assert "no room" in told["why"]
+
+
 @pytest.mark.parametrize("name", lab.SHAPES)
 @pytest.mark.parametrize("task_name", lab.TASKS)
 def test_the_embedded_models_answer_every_prompt_of_the_lab_as_generate_does(name, task_name, runtime):

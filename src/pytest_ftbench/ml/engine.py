@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from pytest_ftbench.grid import UserError
 from pytest_ftbench.ml.engine_plain import Plain
 
+_NO_ROOM = "the device has no room for it beside the model"
+
 
 class Engine(Protocol):
     """What answers. It holds one model at a time, and whatever it can keep for the next one."""
@@ -46,22 +48,52 @@ class Engines:
         self.wish = wish
         self._kept: dict[str, Any] = {}
 
+    def answers(
+        self,
+        model: Any,
+        tokenizer: Any,
+        batch_size: int,
+        prompts: Sequence[Sequence[int]],
+        budget: int,
+        ends: Collection[int],
+        reached: Callable[[int], None] = lambda _: None,
+    ) -> tuple[list[list[int]], dict[str, Any]]:
+        """The new tokens of each prompt by the engine that answers for a model, and what a record is told of it.
+
+        Where a fast one finds no room, not even for one row, the plain one answers. Raises :class:`UserError` where the
+        one asked for isn't installed.
+        """
+        import torch
+
+        engine = self.loaded(model, tokenizer, batch_size)
+        try:
+            return engine.generate(prompts, budget, ends, reached), engine.told()
+        except torch.OutOfMemoryError:
+            if engine.name == Plain.name:
+                raise
+            engine.release()
+        plain = _plain(model, tokenizer, batch_size, _NO_ROOM)
+        return plain.generate(prompts, budget, ends, reached), plain.told()
+
     def loaded(self, model: Any, tokenizer: Any, batch_size: int) -> Engine:
         """The engine that answers for a model, which it has loaded.
 
         Raises :class:`UserError` where the one asked for isn't installed.
         """
-        why = None if self.wish != "plain" else "it was asked for"
-        if why is None:
+        import torch
+
+        why: str | None = "it was asked for"
+        if self.wish != "plain":
             engine = self._fast(model)
-            why = engine.refuses(model)
-            if why is None and (why := engine.load(model)) is None:
+            try:
+                why = engine.refuses(model) or engine.load(model)
+            except torch.OutOfMemoryError:
+                why = _NO_ROOM
+            if why is None:
                 found: Engine = engine
                 return found
             engine.release()
-        plain = Plain(batch_size, tokenizer.pad_token_id, why)
-        plain.load(model)
-        return plain
+        return _plain(model, tokenizer, batch_size, why)
 
     def release(self) -> None:
         """Leave nothing of any engine on the device."""
@@ -74,6 +106,12 @@ class Engines:
         if kind not in self._kept:
             self._kept[kind] = _made(kind)
         return self._kept[kind]
+
+
+def _plain(model: Any, tokenizer: Any, batch_size: int, why: str | None) -> Plain:
+    plain = Plain(batch_size, tokenizer.pad_token_id, why)
+    plain.load(model)
+    return plain
 
 
 def check_engine(wish: str) -> None:

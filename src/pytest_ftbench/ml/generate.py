@@ -104,7 +104,6 @@ class Decoder:
                 countdown.reached(count, len(prompts), f"{count} of {len(prompts)} answered")
             give_way()
 
-        engine = self.engines.loaded(self.model, self.tokenizer, batch_size)
-        found = engine.generate(ids, self.max_new_tokens, self.ends, reached)
-        self.told = engine.told()
+        given = self.model, self.tokenizer, batch_size, ids, self.max_new_tokens, self.ends
+        found, self.told = self.engines.answers(*given, reached)
         return [self.answer(tokens) for tokens in found]

@@ -65,9 +65,20 @@ def time_tokens(engine: Fast, prompt: Sequence[int], budget: int, ends: Collecti
 def _each(
     engine: Fast, prompts: Sequence[Sequence[int]], warmup: int, budget: int, ends: Collection[int], say: Say
 ) -> dict[str, Any]:
-    """Time each prompt once, when all steps were recorded and ``warmup`` answers given."""
+    """Time each prompt once, when all steps are recorded and ``warmup`` answers given."""
+    import torch
+
+    longest = max(map(len, prompts)) + budget
+    with torch.inference_mode():
+        cache, step = engine.ready(1, longest)
+        for length in range(
+            engine.pace.room(min(map(len, prompts))), engine.pace.room(longest) + 1, engine.pace.stride
+        ):
+            cache.park([0])
+            step(1, min(length, cache.length))
+    # kernels are chosen at the first sight of a prompt's length
     for prompt in prompts:
-        time_tokens(engine, prompt, budget if len(prompt) == max(map(len, prompts)) else 2, ())
+        time_tokens(engine, prompt, 2, ())
     for prompt in prompts[:warmup]:
         time_tokens(engine, prompt, budget, ends)
     countdown, timed = Countdown(say), []

@@ -266,7 +266,6 @@ class Workbench:
                 timed["fixed"] = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say, length)
             if evaluation.latency_fast:
                 timed |= time_fast(decoder, some, evaluation.latency_warmup, length, say)
-                self.engines.release()
         run = {"workers": self.runtime.workers, "threads": self.runtime.threads, "exclusive": self.machine.works}
         return timed | run
 
