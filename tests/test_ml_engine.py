@@ -186,6 +186,21 @@ def test_another_models_weights_take_the_place_of_the_first_and_nothing_is_left_
     assert found[0] != found[1]
 
 
+def test_a_model_that_computes_no_numbers_is_left_to_the_plain_engine_and_leaves_nothing_behind():
+    import torch
+
+    broken, model, prompts = FAMILIES["Qwen3"](), FAMILIES["Qwen3"](), some_prompts()
+    engine = Fast("cpu")
+    with at_work(), torch.no_grad():
+        engine.load(model)
+        expected = engine.generate(prompts, BUDGET, ())
+        broken.model.layers[0].self_attn.k_proj.weight.fill_(float("nan"))
+        assert "logits" in (engine.load(broken) or "")
+        engine.generate(prompts, BUDGET, ())
+        assert engine.load(model) is None
+        assert engine.generate(prompts, BUDGET, ()) == expected
+
+
 def test_the_cache_stays_from_one_task_to_the_next():
     model, engine = FAMILIES["Qwen3"](), Fast("cpu")
     with at_work():

@@ -20,7 +20,7 @@ from pytest_ftbench.ml.engine_work import Pace, Reached, Work
 if TYPE_CHECKING:
     import torch
 
-_CPU = Pace(rows=64, tokens=512, look=1, stride=1)
+_CPU = Pace(rows=64, tokens=384, look=1, stride=1)
 _CUDA = Pace(rows=256, tokens=8192, look=8, stride=128, steps=(1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 200, 256))
 _OF_THE_CARD = 0.4  # at most so much of a GPU's memory is keys and values
 _PROBE = 24  # tokens that a model and its stack are compared on
@@ -53,6 +53,8 @@ class Fast:
         """Answer for this model from now on. Returns what speaks against it, in words, once they were compared."""
         if self._stack is not None and self._stack.shape == Shape.of(model):
             self._stack.take(model)
+            if self._cache is not None:
+                self._cache.clear()
         else:
             self.release()
             self._stack = Stack(model, still=self.name == "graphs")
