@@ -116,8 +116,11 @@ class Cache:
 
     def clear(self) -> None:
         """Forget all keys and values: what isn't a number would go on through a mask."""
-        self.keys.zero_()
-        self.values.zero_()
+        import torch
+
+        with torch.inference_mode():
+            self.keys.zero_()
+            self.values.zero_()
 
     def park(self, rows: Sequence[int]) -> None:
         """Leave rows that nobody is in where a step can do no harm: it goes on with them."""
