@@ -1,6 +1,8 @@
 """The fast engine: in float32, token by token what ``generate()`` answers at batch 1, whatever is asked beside it."""
 
+import gc
 import random
+import weakref
 
 import pytest
 from models import at_work
@@ -210,8 +212,12 @@ def test_the_cache_stays_from_one_task_to_the_next():
         before = engine._cache
         assert engine.generate(short, BUDGET, ()) == alone(model, short)
         assert engine._cache is before
+        held = weakref.ref(before.keys), weakref.ref(engine._stack)
+        del before
+        gc.disable()  # nothing is to wait for a collection of cycles
         engine.release()
-        assert engine._cache is None
+        gc.enable()
+        assert [each() for each in held] == [None, None]
 
 
 def test_progress_counts_the_answers_up():

@@ -5,7 +5,6 @@ batch 1; in bfloat16 sums are rounded by how they are split, as they are between
 the likeliest token changes with that: such answers are counted against batch 1 (``provenance.engine`` of a record).
 """
 
-import gc
 import math
 from collections.abc import Callable, Collection, Sequence
 from importlib.util import find_spec
@@ -148,9 +147,9 @@ class Fast:
         return max([count for count in self.pace.steps if count <= fitting], default=1)
 
     def _drop_cache(self) -> None:
-        self._cache = self._step = None
-        gc.collect()
         import torch
+
+        self._cache = self._step = None
 
         if self.name == "graphs" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.empty_cache()
