@@ -96,21 +96,11 @@ def seconds(call: Callable[[], Any]) -> tuple[float, Any]:
 def compare(work: Work, device: str, rounds: int, sampled: int) -> bool:
     """Measure one model's prompts all ways and print what came of it; whether every limit is kept."""
     engine, plain = Fast(device), Plain(BATCH[device], work.pad)
-    assert (why := engine.refuses(work.model)) is None, why
-    loading, why = seconds(lambda: engine.load(work.model))
-    assert why is None, why
-    answering, answers = seconds(lambda: engine.generate(work.prompts, work.budget, work.ends))
-    count, capture = engine.recorded
-    print(f"\n{work.name}: {len(work.prompts)} prompts, {statistics.fmean(map(len, work.prompts)):.0f} tokens each")
-    print(f"first result after {loading:.2f} s of loading and {answering:.2f} s of answering,")
-    print(f"  {capture:.2f} s of them recording {count} steps", flush=True)
+    answers = first_result(work, engine)
     plain.load(work.model)
-    indices = strided(len(work.prompts), sampled * rounds)
-    alone, batched = (
-        Ratios("engine, against generate() per prompt", PER_PROMPT[device]),
-        Ratios(f"engine, against generate() at batch {BATCH[device]}", BATCHED[device]),
-    )
-    flips = 0
+    indices, flips = strided(len(work.prompts), sampled * rounds), 0
+    alone = Ratios("engine, against generate() per prompt", PER_PROMPT[device])
+    batched = Ratios(f"engine, against generate() at batch {BATCH[device]}", BATCHED[device])
     one_by_one(work, indices[:1])
     for number in range(rounds):
         some = indices[number::rounds]
@@ -119,24 +109,37 @@ def compare(work: Work, device: str, rounds: int, sampled: int) -> bool:
             partial(one_by_one, work, some),
             partial(plain.generate, work.prompts, work.budget, work.ends),
         ]
-        order = [(number + shift) % 3 for shift in range(3)]
-        taken = {way: seconds(ways[way]) for way in order}
+        taken = {way: seconds(ways[way]) for way in ((number + shift) % 3 for shift in range(3))}
         (fast, found), (single, expected), (many, _) = (taken[way] for way in range(3))
         assert found == answers, "the engine answered otherwise than before"
         flips += sum(found[index] != answer for index, answer in zip(some, expected, strict=True))
         single *= len(work.prompts) / len(some)
         alone.values.append(single / fast)
         batched.values.append(many / fast)
-        new = sum(map(len, found))
+        speed = sum(map(len, found)) / fast
         print(
-            f"  engine {fast:.3f} s ({new / fast:,.0f} tokens/s), per prompt {single:.1f} s, batched {many:.2f} s",
+            f"  engine {fast:.3f} s ({speed:,.0f} tokens/s), per prompt {single:.1f} s, batched {many:.2f} s",
             flush=True,
         )
     print(f"answers other than generate()'s at batch 1: {flips} of {len(indices)}")
-    print(alone.line())
-    print(batched.line())
+    for ratios in (alone, batched):
+        print(ratios.line())
     kept = [statistics.median(each.values) >= each.least for each in (alone, batched)]
     return all(kept) and (flips == 0 or work.model.dtype is not torch.float32)
+
+
+def first_result(work: Work, engine: Fast) -> list[list[int]]:
+    """Load and answer from nothing, and print how long that took; the answers."""
+    assert (why := engine.refuses(work.model)) is None, why
+    loading, why = seconds(lambda: engine.load(work.model))
+    assert why is None, why
+    answering, answers = seconds(lambda: engine.generate(work.prompts, work.budget, work.ends))
+    count, capture = engine.recorded
+    print(f"\n{work.name}: {len(work.prompts)} prompts, {statistics.fmean(map(len, work.prompts)):.0f} tokens each")
+    print(f"first result after {loading:.2f} s of loading and {answering:.2f} s of answering,")
+    print(f"  {capture:.2f} s of them recording {count} steps", flush=True)
+    found: list[list[int]] = answers
+    return found
 
 
 def compare_tokens(work: Work, rounds: int) -> bool:

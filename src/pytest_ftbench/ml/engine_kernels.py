@@ -189,36 +189,14 @@ class Kernels:
         heads: "torch.Tensor",
         found: "torch.Tensor",
     ) -> None:
+        """Put a layer's keys and values into the cache, and what its queries find there into ``found``."""
         cache, shape = self.cache, self.cache.stack.shape
-        keys, values, group = cache.keys[index], cache.values[index], shape.heads // shape.pairs
-        strides = keys.stride(0), keys.stride(1)
+        keys, values, positions = cache.keys[index], cache.values[index], cache.positions
+        strides, group = (keys.stride(0), keys.stride(1)), shape.heads // shape.pairs
+        weight, sizes = whole if norm is None else norm, (shape.heads, shape.pairs, shape.width)
         _turned_and_kept[rows, shape.heads + 2 * shape.pairs](
-            whole,
-            whole if norm is None else norm,
-            cache.turns,
-            cache.positions,
-            heads,
-            keys,
-            values,
-            shape.eps,
-            *strides,
-            shape.heads,
-            shape.pairs,
-            shape.width,
-            norm is not None,
+            whole, weight, cache.turns, positions, heads, keys, values, shape.eps, *strides, *sizes, norm is not None
         )
-        queries = max(_FEWEST_QUERIES, triton.next_power_of_2(group))
-        _attended[rows, shape.pairs](
-            heads,
-            keys,
-            values,
-            cache.positions,
-            found,
-            shape.width**-0.5,
-            *strides,
-            shape.heads,
-            group,
-            shape.width,
-            queries,
-            _KEYS_AT_ONCE,
-        )
+        at_once = max(_FEWEST_QUERIES, triton.next_power_of_2(group)), _KEYS_AT_ONCE
+        scale, sizes = shape.width**-0.5, (shape.heads, group, shape.width)
+        _attended[rows, shape.pairs](heads, keys, values, positions, found, scale, *strides, *sizes, *at_once)
