@@ -1,4 +1,5 @@
-# `make bench` runs the comparison, `make test` checks everything. Each sets up .venv first where need be.
+# `make bench` runs the comparison, `make test` checks everything, `make gate` holds a slice of the comparison against the
+# committed baseline. Each sets up .venv first where need be.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,10 +7,15 @@ INSTALLED := .venv/.installed
 
 PLUGIN_TESTS := $(wildcard tests/test_plugin_*.py)
 
-.PHONY: bench test test-plugin test-others fast wheel clean
+.PHONY: bench gate test test-plugin test-others fast wheel clean
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest benchmarks $(ARGS)
+
+# what can't be told is to be seen, and is no failure: warnings are errors here else
+gate: $(INSTALLED)
+	$(BIN)/python -m pytest benchmarks --ftbench-suite embedded-gate --benchmark-disable \
+		-W default::pytest_ftbench.gate_items.GateWarning $(ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from strategies_grid import json_values
 from pytest_ftbench.analysis import (
     CHECKS,
     Standing,
+    checkpoint_key,
     eval_tasks,
     flags,
     full_table,
@@ -561,9 +562,9 @@ def test_v02_without_the_headline_takes_accuracy():
 def test_a_check_that_is_off_says_nothing():
     assert said(cell(), code="V01", off=("V01",)) is None
     records = [cell()]
-    set_flags(records, {}, Thresholds(off=("V01",)))
+    set_flags(records, flags(records, {}, Thresholds(off=("V01",))))
     assert records[0].flags == []
-    set_flags(records, {})
+    set_flags(records, flags(records, {}))
     assert records[0].flags == ["V01"]
 
 
@@ -604,6 +605,16 @@ def test_no_record_is_too_strange(records, trivial):
             standing(record, known_trivial(means, trivial).scores, eval_tasks(means)[record.eval_task])
             is Standing.TRIVIAL
         )
+
+
+@given(runs, trivials)
+def test_what_was_found_on_single_records_need_not_be_found_again(records, trivial):
+    records = list(
+        {(repr(record.seed), record.id, repr(checkpoint_key(record))): record for record in records}.values()
+    )
+    means = pooled(records)
+    alone = {id(record): found for record, found in zip(records, flags(records, trivial), strict=True)}
+    assert pooled_flags(means, trivial, alone=alone) == pooled_flags(means, trivial)
 
 
 _WHERE = [

@@ -68,7 +68,7 @@ def test_checks_and_table_judge_by_it_and_the_page_says_so():
     items = get_task("arc").score(["\\boxed{A}"] * 10, ROWS["arc"])["items"]
     silent = record("arc", {"macro_f1": 0.1, "accuracy": 0.4}, items, n=10)
     assert "V17" in [finding.code for finding in flags([silent], {})[0]]
-    set_flags([silent], {})
+    set_flags([silent], flags([silent], {}))
     assert "V17" in silent.flags
     lines = render(Results("small", [silent]), 100)
     assert "Trivial on ARC: majority class scores 0.143, empty output scores 0.000 (from the items)." in lines

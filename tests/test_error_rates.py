@@ -10,10 +10,10 @@ import pytest
 from scipy import stats
 from strategies_items import measured
 
-from pytest_ftbench.analysis import Evidence, contrasts, pooled, rankings, reorderings
+from pytest_ftbench.analysis import Evidence, contrasts, eval_task, pooled, rankings, reorderings, score_interval
 from pytest_ftbench.analysis.correlations import correlate
 from pytest_ftbench.analysis.differences import paired_interval
-from pytest_ftbench.analysis.intervals import macro_f1_interval, mean_interval, seeds_interval, wilson
+from pytest_ftbench.analysis.intervals import seeds_interval, wilson
 from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.paired import holm_rows, mann_whitney, mcnemar, sign_flips, wilcoxon
 from pytest_ftbench.analysis.power import POWER, mcnemar_detectable, mean_detectable
@@ -96,8 +96,32 @@ def test_wilson_covers_the_true_share(share):
     assert at_most([not i.low <= share <= i.high for i in intervals], nominal)
 
 
-def table(scores, clusters=None, golds=None, parsed=None):
-    return ItemTable(tuple((str(i), 0) for i in range(len(scores))), scores, clusters, golds, parsed)
+def interval(task, items, **rest):
+    record = measured(task, items, **rest)
+    return score_interval(record, eval_task(task, [record]), Evidence([record], resamples=999))
+
+
+def table(scores, golds=None, parsed=None):
+    return ItemTable(tuple((str(i), 0) for i in range(len(scores))), scores, None, golds, parsed)
+
+
+def letters(golds, parsed):
+    """Answers to multiple choice; what is no letter is unparsed."""
+    return [
+        {
+            "item": str(i),
+            "gold": "ABCD"[gold],
+            "parsed": "ABCD"[said] if said < 4 else None,
+            "score": float(gold == said),
+        }
+        for i, (gold, said) in enumerate(zip(golds, parsed, strict=True))
+    ]
+
+
+def spans_of(scores, clusters=None):
+    """Answers with these scores, of 100 at most, to questions on passages."""
+    passages = [{}] * len(scores) if clusters is None else [{"cluster": f"p{number}"} for number in clusters]
+    return [{"item": str(i), "score": float(each)} | passages[i] for i, each in enumerate(scores)]
 
 
 # of the bootstrap's intervals, whose level is reached with growing n only, 1 % more may miss
@@ -116,7 +140,7 @@ def test_bca_covers_the_true_macro_f1():
     truth = np.mean(2 * skill / (1 + answered))
     missed = []
     for gold, answer in zip(golds, parsed, strict=True):
-        found = macro_f1_interval(table((gold == answer).astype(float), None, gold, answer), resamples=999)
+        found = interval("arc", letters(gold, answer))
         missed.append(not found.low <= truth <= found.high)
     assert at_most(missed, BOOTSTRAP)
 
@@ -125,7 +149,8 @@ def test_bca_covers_the_true_mean():
     rng = np.random.default_rng(8)
     values, chances = np.array([0, 40, 66.7, 100]), [0.55, 0.1, 0.1, 0.25]
     truth = values @ chances
-    intervals = [mean_interval(table(row), resamples=999) for row in rng.choice(values, (1_000, ITEMS), p=chances)]
+    rows = rng.choice(values, (1_000, ITEMS), p=chances)
+    intervals = [interval("squad", spans_of(row)) for row in rows]
     assert at_most([not i.low <= truth <= i.high for i in intervals], BOOTSTRAP)
 
 
@@ -134,8 +159,8 @@ def test_whole_passages_cover_the_true_mean_and_single_items_do_not():
     clusters = np.repeat(np.arange(40), 5)
     skills = rng.beta(1, 1, (1_000, 40))  # a passage is hard or easy for all its questions; on average a half
     scores = 100.0 * (rng.random((1_000, ITEMS)) < skills[:, clusters])
-    together = [mean_interval(table(row, clusters), resamples=999) for row in scores]
-    alone = [mean_interval(table(row), resamples=999) for row in scores]
+    together = [interval("squad", spans_of(row, clusters)) for row in scores]
+    alone = [interval("squad", spans_of(row)) for row in scores]
     missed = [[not i.low <= 50 <= i.high for i in each] for each in (together, alone)]
     assert at_most(missed[0], BOOTSTRAP + 0.005)  # forty passages are few
     assert np.mean(missed[1]) > 0.1
@@ -147,13 +172,10 @@ def test_scores_near_an_end_are_covered(skill):
     right = rng.random((1_000, ITEMS)) < skill
     golds = rng.integers(0, 4, right.shape)
     parsed = np.where(right, golds, 5)
-    intervals = [mean_interval(table(row.astype(float)), resamples=999) for row in right]
+    intervals = [interval("facts", spans_of(row), scores={"cosine": float(row.mean())}) for row in right]
     assert at_most([not i.low <= skill <= i.high for i in intervals], BOOTSTRAP)
     truth = 2 * skill / (1 + skill)  # what isn't right is unparsed: no false alarms
-    of_f1 = [
-        macro_f1_interval(table((g == a).astype(float), None, g, a), resamples=999)
-        for g, a in zip(golds, parsed, strict=True)
-    ]
+    of_f1 = [interval("arc", letters(*pair)) for pair in zip(golds, parsed, strict=True)]
     assert at_most([not i.low <= truth <= i.high for i in of_f1], BOOTSTRAP)
 
 
@@ -297,7 +319,7 @@ def test_differences_of_macro_f1_are_covered_however_rare_a_class(share, skills)
             # both know the same of the frequent classes
             chance = np.where(rare, rng.random(ITEMS), luck)
             answer = np.where(chance < np.where(rare, skill, 0.8), golds, np.where(golds == 0, 1, 0))
-            tables.append(table((golds == answer).astype(float), None, golds, answer))
+            tables.append(table((golds == answer).astype(float), golds, answer))
         first, second = resampled([macro_f1_sample(each) for each in tables], 499)
         found = paired_interval(first.less(second), *tables)
         missed.append(not found.low <= expected <= found.high)

@@ -13,14 +13,10 @@ from strategies_items import MAKERS, arc_items, measured, scores_of, span_items
 
 from pytest_ftbench.analysis import Evidence, difference_quartiles, eval_task, pooled, score_interval
 from pytest_ftbench.analysis.differences import difference_interval, difference_test
-from pytest_ftbench.analysis.intervals import macro_f1_interval, mean_interval, newcombe, seeds_interval, wilson
+from pytest_ftbench.analysis.intervals import newcombe, seeds_interval, wilson
 from pytest_ftbench.analysis.items import item_table
 from pytest_ftbench.analysis.resampling import macro_f1_sample, mean_sample, resampled
 from pytest_ftbench.analysis.seeds import half_width, p_value
-
-
-def table(items, task="arc"):
-    return item_table(measured(task, items))
 
 
 def interval(record):
@@ -50,8 +46,8 @@ def test_newcombes_interval_is_the_published_one():
 
 
 def test_macro_f1_is_scikit_learns_and_its_interval_scipys():
-    rng = np.random.default_rng(0)
-    mine = table(arc_items(0.55, rng))
+    record = measured("arc", arc_items(0.55, np.random.default_rng(0)))
+    mine = item_table(record)
     golds, parsed = mine.golds, mine.parsed
 
     def f1(indices):
@@ -62,7 +58,7 @@ def test_macro_f1_is_scikit_learns_and_its_interval_scipys():
     theirs = stats.bootstrap(
         (np.arange(200),), f1, n_resamples=999, vectorized=False, method="BCa", rng=0
     ).confidence_interval
-    ours = macro_f1_interval(mine)
+    ours = interval(record)
     assert ours.method == "BCa"
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.012)
 
@@ -70,9 +66,9 @@ def test_macro_f1_is_scikit_learns_and_its_interval_scipys():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_interval_of_a_skewed_mean_is_scipys(seed):
     rng = np.random.default_rng(seed)
-    mine = table(span_items(0.1, rng), "squad")
-    theirs = stats.bootstrap((mine.scores,), np.mean, method="BCa", rng=seed).confidence_interval
-    ours = mean_interval(mine, full=100.0)
+    record = measured("squad", span_items(0.1, rng))
+    theirs = stats.bootstrap((item_table(record).scores,), np.mean, method="BCa", rng=seed).confidence_interval
+    ours = interval(record)
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.5)
 
 
@@ -85,10 +81,7 @@ def test_whole_passages_are_resampled():
         for i in range(200)
     ]
     apart = [{key: value for key, value in item.items() if key != "cluster"} for item in items]
-    clustered, alone = (
-        mean_interval(table(items, "squad"), full=100.0),
-        mean_interval(table(apart, "squad"), full=100.0),
-    )
+    clustered, alone = (interval(measured("squad", each)) for each in (items, apart))
     assert (clustered.method, alone.method) == ("cluster BCa", "BCa")
     assert clustered.high - clustered.low > 3 * (alone.high - alone.low)
     # ten passages are ten items
@@ -239,12 +232,12 @@ def test_the_same_items_have_the_same_interval_every_time():
 
 
 def test_the_macro_f1_bootstrap_is_fast():
-    mine = table(arc_items(0.5, np.random.default_rng(0)))
-    resampled([mean_sample(mine)])  # imports, and the weights
+    record = measured("arc", arc_items(0.5, np.random.default_rng(0)))
+    resampled([mean_sample(item_table(record))])  # imports, and the weights
     took = []
     for _ in range(5):
         start = time.perf_counter()
-        macro_f1_interval(mine, resamples=9_999)
+        interval(record)
         took.append(time.perf_counter() - start)
     assert min(took) < 0.3
 

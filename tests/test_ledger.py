@@ -6,7 +6,8 @@ import pytest
 
 from pytest_ftbench.benchmark_bridge import Baseline
 from pytest_ftbench.grid import Cell, CellRecord
-from pytest_ftbench.ledger import Ledger, SuiteRecords, _joined
+from pytest_ftbench.ledger import Ledger
+from pytest_ftbench.suite_records import SuiteRecords, joined
 
 CELLS = [Cell("nano", "base", task) for task in ("arc", "squad")]
 
@@ -56,12 +57,12 @@ def test_what_no_suite_of_this_run_has_is_named_once(ledger):
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_cell_that_was_measured_and_then_lost_keeps_its_numbers_and_says_so(order):
     both = [record(CELLS[0], 4.0), record(CELLS[0], 4.0, status="failed", error="worker 'gw0' crashed")][::order]
-    joined = _joined(*both)
-    assert joined.ok
-    assert joined.error == "worker 'gw0' crashed"
+    kept = joined(*both)
+    assert kept.ok
+    assert kept.error == "worker 'gw0' crashed"
 
 
 def test_a_later_skip_is_no_failure():
-    joined = _joined(record(CELLS[0], 4.0), record(CELLS[0], 4.0, status="skipped", error="not today"))
-    assert joined.ok
-    assert joined.error is None
+    kept = joined(record(CELLS[0], 4.0), record(CELLS[0], 4.0, status="skipped", error="not today"))
+    assert kept.ok
+    assert kept.error is None

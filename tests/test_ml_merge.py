@@ -7,7 +7,7 @@ import pytest
 from models import FAST, VOCABULARY, at_work, make_examples, training_of, tune
 
 from pytest_ftbench import lab
-from pytest_ftbench.analysis import set_flags
+from pytest_ftbench.analysis import flags, set_flags
 from pytest_ftbench.grid import Cell, CellRecord, Thresholds
 from pytest_ftbench.ml.adapters import merged
 from pytest_ftbench.ml.base import live_dtype, load_tokenizer, load_weights
@@ -244,5 +244,5 @@ def test_v14_is_silent_on_right_merges_and_fires_on_lost_and_doubled_ones(
     prompts = [[(7 * place + 3 * start) % (VOCABULARY - 10) + 5 for place in range(32)] for start in range(4)]
     found, _ = probed(model_folder, trained, machine, prompts)
     record = CellRecord.of(Cell("nano", "lora", "arc", "arc", 4), extra={"provenance": {"merge": found}})
-    set_flags([record], {}, Thresholds())
+    set_flags([record], flags([record], {}, Thresholds()))
     assert ("V14" in record.flags) == fires, found

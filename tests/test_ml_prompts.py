@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from models import at_work
 
 from pytest_ftbench import lab
-from pytest_ftbench.grid import UserError
-from pytest_ftbench.ml.base import load_tokenizer, load_weights
+from pytest_ftbench.grid import ModelSpec, UserError
+from pytest_ftbench.ml.base import PLAIN_TURNS, find_base, load_tokenizer, load_weights
 from pytest_ftbench.ml.generate import Decoder
 from pytest_ftbench.ml.prompts import Renderer, training_examples
+from pytest_ftbench.ml.targets import differs
 from pytest_ftbench.tasks import TASK_NAMES, get_task
 from pytest_ftbench.tasks.openmath import OpenMathTask
 
@@ -200,12 +201,24 @@ def test_an_end_token_that_is_no_single_token_is_refused(tokenizer):
         Renderer(Spelling(tokenizer), "off").example(get_task("arc"), lab.rows("arc", "train", 1)[0])
 
 
-def test_a_tokenizer_without_a_chat_template_is_refused_with_a_fix(model_folder, tmp_path):
+def test_a_model_without_a_chat_template_is_asked_and_trained_in_plain_turns(model_folder, tmp_path):
     bare = tmp_path / "bare"
     shutil.copytree(model_folder, bare)
     (bare / "chat_template.jinja").unlink()
-    with at_work(), pytest.raises(UserError, match=r"bare: its tokenizer has no chat template; add one as chat_templ"):
-        load_tokenizer(bare)
+    task, row = get_task("facts"), lab.rows("facts", "train", 1)[0]
+    with at_work():
+        tokenizer = load_tokenizer(bare)
+    renderer = Renderer(tokenizer, "off")
+    prompt, example = renderer.prompt(task.messages(row)), renderer.example(task, row)
+    assert prompt.endswith("\n\nAssistant:")
+    assert all(f"{each['role'].capitalize()}: {each['content']}" in prompt for each in task.messages(row))
+    assert not differs(example, renderer.encode(prompt))
+    assert tokenizer.decode(example.input_ids).endswith(f"{task.target(row)}{tokenizer.eos_token}")
+    # whoever gives it a template has another model
+    spec = ModelSpec("m", str(bare))
+    plain = find_base(spec).fingerprint
+    (bare / "chat_template.jinja").write_text(PLAIN_TURNS, encoding="utf-8")
+    assert find_base(spec).fingerprint != plain
 
 
 def test_rows_over_the_maximum_length_are_left_out_and_counted(tokenizer):

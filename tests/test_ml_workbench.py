@@ -180,6 +180,9 @@ def test_a_record_says_where_it_came_from(first, suite, runtime):
         assert said["prompts_differ"] == (None if base else 0)
         assert said["train_rows"] == (None if base else bench.materials.train_rows("arc"))
     assert len({record.extra["provenance"]["checkpoint"] for record in records}) == 3
+    weights = [record.extra["provenance"]["weights"] for record in records]
+    assert len(set(weights)) == 3
+    assert [each is None for each in weights] == [record.method == "base" for record in records]
 
 
 def test_tuned_models_answer_otherwise_than_their_base(first):
@@ -383,8 +386,10 @@ def test_a_damaged_checkpoint_is_noticed_and_trained_anew_to_the_same_bytes(firs
     damaged[len(damaged) // 2] ^= 1
     (folder / name).write_bytes(damaged)
     again = Bench(suite, bench.store.root, runtime)
+    weights = bench.checkpoint(key).weights
     checkpoint = again.checkpoint(key)
     assert checkpoint.folder == folder
+    assert checkpoint.weights == weights
     assert again.trained() == ["tiny-lora-r2-arc"]
     assert any(f"{name} has changed; set aside" in line for line in again.said)
     after = bytes_in(folder)

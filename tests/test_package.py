@@ -28,6 +28,8 @@ def test_the_wheel_holds_the_suites_the_type_marker_and_the_licence(wheel):
     assert suites < set(names)
     assert "pytest_ftbench/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    (entries,) = (name for name in names if name.endswith("entry_points.txt"))
+    assert "ftbench = pytest_ftbench.cli:main" in zipfile.ZipFile(wheel).read(entries).decode()
     assert not any(name.startswith(("tests", "benchmarks")) for name in names)
 
 

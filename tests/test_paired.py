@@ -16,6 +16,7 @@ from pytest_ftbench.analysis.paired import (
     mann_whitney,
     mcnemar,
     sign_flips,
+    sign_flips_of,
     wilcoxon,
     wins_ties_losses,
 )
@@ -55,6 +56,15 @@ def test_flips_that_only_round_differently_count():
     # 0.1 + 0.2 is not 0.3 in floats: both patterns are as far off
     assert sign_flips([0.3, -0.1, -0.2])[0] == 1.0
     assert sign_flips(np.zeros(5))[0] == 1.0
+
+
+def test_signs_flipped_together_are_those_flipped_one_by_one():
+    rng = np.random.default_rng(9)
+    each = [np.round(rng.normal(0.1, 1, size), 1) for size in (0, 1, 5, 13, 14, 60, 200, 200, 257, *[40] * 70)]
+    for row in each:
+        row[rng.random(len(row)) < 0.3] = 0.0
+    assert sign_flips_of(each) == [float(sign_flips(row)[0]) for row in each]
+    assert sign_flips_of([]) == []
 
 
 @given(arrays(float, st.integers(2, 60), elements=SMALL))

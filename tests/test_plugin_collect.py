@@ -148,7 +148,7 @@ def test_help_lists_every_option_in_its_group(project):
         "json",
         "from",
     )
-    names += ("baseline", "retime", "compare-fail")
+    names += ("baseline", "retime", "compare-fail", "gate")
     for name in names:
         outcome.stdout.fnmatch_lines([f"*--ftbench-{name}*"])
 

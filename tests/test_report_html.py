@@ -24,6 +24,7 @@ from pytest_ftbench.report.figure_heat import colours_of
 from pytest_ftbench.report.html_sections import Answered
 from pytest_ftbench.report.html_style import STYLE
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Text
+from pytest_ftbench.report.looks import _told_apart
 from pytest_ftbench.report.markup import digest, tag, visible
 
 HOSTILE = (
@@ -264,6 +265,8 @@ def test_answers_stand_first():
     page = check(render_html(study(), answers=[Answered("Q4", f"Does rank matter? {HOSTILE}", [HOSTILE], sheet)]))
     assert next(text for place, text in page.words if place == "h2") == "Questions"
     assert "Q4 Does rank matter?" in page.text
+    # a caption that repeats the heading over it is read twice by whoever listens to the page
+    assert [text for _, text in page.words if text == "Numbers: Q4"] == ["Numbers: Q4"]
 
 
 def test_the_questions_of_the_results_are_answered_with_the_meaning_of_their_marks():
@@ -299,7 +302,47 @@ def test_figures_have_a_text_in_their_place_and_a_table_under_them():
     assert [each["id"] for each in figures] == ["scatter", "transfer", "ranks", "learning", "memory"]
     assert all(each["role"] == "img" for each in figures)
     assert len(page.all("desc")) == len(page.all("figure")) == len(page.all("figcaption")) == 5
-    assert sum("Numbers: " in text for place, text in page.words if place == "caption") == 5
+    assert sum("Numbers: " in text for place, text in page.words if place == "span" and "Q" not in text) == 5
+
+
+@needs_matplotlib
+def test_letters_of_cells_in_one_place_are_one_label():
+    cells = [replace(each, n=30) for each in suite_records(n=30, ranks=(8,)) if each.eval_task == "squad"]
+    best = next(each for each in cells if each.method == "nopeft" and each.train_task == "squad")
+    best.latency_s = {"mean": 0.01}
+    cells += [replace(best, method=name, id=name) for name in ("mine", "yours")]
+    drawn = re.search(r'<svg[^>]*id="scatter".*?</svg>', render_html(Results("small", cells, {}, TRIVIAL)), re.DOTALL)
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", drawn[0])
+    assert "a-c" in words
+    assert not {"a", "b", "c"} & set(words)
+
+
+@pytest.mark.parametrize("ticks", [[9.75, 9.9, 10.05, 10.2], [0.01, 0.03, 0.1], [1.0, 1.5, 2.0], [1e-5, 2e-5]])
+def test_a_tick_says_where_it_is(ticks):
+    assert [float(text) for text in _told_apart(ticks)] == ticks
+
+
+@needs_matplotlib
+def test_methods_of_one_rank_stand_side_by_side():
+    cells = [each for each in suite_records(n=30, ranks=(8, 32)) if each.train_task in (None, "squad")]
+    cells += [replace(each, method="dora", id=f"dora {each.id}") for each in cells if each.method == "lora"]
+    drawn = re.search(r'<svg[^>]*id="ranks".*?</svg>', render_html(Results("small", cells, {}, TRIVIAL)), re.DOTALL)
+    places = re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)"', drawn[0])
+    # of equal scores at equal ranks: a place each, close by
+    pairs = [float(b[0]) - float(a[0]) for a in places for b in places if a[1] == b[1]]
+    assert sum(3 < off < 40 for off in pairs) >= 2
+
+
+def test_how_to_read_a_figure_is_said_where_there_is_one(monkeypatch):
+    results = study()
+    if HAS_MATPLOTLIB:
+        assert "Blue: better than the untuned model" in render_html(results)
+    for each in results.cells:
+        each.format_rate = 0.1
+    assert "base INVALID" in (text := render_html(results))
+    assert "Blue: better" not in text
+    monkeypatch.setattr("pytest_ftbench.report.html.can_draw", lambda: False)
+    assert "Blue: better" not in render_html(study())
 
 
 @needs_matplotlib
@@ -361,6 +404,14 @@ def test_text_stands_out_from_its_page(scheme):
             assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
     # lines of figures have no edge of ink, whatever their colour
     assert contrast(colours["ink"], colours["paper"]) > 12
+
+
+def test_a_printed_page_is_light_and_whole():
+    assert re.search(r"@media screen and \(prefers-color-scheme: dark\)", STYLE)
+    assert "@media (prefers-color-scheme" not in STYLE
+    printed = STYLE.partition("@media print")[2]
+    assert "details::details-content { content-visibility: visible" in printed
+    assert "white-space: normal" in printed
 
 
 def test_numbers_stand_out_from_the_colours_of_a_heat_map():

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from strategies_hostile import SNIPPETS, hostile, hostile_results
 from test_report_text import MARKS, PUBLISHED, TRIVIAL, record
 
-from pytest_ftbench.grid import Results, read_results
+from pytest_ftbench.grid import QUESTIONS, STUDIES, Results, read_results
 from pytest_ftbench.report import render_markdown
 from pytest_ftbench.report.github import LIMIT, escaped, listed, size
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Style, Text
@@ -166,7 +166,7 @@ def test_all_rows_are_on_top_where_there_are_few_and_the_page_says_where_they_ar
     text = report(*many(40))
     assert len(top(text)) == 15
     assert "15 of 40 rows; the other 25 are folded below." in points(text)
-    full = tables(text)[1]
+    full = max(tables(text), key=len)
     assert sum(row[1] == "LoRA" for row in full) == 40
 
 
@@ -287,6 +287,36 @@ def test_the_questions_of_the_results_are_folded_each_with_its_numbers_and_what_
     assert first.rstrip().removesuffix("<details>").rstrip().endswith("</details>")
     assert second.startswith("Q2 What does answering on quantized weights cost")
     assert "The records can't answer this; missing: " in html.unescape(second)
+
+
+def test_of_a_large_study_the_answers_are_kept_and_the_tables_end():
+    point = {"loss": 1.0, "seconds": 1.0, "scores": {"f1": 40.0}}
+    cells = [
+        record(
+            model=f"model-{index}",
+            train=None if rank is None else "squad",
+            rank=rank,
+            score=31.0 + index % 60,
+            n=200,
+            memory_gib={"train_reserved": 2.0},
+            curve=[point | {"epoch": epoch} for epoch in (1, 2)],
+        )
+        for index in range(60)
+        for rank in (None, *range(4, 12))
+    ]
+    given = {"questions": list(STUDIES["tune-or-scale"])}
+    text = render_markdown(Results("large", cells, given, TRIVIAL), detail=True)
+    assert size(text) <= LIMIT
+    left_out = text.strip().splitlines()[-1]
+    assert "All rows and columns (" in left_out
+    for index, name in enumerate(STUDIES["tune-or-scale"], 1):
+        assert f"<summary>Q{index} {QUESTIONS[name]}</summary>" in text
+    assert "Best way on each task against the untuned model: SQuAD v2:" in html.unescape(text)
+
+
+def test_a_single_row_left_out_is_one():
+    text = render_markdown(Results("s", [record(rank=rank, format_rate=0.1) for rank in range(16)]))
+    assert "15 of 16 rows; the other one is folded below, among its cells 1 INVALID." in text
 
 
 def test_the_flags_are_those_of_the_means_over_seeds():

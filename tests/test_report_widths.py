@@ -1,11 +1,12 @@
-"""The same story on pages of every width, in colour or not: every table there, and no line over the edge."""
+"""The same story in every medium, on pages of every width, in colour or not: every table there, none over the edge."""
 
+import html
 import re
 
 import pytest
 from rich_results import LESS, TABLES, rich_results
 
-from pytest_ftbench.report import encodable, render
+from pytest_ftbench.report import encodable, render, render_html, render_markdown
 
 RESULTS = rich_results()
 MARKS = ["*", "INVALID", "<trivial", "†", "failed", "skipped", "~", "▲", "✓", "×", "…"]
@@ -58,3 +59,16 @@ def test_by_default_the_same_numbers_are_there_without_what_is_only_detail(width
     shown = [title for title in TABLES if any(line.startswith(title[:60]) for line in lines)]
     assert shown == [title for title in TABLES if not title.startswith(LESS)]
     assert max(map(len, lines)) <= width
+
+
+def test_each_table_of_the_terminal_is_in_the_comment_and_on_the_page_with_what_it_takes_to_read_it():
+    lines = render(RESULTS, 100_000, detail=True)
+    notes = {line.strip() for line in lines if re.match(r"[A-Z–~?*✓†°\[].{30,}[.]$", line)}
+    # on the page a check has its code in a column of its own
+    notes = {re.sub(r"^V\d\d[^:]*: ", "", note) for note in notes}
+    assert len(notes) > 40
+    for text in (render_markdown(RESULTS, detail=True), render_html(RESULTS)):
+        shown = html.unescape(re.sub(r"<[^>]*>", " ", text)).replace("\u200b", "")
+        shown = " ".join(shown.split())
+        assert [title for title in TABLES if title not in shown] == []
+        assert [note for note in notes if note not in shown] == []

@@ -28,7 +28,9 @@ THIRD_PARTY = {
     "analysis": {"numpy", "scipy"},
     "report": {"matplotlib"},
     PYTEST_LAYER: {"pytest"},
+    "__main__": set(),
     "benchmark_bridge": {"pytest", "pytest_benchmark"},
+    "cli": set(),
     "xdist_bridge": {"pytest", "xdist"},
     "xdist_scheduling": {"pytest", "xdist"},
 }
@@ -135,6 +137,7 @@ def test_a_module_imports_only_what_its_room_may(module):
         ("plugin", "class A:\n    def f(self):\n        import torch.nn"),
         ("plugin", "import pytest_benchmark"),
         ("benchmark_bridge", "import xdist"),
+        ("cli", "import pytest"),
     ],
 )
 def test_an_import_that_breaks_the_rules_is_found(module, source):
@@ -159,6 +162,10 @@ def test_an_import_that_keeps_the_rules_is_allowed(module, source):
 
 def test_a_run_without_cells_imports_nothing_but_pytest():
     assert imported_at_once(f"{PACKAGE}.plugin") == {"pytest", PACKAGE, f"{PACKAGE}.plugin", f"{PACKAGE}.fixtures"}
+
+
+def test_the_command_imports_neither_pytest_nor_what_analyses_results_before_it_knows_what_to_do():
+    assert imported_at_once(f"{PACKAGE}.__main__", f"{PACKAGE}.cli") - set(MODULES) == {"filelock"}
 
 
 def test_collection_imports_nothing_that_training_needs():

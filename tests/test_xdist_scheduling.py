@@ -13,7 +13,13 @@ from pytest_ftbench.xdist_scheduling import CheckpointOrLoadScheduling, Checkpoi
 
 def groups_of(collection):
     """What workers say of the items that have cells: which training each is tested on."""
-    return {item: item.partition("-to-")[0].replace("-nf4", "") for item in collection if "-to-" in item}
+    cells = [item for item in collection if "-to-" in item and "::gate[" not in item]
+    return {item: item.partition("-to-")[0].replace("-nf4", "") for item in cells}
+
+
+def gates_of(collection):
+    """What workers say of the items that judge."""
+    return [item for item in collection if "::gate[" in item]
 
 
 CELLS = [
@@ -48,7 +54,7 @@ class Run:
     """A run of workers over a collection, driven as xdist's session drives a schedule."""
 
     def __init__(self, config, collection, schedule=None):
-        self.schedule = schedule or CheckpointScheduling(config, None, groups_of(collection))
+        self.schedule = schedule or CheckpointScheduling(config, None, groups_of(collection), gates_of(collection))
         self.collection = collection
         self.workers = []
         self.ran = {}
@@ -81,9 +87,17 @@ class Run:
 
     def kill(self, worker):
         """Let a worker die, and another take its place."""
+        self.lose(worker)
+        self.replace()
+
+    def lose(self, worker):
+        """Let a worker die."""
         self.workers.remove(worker)
         item = self.schedule.remove_node(worker)
         self.lost.append((worker, item))
+
+    def replace(self):
+        """Let another take the place of a dead one: it has collected by now."""
         clone = self.add(self.schedule.add_node)
         self.schedule.add_node_collection(clone, self.collection)
         self.schedule.schedule()
@@ -94,6 +108,7 @@ class Run:
         return [index for indices in self.ran.values() for index in indices]
 
 
+GATES = [cell.replace("::test[", "::gate[") for cell in CELLS]
 collections = st.lists(
     st.sampled_from([*CELLS, *(f"t.py::test_other{n}" for n in range(5)), "u.py::test[nano-base-nf4-to-arc]"]),
     unique=True,
@@ -129,6 +144,35 @@ def test_a_dead_worker_costs_the_item_it_ran_and_the_others_run_once(config, col
     lost = [collection.index(item) for _, item in run.lost if item is not None]
     assert len(lost) == deaths
     assert sorted(run.all_ran + lost) == list(range(len(collection)))
+
+
+@given(
+    collections,
+    st.lists(st.sampled_from(GATES), unique=True, min_size=1),
+    st.lists(st.tuples(st.integers(0, 1), st.sampled_from(["step", "step", "die", "replace"])), max_size=40),
+)
+def test_gates_are_last_on_every_worker_also_where_workers_die(config, collection, gates, turns):
+    collection = [*collection, *gates]
+    run = Run(config, collection)
+    first_gate = len(collection) - len(gates)
+    for turn, what in turns + [(0, "replace"), (0, "step"), (1, "step")] * len(collection):
+        worker = run.workers[turn % len(run.workers)]
+        if what == "die" and len(run.workers) == 2 and len(run.lost) < 3 and worker.next() is not None:
+            run.lose(worker)
+        elif what == "replace" and len(run.workers) < 2:
+            run.replace()
+        elif worker.next() is not None and not waits(run, worker.next(), first_gate):
+            run.step(worker)
+        for each in run.workers:
+            assert each.queue == sorted(each.queue, key=lambda index: index >= first_gate)
+    lost = [collection.index(item) for _, item in run.lost if item is not None]
+    assert sorted(run.all_ran + lost) == list(range(len(collection)))
+
+
+def waits(run, index, first_gate):
+    """Whether an item is a gate that cells are still to be measured for, as a worker would wait in it."""
+    lost = [run.collection.index(item) for _, item in run.lost if item is not None]
+    return index >= first_gate and not set(range(first_gate)) <= {*run.all_ran, *lost}
 
 
 def test_other_items_are_handed_out_in_batches(config):
@@ -171,6 +215,6 @@ def test_a_worker_takes_over_the_slot_of_the_dead_one_it_replaces(request):
     nodes = [node(f"gw{n}") for n in range(4)]
     for each in nodes[:3]:
         controller.pytest_configure_node(each)
-    controller.pytest_testnodedown(nodes[1])
+    controller.pytest_testnodedown(nodes[1], "crashed")
     controller.pytest_configure_node(nodes[3])
     assert [each.workerinput["ftbench_slot"] for each in nodes] == [0, 1, 2, 1]

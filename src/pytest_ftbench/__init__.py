@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_ftbench.gate_items import GateWarning
     from pytest_ftbench.grid import Cell, CellRecord, Results, Suite, UserError, read_results
     from pytest_ftbench.grid import format_cell as format
     from pytest_ftbench.grid import parse_cell as parse
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Cell": ("grid", "Cell"),
     "CellRecord": ("grid", "CellRecord"),
+    "GateWarning": ("gate_items", "GateWarning"),
     "Results": ("grid", "Results"),
     "Suite": ("grid", "Suite"),
     "UserError": ("grid", "UserError"),
@@ -30,6 +32,7 @@ _PUBLIC = {
 __all__ = [
     "Cell",
     "CellRecord",
+    "GateWarning",
     "Results",
     "Suite",
     "UserError",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_ftbench.analysis.table import timed_tokens
-from pytest_ftbench.fixtures import has_cell
+from pytest_ftbench.fixtures import has_cell, is_gate
 from pytest_ftbench.grid import CellRecord, UserError
 from pytest_ftbench.plugin import ONLY, STORED_RUNS
 from pytest_ftbench.xdist_bridge import company_of
@@ -95,7 +95,10 @@ def take_over_only(config: pytest.Config) -> None:
 
 
 def choose_items(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
-    """Treat items that measure a cell as benchmarks under ``--benchmark-skip`` and ``--benchmark-only``."""
+    """Treat items that measure a cell as benchmarks under ``--benchmark-skip`` and ``--benchmark-only``.
+
+    And those that judge what was measured.
+    """
     for item in items:
         if _measures(item):
             if _skips(config):
@@ -113,7 +116,7 @@ def _skips(config: pytest.Config) -> bool:
 
 
 def _measures(item: pytest.Item) -> bool:
-    return has_cell(item) and "result" in getattr(item, "fixturenames", ())
+    return is_gate(item) or (has_cell(item) and "result" in getattr(item, "fixturenames", ()))
 
 
 def _is_skip_by_only(mark: pytest.Mark) -> bool:

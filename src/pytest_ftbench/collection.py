@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ftbench import fixtures
-from pytest_ftbench.grid import Cell, Suite, UserError, load_suite, printable
+from pytest_ftbench.gate_settings import gate_of
+from pytest_ftbench.grid import Cell, Gate, Suite, UserError, load_suite, printable
 from pytest_ftbench.ml.base import check_source
 from pytest_ftbench.ml.embedder import check_embedder
 from pytest_ftbench.ml.inspection import Inspection
@@ -24,9 +25,11 @@ from pytest_ftbench.tasks import TASK_NAMES
 from pytest_ftbench.xdist_bridge import company_of
 
 if TYPE_CHECKING:
+    from pytest_ftbench.gatekeeper import Gatekeeper
     from pytest_ftbench.ml.workbench import Workbench
 
 _DEFAULT_SUITE = "embedded"
+_TIMED = ("ms_per_token", "eval_memory")
 # a wheel carries the suites of benchmarks/ inside the package; a checkout has them where they are
 _PACKAGED = Path(__file__).parent / "suites"
 _CHECKED_OUT = Path(__file__).parents[2] / "benchmarks" / "suites"
@@ -42,6 +45,15 @@ class SuiteRun:
     workbench: "Workbench | None" = None
     faults: dict[str, str] = field(default_factory=dict)
     """Why a cell's rows are nothing to run it with, by its id."""
+    gate: Gate | None = None
+    gates_in: str | None = None
+    """Under which node its gates were collected: that of the first test that asks for its results."""
+    keeper: "Gatekeeper | None" = None
+
+    @property
+    def retimes(self) -> bool:
+        """Whether timings must be this run's: those of a run before say nothing of this commit's speed, or memory."""
+        return self.settings.retime or (self.gate is not None and any(r.metric in _TIMED for r in self.gate.rules))
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,8 @@ def _suite_run(node: pytest.Item) -> SuiteRun:
             check_source(model)
         check_embedder(suite.evaluation.embedder)
         RowSource.of(suite).check(())
-        runs[path] = SuiteRun(suite, settings, _store(node.config, settings.cache))
+        gate = gate_of(node.config, suite)
+        runs[path] = SuiteRun(suite, settings, _store(node.config, settings.cache), gate=gate)
     return runs[path]
 
 
@@ -111,6 +124,12 @@ def entry_of(item: pytest.Item) -> Entry:
     """The entry of an item that has a cell."""
     entry: Entry = item.callspec.params[fixtures.CELL_PARAMETER]  # type: ignore[attr-defined]
     return entry
+
+
+def measured_by(item: pytest.Item) -> Entry | None:
+    """The entry of an item that measures its cell, which a test of checkpoints alone doesn't; None of any other."""
+    measures = fixtures.has_cell(item) and "result" in getattr(item, "fixturenames", ())
+    return entry_of(item) if measures else None
 
 
 def _store(config: pytest.Config, cache: Path) -> Store | None:

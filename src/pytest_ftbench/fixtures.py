@@ -21,6 +21,11 @@ def has_cell(item: pytest.Item) -> bool:
     return CELL_PARAMETER in getattr(getattr(item, "callspec", None), "params", ())
 
 
+def is_gate(item: pytest.Item) -> bool:
+    """Whether an item judges what others measured."""
+    return hasattr(item, "ftbench_way")
+
+
 @pytest.fixture
 def _ftbench(request: pytest.FixtureRequest) -> "Entry":
     """The suite and the cell of an item, as collection made them."""

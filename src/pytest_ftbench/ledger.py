@@ -10,47 +10,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftbench import __version__
-from pytest_ftbench.grid import CellRecord, Results, Thresholds, UserError, read_results
+from pytest_ftbench.grid import Results, UserError, read_results
 from pytest_ftbench.plugin import LEDGER
 from pytest_ftbench.progress import show
 from pytest_ftbench.provenance import git_state
+from pytest_ftbench.records_channel import Outbox
 from pytest_ftbench.settings import WRITTEN, compare_limits, report_path
 from pytest_ftbench.store import package_versions, write_file, write_json
+from pytest_ftbench.suite_records import SuiteRecords, test_of
 
 if TYPE_CHECKING:
     from pytest_ftbench.analysis import Breach, Comparison, Limit
     from pytest_ftbench.benchmark_bridge import Baseline
+    from pytest_ftbench.report import Contents
 
 _PACKAGES = ("pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets", "bitsandbytes")
-_WEIGHT = {"skipped": 0, "failed": 1, "ok": 2}
 
 
 def ledger_of(config: pytest.Config) -> "Ledger":
     """The run's ledger."""
     return config.stash.setdefault(LEDGER, Ledger(config))
-
-
-@dataclass
-class SuiteRecords:
-    """The records of one suite, and the items that measured them first, by the place of their cells in it."""
-
-    name: str
-    records: dict[int, CellRecord] = field(default_factory=dict)
-    trivial: dict[str, Any] = field(default_factory=dict)
-    machine: dict[str, Any] = field(default_factory=dict)
-    checks: dict[str, Any] = field(default_factory=dict)
-    questions: list[str] = field(default_factory=list)
-    hygiene: list[str] = field(default_factory=list)
-    nodeids: dict[int, str] = field(default_factory=dict)
-
-    def measured(self) -> list[tuple[str, CellRecord]]:
-        """The cells that were measured, by the ids of their items, in the suite's order."""
-        return [(self.nodeids[index], record) for index, record in sorted(self.records.items()) if record.ok]
-
-    @property
-    def tests(self) -> set[str]:
-        """The tests whose items they are."""
-        return {_test(nodeid) for nodeid in self.nodeids.values()}
 
 
 @dataclass(eq=False)
@@ -64,6 +43,9 @@ class Ledger:
     written: list[Path] = field(default_factory=list)
     comparisons: list["tuple[str, Comparison]"] = field(default_factory=list)
     breaches: "list[Breach]" = field(default_factory=list)
+    outbox: Outbox | None = None
+    """Where workers hear what this process has heard, once there are gates to be judged by them."""
+
     _begun: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def listen(self, report: pytest.TestReport) -> None:
@@ -71,6 +53,8 @@ class Ledger:
         said = vars(report)
         if "ftbench" in said:
             self._take(said["ftbench"], report.nodeid)
+        elif "ftbench_gate" in said:
+            self._suite(said["ftbench_gate"]).take_verdicts(said["ftbench_gate"])
         elif "ftbench_note" not in said:
             self._lose(report)
         elif "begun" in (note := said["ftbench_note"]):
@@ -85,18 +69,12 @@ class Ledger:
             self._take(payload, report.nodeid)
 
     def _take(self, payload: dict[str, Any], nodeid: str) -> None:
-        suite = self.suites.setdefault(payload["place"], SuiteRecords(payload["suite"]))
-        record = CellRecord.from_json(payload["record"])
-        before = suite.records.get(payload["index"])
-        suite.records[payload["index"]] = record if before is None else _joined(before, record)
-        suite.trivial |= {record.eval_task: payload["trivial"]} if "trivial" in payload else {}
-        suite.hygiene += [text for text in payload.get("hygiene", []) if text not in suite.hygiene]
-        suite.machine |= payload.get("machine", {})
-        suite.checks = payload.get("checks", {})
-        suite.questions = payload.get("questions", [])
-        # the item that measured a cell first is what it is stored under
-        if before is None or (record.ok and not before.ok):
-            suite.nodeids[payload["index"]] = nodeid
+        self._suite(payload).take(payload, nodeid)
+        if self.outbox is not None:
+            self.outbox.tell(payload, nodeid)
+
+    def _suite(self, payload: dict[str, Any]) -> SuiteRecords:
+        return self.suites.setdefault(payload["place"], SuiteRecords(payload["suite"]))
 
     def load(self, path: Path) -> None:
         """Take stored results instead of running cells.
@@ -120,21 +98,34 @@ class Ledger:
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
 
-    @cached_property
+    @property
     def results(self) -> list[Results]:
         """All records, those of a suite together and in its order; or the stored ones. All checks are made.
 
         To be asked for once all cells are told of.
         """
-        from pytest_ftbench.analysis import set_flags
+        return [results for results, _ in self._told]
 
-        found = self._found()
-        for results in found:
-            set_flags(results.cells, results.trivial, Thresholds.from_json(results.provenance.get("checks")))
-        return found
+    @property
+    def contents(self) -> "list[Contents]":
+        """What reports on the results are made of, computed once for all of them."""
+        return [contents for _, contents in self._told]
+
+    @cached_property
+    def _told(self) -> "list[tuple[Results, Contents]]":
+        from pytest_ftbench.analysis import set_flags
+        from pytest_ftbench.report import Contents
+
+        told = [(results, Contents.of(results, self.baseline)) for results in self._found()]
+        for results, contents in told:
+            set_flags(results.cells, contents.alone)
+        return told
 
     def _found(self) -> list[Results]:
         if self.stored is not None:
+            for suite in self.suites.values():  # judged anew
+                self.stored.extra["gates"] = suite.verdicts
+                self.stored.provenance["gate"] = suite.gate
             return [self.stored]
         common = {
             **git_state(self.config.rootpath),
@@ -147,8 +138,10 @@ class Ledger:
                 cells=[suite.records[index] for index in sorted(suite.records)],
                 provenance=common
                 | suite.machine
-                | {"checks": suite.checks, "hygiene": suite.hygiene, "questions": suite.questions},
+                | {"checks": suite.checks, "hygiene": suite.hygiene, "questions": suite.questions}
+                | ({} if suite.gate is None else {"gate": suite.gate}),
                 trivial=suite.trivial,
+                extra={"gates": suite.verdicts} if suite.judged else {},
             )
             for _, suite in sorted(self.suites.items())
         ]
@@ -187,14 +180,14 @@ class Ledger:
 
         owner = {test: index for index, suite in enumerate(suites) for test in suite.tests}
         for index, suite in enumerate(suites or [SuiteRecords("none")]):
-            then = [record for nodeid, record in baseline.records.items() if owner.get(_test(nodeid), 0) == index]
+            then = [record for nodeid, record in baseline.records.items() if owner.get(test_of(nodeid), 0) == index]
             comparison = compare(list(suite.records.values()), then, suite.trivial)
             self.comparisons.append((baseline.name, comparison))
             self.breaches += broken(comparison, limits)
 
     def _write(self) -> None:
         """Write each file that was asked for; one that can't be written keeps none of the others from it."""
-        results = self.results
+        results, contents = self.results, self.contents
         for kind in WRITTEN:
             try:
                 path = report_path(self.config, kind)
@@ -205,36 +198,22 @@ class Ledger:
                     if kind == "json":
                         write_json(file, content.to_json())
                     else:
-                        write_file(file, self._report(kind, content, index))
+                        write_file(file, self.report(kind, contents[index], index))
                     self.written.append(file)
             except (OSError, UserError) as error:
                 what = "results" if kind == "json" else "report"
                 said = f"--ftbench-{kind}: the {what} can't be written ({error}); run again with another file."
                 self.problem = said if self.problem is None else f"{self.problem}\n{said}"
 
-    def _report(self, kind: str, results: Results, index: int) -> str:
+    def report(self, kind: str, contents: "Contents", index: int) -> str:
         """The report on the suite of that index; as Markdown it says in which file the records are."""
         from pytest_ftbench.report import render_html, render_markdown
 
         if kind == "html":
-            return render_html(results, self.baseline)
+            return render_html(contents)
         stored = self.config.getoption("ftbench_from") or self.config.getoption("ftbench_json")
         whole = _numbered(Path(stored), index + 1).name if stored else None
-        return render_markdown(results, self.config.option.verbose > 0, self.baseline, whole)
-
-
-def _test(nodeid: str) -> str:
-    """The test that an item is of."""
-    return nodeid.partition("[")[0]
-
-
-def _joined(before: CellRecord, after: CellRecord) -> CellRecord:
-    """What two items say of one cell: a measured record outweighs a failed one, and no failed test is forgotten."""
-    kept = after if _WEIGHT.get(after.status, 1) >= _WEIGHT.get(before.status, 1) else before
-    if kept.ok:
-        said = dict.fromkeys(record.error for record in (before, after) if record.error and record.status != "skipped")
-        kept.error = "; ".join(said) or None
-    return kept
+        return render_markdown(contents, self.config.option.verbose > 0, whole=whole)
 
 
 def _files(path: Path, count: int) -> Iterator[Path]:

@@ -5,12 +5,11 @@ cells needs is imported when the first cell turns up.
 """
 
 from collections.abc import Generator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftbench.fixtures import CELL_PARAMETER, _ftbench, cell, checkpoint, has_cell, result
+from pytest_ftbench.fixtures import CELL_PARAMETER, _ftbench, cell, checkpoint, has_cell, is_gate, result
 
 if TYPE_CHECKING:
     from pytest_ftbench.ledger import Ledger
@@ -65,7 +64,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--ftbench-markdown", metavar="FILE", help="write the report as Markdown, for a comment on a pull request")
     add("--ftbench-html", metavar="FILE", help="write the report as one page that opens offline, without scripts")
     add("--ftbench-from", metavar="FILE", help="render stored results; run nothing")
-    add("--ftbench-baseline", metavar="FILE", help="stored results to hold the ranking of the ways of tuning against")
+    add(
+        "--ftbench-baseline",
+        metavar="FILE",
+        help="stored results to hold the ranking of the ways of tuning against, and to gate against",
+    )
+    add(
+        "--ftbench-gate",
+        choices=("on", "off"),
+        help="on: each way of tuning gets a test item that fails where it has become worse than the baseline, also "
+        "where neither [gate] nor --ftbench-baseline asks for that; off: none does",
+    )
     add(
         "--ftbench-compare-fail",
         metavar="FIELD:NUMBER[%]",
@@ -113,7 +122,7 @@ class _Listener:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Pass on a record, a note from a worker, or the end of one."""
-        said = vars(report).keys() & {"ftbench", "ftbench_note"}
+        said = vars(report).keys() & {"ftbench", "ftbench_gate", "ftbench_note"}
         # subtests copy a report's attributes onto reports of their own type
         # what xdist says for a worker that died is of no phase
         lost = report.when not in _PHASES and LEDGER in self.config.stash
@@ -146,15 +155,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             parametrize(metafunc)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Add the items that judge, beside the tests that measure; what --lf leaves of them is seen to around this."""
+    report = yield
+    if any(has_cell(node) for node in report.result or () if isinstance(node, pytest.Item)):
+        from pytest_ftbench.gate_items import add_gates
+
+        add_gates(collector, report.result)
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> bool | None:
-    """Collect nothing where stored results are rendered."""
+    """Collect nothing but what judges where stored results are rendered."""
     if session.config.getoption("ftbench_from") is None:
         return None
-    from pytest_ftbench.ledger import ledger_of
+    from pytest_ftbench.stored_gates import collect
 
-    ledger_of(session.config).load(Path(session.config.getoption("ftbench_from")))
-    session.items = []
+    collect(session)
     return True
 
 
@@ -171,8 +192,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # before xdist's, which tells the process that hands out items that all is collected
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Look at the rows of the cells that are left; tell it, from a worker, which are tested on one checkpoint."""
-    if not any(map(has_cell, session.items)):
+    """Look at the rows of the cells that are left; tell it, from a worker, which are tested on one checkpoint.
+
+    What judges comes last, whoever has sorted the items.
+    """
+    session.items.sort(key=is_gate)
+    if not any(has_cell(item) or is_gate(item) for item in session.items):
         return
     # where collection failed, nothing runs
     if not session.testsfailed or session.config.option.continue_on_collection_errors:
@@ -209,6 +234,10 @@ def pytest_runtest_makereport(
         from pytest_ftbench.recorder import attach
 
         attach(item, call, report)
+    elif is_gate(item) and report.when == "call":
+        from pytest_ftbench.gate_items import attach_verdicts
+
+        attach_verdicts(item, report)
     return report
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftbench.collection import Entry, SuiteRun, entry_of, runtime_of
-from pytest_ftbench.fixtures import has_cell
-from pytest_ftbench.grid import CellRecord, UserError
+from pytest_ftbench.fixtures import has_cell, is_gate
+from pytest_ftbench.grid import CellRecord, UserError, first_line
 from pytest_ftbench.plugin import FOUND
 from pytest_ftbench.progress import Progress, send
 from pytest_ftbench.xdist_bridge import tell_groups
@@ -44,7 +44,7 @@ def tell_checkpoints(session: pytest.Session) -> None:
         entry = entry_of(item)
         groups[item.nodeid] = f"{entry.run.suite.place}: {entry.cell.checkpoint_key._replace(quantization=None)}"
     found: list[str] = session.config.stash.setdefault(FOUND, [])
-    tell_groups(session.config, groups, found)
+    tell_groups(session.config, groups, found, [item.nodeid for item in filter(is_gate, session.items)])
 
 
 def open_checkpoint(item: pytest.Item, entry: Entry) -> "Checkpoint":
@@ -62,31 +62,44 @@ def measure(item: pytest.Item, entry: Entry) -> CellRecord:
     return record
 
 
+def measured(item: pytest.Item, entry: Entry) -> dict[str, Any]:
+    """What is to be told of a cell that no item measures: its record, measured now for another item's sake."""
+    said: list[str] = []
+    try:
+        with at_work(item, entry.run, entry.cell.id) as workbench:
+            record = workbench.measure(entry.cell)
+            said = workbench.hygiene.said(entry.cell, workbench.base(entry.cell.model))
+    except Exception as error:  # a cell that fails is a record, here as where its own item runs
+        record = CellRecord.of(entry.cell, status="failed", error=first_line(error))
+    return _payload(entry, record, said)
+
+
 def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put a cell's record on the report of the phase that settles it."""
     entry = entry_of(item)
     record = _outcome(item, call, report, entry)
     if record is None:
         return
-    run, payload = entry.run, _payload(entry, record)
-    if run.workbench is not None and record.ok:
-        payload["trivial"] = run.workbench.trivial(entry.cell.eval_task)
-        payload["hygiene"] = item.stash.get(_SAID, [])
-        payload["machine"] = run.workbench.runtime.as_dict()
-    vars(report)["ftbench"] = payload
+    vars(report)["ftbench"] = _payload(entry, record, item.stash.get(_SAID, []))
 
 
-def _payload(entry: Entry, record: CellRecord) -> dict[str, Any]:
-    """A record, and where it belongs."""
-    suite = entry.run.suite
-    return {
+def _payload(entry: Entry, record: CellRecord, said: list[str] | None = None) -> dict[str, Any]:
+    """A record, where it belongs, and what was found on the way to it."""
+    run, suite = entry.run, entry.run.suite
+    payload = {
         "suite": suite.name,
         "place": str(suite.place),
         "checks": suite.checks.as_dict(),
         "questions": list(suite.questions),
+        "gate": None if run.gate is None else run.gate.as_dict(),
         "index": entry.index,
         "record": record.to_json(),
     }
+    if run.workbench is not None and record.ok:
+        payload["trivial"] = run.workbench.trivial(entry.cell.eval_task)
+        payload["hygiene"] = said or []
+        payload["machine"] = run.workbench.runtime.as_dict()
+    return payload
 
 
 def _outcome(
@@ -120,12 +133,23 @@ def _at_work(item: pytest.Item, entry: Entry) -> Iterator["Workbench"]:
     """The cell's workbench, its progress told; a user's mistake is the sentence it is, no traceback through here."""
     if entry.cell.id in entry.run.faults:
         pytest.fail(entry.run.faults[entry.cell.id], pytrace=False)
-    progress = item.config.stash.setdefault(_PROGRESS, Progress(item.config))
     try:
-        with progress.of(item, entry.cell.id):
-            yield _workbench(item.config, entry.run, progress)
+        with at_work(item, entry.run, entry.cell.id) as workbench:
+            yield workbench
     except UserError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+@contextmanager
+def at_work(item: pytest.Item, run: SuiteRun, name: str) -> Iterator["Workbench"]:
+    """A suite's workbench, whose progress is told as that of an item under a name."""
+    with progress_of(item).of(item, name):
+        yield _workbench(item.config, run, progress_of(item))
+
+
+def progress_of(item: pytest.Item) -> Progress:
+    """What this process's items say of themselves."""
+    return item.config.stash.setdefault(_PROGRESS, Progress(item.config))
 
 
 def _workbench(config: pytest.Config, run: SuiteRun, progress: Progress) -> "Workbench":
@@ -137,7 +161,6 @@ def _workbench(config: pytest.Config, run: SuiteRun, progress: Progress) -> "Wor
         with machine.shared():  # it imports torch, which a neighbour's timing would feel
             runtime = runtime_of(config, run.suite)
         store = Store(run.settings.cache, progress.say)
-        fresh = run.settings.retime
-        run.workbench = Workbench(run.suite, store, runtime, progress.say, fresh, machine, progress.now)
+        run.workbench = Workbench(run.suite, store, runtime, progress.say, run.retimes, machine, progress.now)
         config.add_cleanup(run.workbench.close)
     return run.workbench

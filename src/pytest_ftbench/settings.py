@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ftbench.grid import TUNED, Suite, UserError
+from pytest_ftbench.grid import TUNED, Suite, UserError, acceptance, read_results
 
 if TYPE_CHECKING:
     from pytest_ftbench.analysis import Limit
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 WRITTEN = ("json", "markdown", "html")
 """The kinds of files that a run writes, each by an option of its own."""
 
+_HEAD = 2_000  # characters: a suite's name comes before what a baseline says of itself
 _NOT_OVERWRITTEN = {
     "markdown": ("json", "html", "from", "baseline"),
     "html": ("json", "markdown", "from", "baseline"),
@@ -142,7 +143,21 @@ def report_path(config: pytest.Config, kind: str) -> Path | None:
     for other in _NOT_OVERWRITTEN.get(kind, ()):
         if (named := config.getoption(f"ftbench_{other}")) and config.invocation_params.dir / named == path:
             raise UserError(f"--ftbench-{kind} {name}", f"is the file of --ftbench-{other}", "name another file")
+    if path.is_file() and is_baseline(path):
+        problem = "is a baseline, which nothing but 'ftbench baseline accept' writes"
+        raise UserError(f"--ftbench-{kind} {name}", problem, "name another file, and accept that")
     return path
+
+
+def is_baseline(path: Path) -> bool:
+    """Whether a file is a baseline that somebody accepted."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            # it says so before anything else: other results are long, and needn't be read to be overwritten
+            begins = file.read(_HEAD)
+        return '"baseline"' in begins and acceptance(read_results(path)) is not None
+    except (OSError, UserError):
+        return False
 
 
 def cache_folder(config: pytest.Config) -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from pytest_ftbench.github_actions import annotations, is_asked_for, write_summary
 from pytest_ftbench.grid import CellRecord
 from pytest_ftbench.ledger import Ledger
 
@@ -24,15 +25,18 @@ def summarize(reporter: Any, ledger: Ledger) -> None:
     from pytest_ftbench.report import render
 
     detail = ledger.config.option.verbose > 0
-    for results in ledger.results:
+    for contents in ledger.contents:
         reporter.section("fine-tuning comparison")
-        _write(reporter, render(results, reporter._tw.fullwidth, reporter.hasmarkup, detail, ledger.baseline))
+        _write(reporter, render(contents, reporter._tw.fullwidth, reporter.hasmarkup, detail))
     _write_comparisons(reporter, ledger)
     # a path is only of use as it is: pytest escapes what can't be printed of it
     for file in ledger.written:
         reporter.write_line(f"results written to {file}")
     if ledger.problem is not None:
         reporter.write_line(ledger.problem, red=True)
+    if is_asked_for(ledger):
+        problem = write_summary(ledger)
+        _write(reporter, [*annotations(ledger), *([] if problem is None else [problem])])
 
 
 def _write_comparisons(reporter: Any, ledger: Ledger) -> None:

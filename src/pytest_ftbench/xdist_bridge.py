@@ -16,9 +16,12 @@ import pytest
 
 from pytest_ftbench.plugin import ONLY
 from pytest_ftbench.progress import show
+from pytest_ftbench.records_channel import Inbox, Outbox
 
 _SLOT = "ftbench_slot"
 _GROUPS = "ftbench_groups"
+_RECORDS = "ftbench_records"
+_PHASES = ("setup", "call", "teardown")
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,31 @@ def chooses_no_schedule(config: pytest.Config) -> bool:
     return bool(getattr(option, "numprocesses", None)) and option.dist == "no" and not option.distload
 
 
-def tell_groups(config: pytest.Config, groups: dict[str, str], said: Sequence[str] = ()) -> None:
+def tell_groups(
+    config: pytest.Config, groups: dict[str, str], said: Sequence[str] = (), gates: Sequence[str] = ()
+) -> None:
     """Tell the controller, from a worker that has collected, which items belong together: the group of each by its id.
 
-    And what it has ``said``, in sentences. All of it goes into a file, for what a worker may tell before it runs an
-    item is fixed; one on another machine tells nothing.
+    And what it has ``said``, in sentences, and the ids of ``gates``, which come last. All of it goes into a file, for
+    what a worker may tell before it runs an item is fixed; one on another machine tells nothing.
     """
     # each writes its own, then puts it in place: they all say the same
     mine = Path(f"{config.workerinput[_GROUPS]}.{config.workerinput['workerid']}")  # type: ignore[attr-defined]
     if mine.parent.is_dir():
-        mine.write_text(json.dumps({"groups": groups, "said": list(said)}), encoding="utf-8")
+        mine.write_text(json.dumps({"groups": groups, "said": list(said), "gates": list(gates)}), encoding="utf-8")
         mine.replace(mine.with_suffix(""))
 
 
+def inbox_of(config: pytest.Config) -> Inbox:
+    """Where a worker hears of the records that others made."""
+    return Inbox(Path(config.workerinput[_RECORDS]))  # type: ignore[attr-defined]
+
+
 class Controller:
-    """The process that hands out items to workers: it gives each worker a slot, and items by checkpoint."""
+    """The process that hands out items to workers: it gives each worker a slot, and items by checkpoint.
+
+    Where there are gates, it tells the workers of the records that it hears.
+    """
 
     def __init__(self, config: pytest.Config, by_checkpoint: bool) -> None:
         self.config = config
@@ -81,10 +94,16 @@ class Controller:
         folder = Path(tempfile.mkdtemp(prefix="pytest-ftbench-"))
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         self._groups = folder / "groups"
+        self._records = folder / "records"
+        self.outbox: Outbox | None = None
 
     def groups(self) -> dict[str, str]:
         """The group of each item that has one, by its id; none before the first worker has collected."""
         return dict(self._told().get("groups", {}))
+
+    def gates(self) -> list[str]:
+        """The ids of the items that judge what the others measured."""
+        return list(self._told().get("gates", []))
 
     def _told(self) -> dict[str, Any]:
         """What a worker has told."""
@@ -98,24 +117,52 @@ class Controller:
         slot = next(number for number in range(len(taken) + 1) if number not in taken)
         self._slots[node.gateway.id] = node.workerinput[_SLOT] = slot
         node.workerinput[_GROUPS] = str(self._groups)
+        node.workerinput[_RECORDS] = str(self._records)
+        if self.outbox is not None and self.outbox.lost:
+            self.outbox.lost -= 1
+            self.outbox.say()
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Free the slot of a worker that has ended, before its replacement is made."""
         self._slots.pop(node.gateway.id, None)
+        if self.outbox is not None and error is not None:
+            self.outbox.lost += 1
+            self.outbox.say()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take note of which cells are being measured, where a gate waits for them."""
+        if self.outbox is None:
+            return
+        note = getattr(report, "ftbench_note", None)
+        if note is not None and "begun" in note:
+            self.outbox.begun(report.nodeid)
+        elif report.when == "teardown" or (note is None and report.when not in _PHASES):
+            self.outbox.ended(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Let no gate wait for what won't come, before xdist waits for its workers."""
+        if self.outbox is not None:
+            self.outbox.ends = True
+            self.outbox.say()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:
-        """Say what a worker found of rows, once, for all do; refuse ``--benchmark-only`` where it found no cells.
+        """Say what a worker found of rows, once, for all do; speak to its gates, where it found any.
 
-        So would pytest-benchmark.
+        And refuse ``--benchmark-only`` where it found no cells, as pytest-benchmark would.
         """
+        if self.outbox is None and self.gates():
+            from pytest_ftbench.ledger import ledger_of
+
+            self.outbox = ledger_of(self.config).outbox = Outbox(self._records)
         if not self._has_said:
             lines = self._told().get("said", [])
             self._has_said = bool(lines)
             for line in lines:
                 show(self.config, line)
-        if ONLY in self.config.stash and not self.groups():
+        if ONLY in self.config.stash and not self.groups() and not self.gates():
             raise pytest.UsageError(
                 "Can't have both --benchmark-only and --benchmark-disable options. Note that --benchmark-disable is "
                 "automatically activated if xdist is on."
@@ -132,4 +179,4 @@ class Controller:
             return chosen
         from pytest_ftbench.xdist_scheduling import CheckpointOrLoadScheduling
 
-        return CheckpointOrLoadScheduling(config, log, chosen, self.groups)
+        return CheckpointOrLoadScheduling(config, log, chosen, self.groups, self.gates)

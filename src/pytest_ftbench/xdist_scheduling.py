@@ -4,7 +4,7 @@ Imported only where a run has workers, for it imports xdist.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -16,13 +16,17 @@ _MIN_PENDING = 2  # a worker runs an item once it knows the next one
 class CheckpointScheduling(WorkStealingScheduling):  # type: ignore[misc] # xdist is Any to mypy
     """Hands out whole groups, to whoever is about to run out of work; nothing is taken back.
 
-    ``group_of`` has the group of each item that has one; the others are handed out in batches. Of its parent it is the
-    bookkeeping: who has which items, what a dead worker leaves, when all is done.
+    ``group_of`` has the group of each item that has one; the others are handed out in batches. Items that are ``last``,
+    gates, wait for what the others measure: they are handed out when nothing else is left to be. Of its parent it is
+    the bookkeeping: who has which items, what a dead worker leaves, when all is done.
     """
 
-    def __init__(self, config: pytest.Config, log: Any, group_of: Mapping[str, str]) -> None:
+    def __init__(
+        self, config: pytest.Config, log: Any, group_of: Mapping[str, str], last: Collection[str] = ()
+    ) -> None:
         super().__init__(config, log)
         self._group_of = group_of
+        self._last = frozenset(last)
         self._groups: list[str | None] = []
         self._is_sorted = False
 
@@ -35,10 +39,22 @@ class CheckpointScheduling(WorkStealingScheduling):  # type: ignore[misc] # xdis
         for node, mine in self.node2pending.items():
             if node.shutting_down:
                 continue
-            while len(mine) < _MIN_PENDING and self.pending:
+            while len(mine) < _MIN_PENDING and self.pending and self._may_follow(mine):
                 self._send_tests(node, self._next_size())
-            if len(mine) < _MIN_PENDING:
+            if len(mine) < _MIN_PENDING and not self.pending:
                 node.shutdown()
+
+    def _may_follow(self, mine: Sequence[int]) -> bool:
+        """Whether a worker may have what is next: not behind a gate, which would wait for it."""
+        assert self.collection is not None
+        is_last = [self.collection[index] in self._last for index in (*mine, self.pending[0])]
+        return is_last[-1] or not any(is_last)
+
+    def remove_node(self, node: Any) -> str | None:
+        """Take back what a dead worker leaves; it goes where it was, before what is last. The item that killed it."""
+        self._is_sorted = False
+        item: str | None = super().remove_node(node)
+        return item
 
     def _sort(self, collection: Sequence[str]) -> None:
         """Put the items of a group side by side, where its first one is."""
@@ -47,7 +63,9 @@ class CheckpointScheduling(WorkStealingScheduling):  # type: ignore[misc] # xdis
         for index, group in enumerate(self._groups):
             if group is not None:
                 first.setdefault(group, index)
-        self.pending.sort(key=lambda index: first.get(self._groups[index] or "", index))
+        self.pending.sort(
+            key=lambda index: (collection[index] in self._last, first.get(self._groups[index] or "", index))
+        )
         self._is_sorted = True
 
     def _next_size(self) -> int:
@@ -61,22 +79,28 @@ class CheckpointScheduling(WorkStealingScheduling):  # type: ignore[misc] # xdis
 class CheckpointOrLoadScheduling:
     """Schedules by checkpoint, or as xdist's own ``load`` does where it turns out that no cells were collected.
 
-    ``groups`` is asked once the first worker has collected. It goes by the name of what it has become.
+    ``groups`` and ``last`` are asked once the first worker has collected. It goes by the name of what it has become.
     """
 
     def __init__(
-        self, config: pytest.Config, log: Any, load: LoadScheduling, groups: Callable[[], Mapping[str, str]]
+        self,
+        config: pytest.Config,
+        log: Any,
+        load: LoadScheduling,
+        groups: Callable[[], Mapping[str, str]],
+        last: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._chosen: Scheduling = load
         self._config = config
         self._log = log
         self._groups = groups
+        self._last = last
         self._is_decided = False
 
     def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
         """Take a worker's collection; the first one decides."""
         if not self._is_decided and (groups := self._groups()):
-            other = CheckpointScheduling(self._config, self._log, groups)
+            other = CheckpointScheduling(self._config, self._log, groups, self._last())
             for known in self._chosen.nodes:
                 other.add_node(known)
             self._chosen = other

@@ -17,6 +17,9 @@ from pytest_ftbench.analysis.curves import (
 from pytest_ftbench.analysis.detectable import detectable_differences
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.flags import CHECKS, TRAINING, Check, flags, pooled_flags, set_flags
+from pytest_ftbench.analysis.gate_verdict import Kind, Outcome, Verdict
+from pytest_ftbench.analysis.gate_words import message
+from pytest_ftbench.analysis.gates import judge, judge_again
 from pytest_ftbench.analysis.intervals import (
     ALPHA,
     AT_MOST,
@@ -105,6 +108,7 @@ __all__ = [
     "FullTable",
     "Gap",
     "Interval",
+    "Kind",
     "KnownTrivial",
     "Latency",
     "LatencyBlock",
@@ -112,6 +116,7 @@ __all__ = [
     "LearningCurve",
     "Limit",
     "Measure",
+    "Outcome",
     "Place",
     "PooledRecord",
     "Quartiles",
@@ -132,6 +137,7 @@ __all__ = [
     "TransferEntry",
     "TransferMatrix",
     "Trivial",
+    "Verdict",
     "WinsTiesLosses",
     "answerer",
     "answers",
@@ -151,10 +157,13 @@ __all__ = [
     "flags",
     "full_table",
     "in_reading_order",
+    "judge",
+    "judge_again",
     "known_trivial",
     "latencies",
     "leanest",
     "learning_curves",
+    "message",
     "number",
     "parse_limit",
     "pooled",

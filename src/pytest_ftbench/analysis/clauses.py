@@ -15,7 +15,7 @@ def verdict(gap: Gap | None, what: str) -> str:
     """Whether something is better, in words."""
     if gap is None or gap.shown == 0:
         alone = gap is not None and gap.ranked and gap.interval is not None and not gap.interval.includes_zero
-        return "no difference is shown" + (f" corrected for {gap.comparisons} comparisons" if gap and alone else "")
+        return "no difference is shown" + (f", corrected for {gap.comparisons} comparisons" if gap and alone else "")
     return f"{what} is {'better' if gap.shown > 0 else 'worse'}"
 
 
@@ -33,7 +33,8 @@ def against(material: Material, cells: Sequence[CellRecord], base: CellRecord, g
     """What the best of these cells is against the untuned model; ``gap`` is that of the best, if any may be ranked."""
     task = label(base.eval_task)
     if gap is None:
-        return f"{task}: none of {len(cells)} can be ranked (untuned: {material.said(base)})"
+        none = "the only one can't be ranked" if len(cells) == 1 else f"none of {len(cells)} can be ranked"
+        return f"{task}: {none} (untuned: {material.said(base)})"
     if material.standing(base) is Standing.INVALID:
         return f"{task}: {material.said(gap.first)}, with nothing to compare (untuned: {material.said(base)})"
     return f"{task}: {verdict(gap, what)}, {material.way(gap.first)} {gap_text(gap)}"

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pytest_ftbench.analysis import refusals
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero, not_negative, number
 from pytest_ftbench.analysis.refusals import Reason, Refusal, is_silent, refusal
-from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks, table_cell
+from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks, ms_per_token
 from pytest_ftbench.analysis.validity import Standing, standing
 from pytest_ftbench.grid import CellRecord, CheckpointKey
 
@@ -123,7 +123,7 @@ def _change(then: CellRecord, now: CellRecord, trivial: Trivial, task: EvalTask)
         standing_now=standing(now, trivial, task),
         deltas={
             Measure.SCORE: score,
-            Measure.MS_PER_TOKEN: _speed(then, now, task),
+            Measure.MS_PER_TOKEN: _speed(then, now),
             Measure.TOKENS: _delta(
                 number(then.output_tokens.get("mean")),
                 number(now.output_tokens.get("mean")),
@@ -148,14 +148,17 @@ def _score(then: CellRecord, now: CellRecord, task: EvalTask) -> Delta:
     return _delta(task.score(then), task.score(now), refusal(facts, then, now), task.headline.higher_is_better)
 
 
-def _speed(then: CellRecord, now: CellRecord, task: EvalTask) -> Delta:
-    before, after = (table_cell(record, {}, task).ms_per_token for record in (then, now))
-    return _delta(before, after, refusal(refusals.LATENCY, then, now))
+def _speed(then: CellRecord, now: CellRecord) -> Delta:
+    return _delta(ms_per_token(then), ms_per_token(now), refusal(refusals.LATENCY, then, now))
 
 
 def _memory(phase: str, then: CellRecord, now: CellRecord, why: Refusal | None) -> Delta:
     """The peaks of the first kind that both runs know, GiB; those of different kinds are not compared."""
-    before, after = _peaks(phase, then), _peaks(phase, now)
+    return memory_delta(known_peaks(phase, then), known_peaks(phase, now), why)
+
+
+def memory_delta(before: Mapping[str, float], after: Mapping[str, float], why: Refusal | None) -> Delta:
+    """Two runs' peaks by kind, compared in the first kind that both know; where there is none, that is a refusal."""
     for kind in KINDS:
         if kind in before and kind in after:
             return _delta(before[kind], after[kind], why, kind=kind)
@@ -164,7 +167,7 @@ def _memory(phase: str, then: CellRecord, now: CellRecord, why: Refusal | None) 
     return _delta(before.get(first), after.get(second), why or unlike)
 
 
-def _peaks(phase: str, record: CellRecord) -> dict[str, float]:
+def known_peaks(phase: str, record: CellRecord) -> dict[str, float]:
     """The known peaks of a phase by kind; a process may not have grown, and an allocator always does."""
     read = {kind: not_negative if kind == "process" else above_zero for kind in KINDS}
     peaks = {kind: read[kind](record.memory_gib.get(f"{phase}_{kind}")) for kind in KINDS}

@@ -110,8 +110,15 @@ def correlate(
     if n > _MANY_POINTS:
         return pearson, spearman, _kendall_of_many(first, second)
     signs = _signs(first), _signs(second)
-    tau = float(np.sum(signs[0] * signs[1]))
-    return pearson, spearman, _coefficient(tau, _kendall_permuted(*signs, orders), _error(0.437, n - 4), n)
+    tau, places = float(np.sum(signs[0] * signs[1])), np.unique(np.round(second, 12), return_inverse=True)[1]
+    taus = _kendall_permuted(signs[0], places.astype(np.int16), float(np.abs(signs[1]).max()), orders)
+    return pearson, spearman, _coefficient(tau, taus, _error(0.437, n - 4), n)
+
+
+@lru_cache(maxsize=1_024)
+def _correlated(x: tuple[float, ...], y: tuple[float, ...]) -> tuple[Coefficient, Coefficient, Coefficient] | None:
+    """The same, computed once: a table and a question tell of the same points."""
+    return correlate(x, y)
 
 
 def _measures(task: EvalTask, cells: Sequence[TableCell]) -> list[tuple[str, _Read]]:
@@ -129,7 +136,7 @@ def _measures(task: EvalTask, cells: Sequence[TableCell]) -> list[tuple[str, _Re
 def _correlation(
     about: tuple[str, str, str | None, str, EvalTask, str], x: Sequence[float], y: Sequence[float], ranked: int
 ) -> Correlation:
-    found = correlate(x, y)
+    found = _correlated(tuple(x), tuple(y))
     n = len(x)
     exact = n <= EXACT_POINTS
     if found is None:
@@ -161,15 +168,18 @@ def _signs(values: Floats) -> Floats:
     return standard
 
 
-def _kendall_permuted(first: Floats, second: Floats, orders: NDArray[np.int64]) -> Floats:
-    """Tau-b of each order, a block of orders at a time."""
-    upper = np.triu_indices(len(first), 1)
-    block = max(1, 2_000_000 // len(upper[0]))
-    taus = []
-    for start in range(0, len(orders), block):
-        order = orders[start : start + block]
-        taus.append(2 * (second[order[:, upper[0]], order[:, upper[1]]] @ first[upper]))
-    return np.concatenate(taus)
+def _kendall_permuted(first: Floats, places: NDArray[np.int16], sign: float, orders: NDArray[np.int64]) -> Floats:
+    """Tau-b of each order of the second's ``places``, of which every pair that is no tie counts ``sign``.
+
+    Point by point against all that follow: places are compared, which is faster than to look the pairs' signs up.
+    """
+    ordered = places[orders]
+    taus = np.zeros(len(orders))
+    for index in range(len(first) - 1):
+        one, others = ordered[:, index : index + 1], ordered[:, index + 1 :]
+        signs = np.greater(one, others).astype(np.int8) - np.less(one, others)
+        taus += signs.astype(np.float32) @ first[index, index + 1 :].astype(np.float64)
+    return 2 * sign * taus
 
 
 def _kendall_of_many(first: Floats, second: Floats) -> Coefficient:

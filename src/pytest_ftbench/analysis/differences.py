@@ -5,7 +5,7 @@ came out well by luck is no better method.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +26,7 @@ from pytest_ftbench.analysis.intervals import (
 )
 from pytest_ftbench.analysis.items import LETTERS, Codes, Floats, ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
-from pytest_ftbench.analysis.paired import WinsTiesLosses, mcnemar, sign_flips, summed, wins_ties_losses
+from pytest_ftbench.analysis.paired import WinsTiesLosses, mcnemar, sign_flips_of, summed, wins_ties_losses
 from pytest_ftbench.analysis.resampling import Distribution, bca, mean_sample, percentile, resampled
 from pytest_ftbench.analysis.seeds import Parts, half_width, p_value, variance_parts
 from pytest_ftbench.grid import CellRecord
@@ -108,6 +108,13 @@ def _own_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level:
 
 def difference_parts(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Parts | None:
     """The parts of the difference's variance: over items, and over the seeds of either; None: unknown."""
+    name = id(first), id(second), task.headline.key
+    if name not in evidence.parts:
+        evidence.parts[name] = _parts(first, second, task, evidence)
+    return evidence.parts[name]
+
+
+def _parts(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> Parts | None:
     tables = evidence.table(first), evidence.table(second)
     pair = paired_distribution(first, second, task, evidence) or _paired_means(*tables, evidence)
     if pair is not None and tables[0] is not None and tables[1] is not None:
@@ -159,6 +166,31 @@ def difference_test(
     Right and wrong answers: McNemar's exact test (of macro F1, too, it tests the answers). Other scores, and answers in
     clusters: sign flips. Means over seeds: the level whose interval just reaches zero.
     """
+    name = id(first), id(second), task.headline.key
+    if name not in evidence.tests:
+        make_tests([(first, second)], task, evidence)
+    return evidence.tests[name]
+
+
+def make_tests(pairs: Iterable[tuple[CellRecord, CellRecord]], task: EvalTask, evidence: Evidence) -> None:
+    """Make the tests of these pairs that aren't made yet: of many together, several times faster than one by one."""
+    waiting: dict[tuple[int, int, str], Floats] = {}
+    for first, second in pairs:
+        name = id(first), id(second), task.headline.key
+        if name not in evidence.tests and name not in waiting:
+            found = _tested(first, second, task, evidence)
+            if isinstance(found, np.ndarray):
+                waiting[name] = found
+            else:
+                evidence.tests[name] = found
+    for name, p in zip(waiting, sign_flips_of(list(waiting.values())), strict=True):
+        evidence.tests[name] = p, "sign flips"
+
+
+def _tested(
+    first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence
+) -> tuple[float, str] | Floats | None:
+    """The p-value and its test; or the differences whose signs are to be flipped."""
     tables = evidence.table(first), evidence.table(second)
     if tables[0] is None or tables[1] is None or not aligned(*tables):
         return None
@@ -166,10 +198,10 @@ def difference_test(
         return _seeds_test(first, second, task, evidence)
     off = tables[0].scores - tables[1].scores
     clusters = same_clusters(tables[0], tables[1])
-    if clusters is None and _all_or_none(tables[0].scores, tables[1].scores):
+    if clusters is None and all_or_none(tables[0].scores, tables[1].scores):
         counts = wins_ties_losses(off)
         return float(mcnemar(counts.wins, counts.losses)), "McNemar"
-    return float(sign_flips(summed(off, clusters))[0]), "sign flips"
+    return summed(off, clusters)
 
 
 def difference_p(first: CellRecord, second: CellRecord, task: EvalTask, evidence: Evidence) -> float | None:
@@ -245,7 +277,7 @@ def paired_interval(
     clusters = same_clusters(first, second)
     method = "paired BCa" if clusters is None else "paired cluster BCa"
     counts = _differing(first, second)
-    answers = clusters is None and _all_or_none(first.scores, second.scores)
+    answers = clusters is None and all_or_none(first.scores, second.scores)
     if counts.decided < FEW:
         low, high = _of_shares(counts, level, answers)
         off = (counts.wins - counts.losses) / counts.n
@@ -307,7 +339,7 @@ def _largest_influence(first: ItemTable, second: ItemTable) -> float:
     return 2 * first.n / (len(LETTERS) * float(ends.min())) if len(ends) else 0.0
 
 
-def _all_or_none(*scores: Floats) -> bool:
+def all_or_none(*scores: Floats) -> bool:
     """Whether every answer is right or wrong."""
     return all(bool(np.isin(each, (0.0, 1.0)).all()) for each in scores)
 

@@ -1,9 +1,10 @@
 """Test items that cells answer most differently: what to read first to see what a score means."""
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, number
 from pytest_ftbench.analysis.pooling import seeds_of
@@ -91,5 +92,6 @@ def _score(item: Mapping[str, Any]) -> float | None:
 
 
 def _spread(scores: Sequence[float | None]) -> float:
-    known = [score for score in scores if score is not None]
-    return statistics.pstdev(known) if len(known) > 1 else 0.0
+    known = np.array([score for score in scores if score is not None])
+    # equal scores lie no rounding apart
+    return float(known.std()) if len(known) > 1 and np.ptp(known) else 0.0

@@ -16,7 +16,7 @@ from pytest_ftbench.analysis.resampling import (
     mean_sample,
     resampled,
 )
-from pytest_ftbench.analysis.seeds import Spread, block_spread, seed_scores
+from pytest_ftbench.analysis.seeds import Parts, Spread, block_spread, seed_scores
 from pytest_ftbench.analysis.validity import hardly_answers
 from pytest_ftbench.grid import CellRecord
 
@@ -36,11 +36,16 @@ class Evidence:
     records: Sequence[CellRecord]
     differences: dict[tuple[int, int, str, float], Any] = field(default_factory=dict)
     """What was found of pairs of records, by their ids, metric and level: intervals of their differences."""
+    tests: dict[tuple[int, int, str], tuple[float, str] | None] = field(default_factory=dict)
+    """The p-values of pairs of records, by their ids and metric, and the tests they are of."""
+    parts: dict[tuple[int, int, str], Parts | None] = field(default_factory=dict)
+    """The parts of the variances of their differences."""
     resamples: int = RESAMPLES
     _tables: dict[int, tuple[CellRecord, ItemTable | None]] = field(default_factory=dict)
     _distributions: dict[tuple[int, str], Distribution | None] = field(default_factory=dict)
     _waiting: dict[str, list[CellRecord]] = field(default_factory=dict)
     _spreads: dict[str, dict[tuple[str, ...], Spread | None]] = field(default_factory=dict)
+    _seeds: dict[tuple[int, str], tuple[CellRecord, list[float], Spread | None]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Sequence[CellRecord]) -> "Evidence":
@@ -63,6 +68,13 @@ class Evidence:
 
         None: the block has no way of several seeds, or the record isn't tuned.
         """
+        name = id(record), task.headline.key
+        if name not in self._seeds:
+            # kept with the record, so that no other one takes its id
+            self._seeds[name] = (record, *self._of_block(record, task))
+        return self._seeds[name][1:]
+
+    def _of_block(self, record: CellRecord, task: EvalTask) -> tuple[list[float], Spread | None]:
         score = task.score(record)
         scores = seed_scores(record, task.headline.key) or ([score] if score is not None else [])
         if record.train_task is None or not record.ok:

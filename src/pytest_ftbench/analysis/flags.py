@@ -73,18 +73,23 @@ def pooled_flags(
     trivial: Trivial,
     thresholds: Thresholds | None = None,
     evidence: Evidence | None = None,
+    alone: Mapping[int, Sequence[Finding]] | None = None,
 ) -> list[tuple[Finding, ...]]:
     """What the checks find on each of these records, of which some are pooled from several seeds.
 
     Means are compared with means, as tables show them. All other checks are of single trainings: of each kind of
-    finding the most striking one stands for all, and says which seeds have it where not all do.
+    finding the most striking one stands for all, and says which seeds have it where not all do. ``alone``, what is
+    found on single records by their ``id()``, saves finding it again.
     """
-    if not any(isinstance(record, PooledRecord) for record in records):
-        return flags(records, trivial, thresholds, evidence)
+    several = any(isinstance(record, PooledRecord) for record in records)
+    if alone is None:
+        singles = [each for record in records for each in seeds_of(record)]
+        made = flags(singles, trivial, thresholds, None if several else evidence)
+        alone = {id(each): found for each, found in zip(singles, made, strict=True)}
+    if not several:
+        return [tuple(alone[id(record)]) for record in records]
     limits = thresholds or Thresholds()
-    singles = [each for record in records for each in seeds_of(record)]
-    alone = flags(singles, trivial, replace(limits, off=(*limits.off, *COMPARISONS)))
-    found_by = {id(each): found for each, found in zip(singles, alone, strict=True)}
+    found_by = {key: [each for each in found if each.code not in COMPARISONS] for key, found in alone.items()}
     others = tuple(code for code in CHECKS if code in limits.off or code not in COMPARISONS)
     means = flags(records, trivial, replace(limits, off=others), evidence)
     return [
@@ -107,7 +112,7 @@ def _over_seeds(seeds: Sequence[CellRecord], found_by: Mapping[int, Sequence[Fin
         yield finding if len(mine) == len(seeds) else replace(finding, said=finding.said + alone)
 
 
-def set_flags(records: Sequence[CellRecord], trivial: Trivial, thresholds: Thresholds | None = None) -> None:
-    """Write the codes of what the checks find into the records."""
-    for record, found in zip(records, flags(records, trivial, thresholds), strict=True):
-        record.flags = list(dict.fromkeys(finding.code for finding in found))
+def set_flags(records: Sequence[CellRecord], found: Sequence[Sequence[Finding]]) -> None:
+    """Write the codes of what the checks found on each of these records into it."""
+    for record, findings in zip(records, found, strict=True):
+        record.flags = list(dict.fromkeys(finding.code for finding in findings))

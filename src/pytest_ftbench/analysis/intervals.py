@@ -16,10 +16,8 @@ from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count
 from pytest_ftbench.analysis.pooling import seeds_of
 from pytest_ftbench.analysis.resampling import (
-    RESAMPLES,
     Distribution,
     bca,
-    macro_f1_sample,
     mean_sample,
     percentile,
     resampled,
@@ -103,22 +101,6 @@ def newcombe(first: Interval, share: float, second: Interval, other: float) -> I
     low = off - math.hypot(share - first.low, second.high - other)
     high = off + math.hypot(first.high - share, other - second.low)
     return Interval(low, high, first.level, "Newcombe", min(first.n, second.n))
-
-
-def macro_f1_interval(table: ItemTable, level: float = LEVEL, resamples: int = RESAMPLES) -> Interval:
-    """BCa of macro F1, 0..1. Where nearly all answers are right, or nearly none, from Wilson's interval of a share.
-
-    Raises :class:`ValueError` where the table has no letters.
-    """
-    return _of_macro_f1(resampled([macro_f1_sample(table)], resamples)[0], table, level)
-
-
-def mean_interval(table: ItemTable, level: float = LEVEL, resamples: int = RESAMPLES, full: float = 1.0) -> Interval:
-    """BCa of the mean score in its own unit, whole clusters resampled where there are any.
-
-    ``full`` is what an item scores at most. Where nearly all score 0 or nearly all that, it is Wilson's of a share.
-    """
-    return _of_mean(resampled([mean_sample(table)], resamples)[0], table, level, full)
 
 
 def score_interval(record: CellRecord, task: EvalTask, evidence: Evidence, level: float = LEVEL) -> Interval | None:

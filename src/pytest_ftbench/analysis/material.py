@@ -73,13 +73,13 @@ class Gap:
 
 @dataclass(eq=False)
 class Material:
-    """The measured records, seeds pooled, and what is known of each; ``other`` is a run to hold them against."""
+    """The measured records, seeds pooled, and what is known of each; ``beside`` is a run to hold them against."""
 
     records: Sequence[CellRecord]
     trivial: Trivial
     evidence: Evidence
     found: Mapping[int, tuple[str, ...]]
-    other: "Material | None" = None
+    beside: Results | None = None
     _cells: dict[int, TableCell] = field(default_factory=dict)
 
     @classmethod
@@ -102,8 +102,12 @@ class Material:
         tuned = [set(codes[id(record)]) for record in measured if record.train_task is not None]
         silent = {_IN_WORDS} | (_OF_STUDY.intersection(*tuned) if tuned else set())
         kept = {name: tuple(code for code in mine if code not in silent) for name, mine in codes.items()}
-        beside = None if other is None else cls.of(other)
-        return cls(measured, trivial, evidence, kept, beside)
+        return cls(measured, trivial, evidence, kept, other)
+
+    @cached_property
+    def other(self) -> "Material | None":
+        """The run to hold these records against: made where a question needs it, for it takes as long as this one."""
+        return None if self.beside is None else Material.of(self.beside)
 
     @cached_property
     def tasks(self) -> dict[str, EvalTask]:

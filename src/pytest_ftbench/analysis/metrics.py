@@ -128,6 +128,8 @@ def task_label(name: str) -> str:
 
 def number(value: Any) -> float | None:
     """The value if it is a finite number, else None."""
+    if type(value) is float:  # as most are, of hundreds of thousands in a large study
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -55,7 +55,7 @@ class Front:
 
 def fronts(material: Material, records: Sequence[CellRecord] | None = None) -> list[Front]:
     """The fronts of these records (None: all), one for each task that was tested on."""
-    chosen = material.records if records is None else records
+    chosen = material.in_order(material.records if records is None else records)
     found = []
     for name, task in material.tasks.items():
         mine = [record for record in chosen if record.eval_task == name and material.score(record) is not None]
@@ -93,7 +93,8 @@ def _front(material: Material, task: EvalTask, ranked: Sequence[CellRecord], unr
     if kind is not None:
         axes.append("memory")
     done = []
-    for index, other in dominators([_values(point, task, axes) for point in points]).items():
+    # equal scores in reading order
+    for index, other in sorted(dominators([_values(point, task, axes) for point in points]).items()):
         point = points[index]
         if other is not None:
             by = points[other].record

@@ -31,6 +31,14 @@ def pooled(records: Sequence[CellRecord]) -> list[CellRecord]:
 
     Where every cell is there once, the records are returned as they are.
     """
+    groups = seed_groups(records)
+    if all(again == 1 and len(group) == 1 for again, group in groups):
+        return list(records)
+    return [pool(group, again) for again, group in groups]
+
+
+def seed_groups(records: Sequence[CellRecord]) -> list[tuple[int, list[CellRecord]]]:
+    """The records that differ in their seed alone together; the number tells groups of one name apart, from 1 on."""
     cells: dict[tuple[object, ...], list[list[CellRecord]]] = {}
     for record in records:
         alike = cells.setdefault(_but_for_seed(record), [])
@@ -39,9 +47,17 @@ def pooled(records: Sequence[CellRecord]) -> list[CellRecord]:
             alike.append([record])
         else:
             mine.append(record)
-    if all(len(groups) == 1 and len(groups[0]) == 1 for groups in cells.values()):
-        return list(records)
-    return [_pool(group, number) for groups in cells.values() for number, group in enumerate(groups, 1)]
+    return [each for groups in cells.values() for each in enumerate(groups, 1)]
+
+
+def measured_seeds(group: Sequence[CellRecord]) -> list[CellRecord]:
+    """The records of a group that were measured; of a seed that is there twice the last one."""
+    return [record for record in {repr(record.seed): record for record in group}.values() if record.ok]
+
+
+def way_id(group: Sequence[CellRecord], again: int = 1) -> str:
+    """The id that the records of a group have in common, without a seed."""
+    return group[0].id.removesuffix(f"-s{group[0].seed}") + ("" if again == 1 else f"+{again}")
 
 
 def seeds_of(record: CellRecord) -> tuple[CellRecord, ...]:
@@ -69,13 +85,13 @@ def _settings(record: CellRecord) -> dict[str, str]:
     return {key: repr(value) for key, value in known.items() if value is not None}
 
 
-def _pool(group: Sequence[CellRecord], number: int) -> CellRecord:
-    last = {repr(record.seed): record for record in group}
-    measured = [record for record in last.values() if record.ok]
+def pool(group: Sequence[CellRecord], again: int = 1) -> PooledRecord:
+    """A group of records that differ in their seed alone as one."""
+    measured = measured_seeds(group)
     first = measured[0] if measured else group[0]
     shared = {part.name: getattr(first, part.name) for part in fields(CellRecord)}
-    again = "" if number == 1 else f"+{number}"
-    named: dict[str, Any] = {"id": _id(group) + again, "method": first.method + again, "seed": 0}
+    method = first.method + ("" if again == 1 else f"+{again}")
+    named: dict[str, Any] = {"id": way_id(group, again), "method": method, "seed": 0}
     named |= {"error": _error(group), "seeds": tuple(measured)}
     if len(measured) < 2:
         return PooledRecord(**shared | named)
@@ -108,11 +124,6 @@ def _error(group: Sequence[CellRecord]) -> str | None:
     said = [f"seed {record.seed}: {record.error}" for record in group if record.error]
     lost = [f"seed {record.seed} {record.status}" for record in group if not record.ok and not record.error]
     return "; ".join([*twice, *said, *lost]) or None
-
-
-def _id(group: Sequence[CellRecord]) -> str:
-    """The id without its seed."""
-    return group[0].id.removesuffix(f"-s{group[0].seed}")
 
 
 def _by_key(values: Sequence[Mapping[str, Any]], merge: Callable[[list[Any]], Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pytest_ftbench.analysis.clauses import (
     verdict,
 )
 from pytest_ftbench.analysis.material import Gap, Material, is_adapter
+from pytest_ftbench.analysis.metrics import above_zero
 from pytest_ftbench.analysis.pairs import FULL
 from pytest_ftbench.analysis.validity import Standing
 from pytest_ftbench.analysis.wording import UNKNOWN, gib, label, listed, percent, short
@@ -21,7 +22,7 @@ from pytest_ftbench.grid import CellRecord
 
 NO_TUNED = "tuned cells that were tested on the task they were trained on, with their scores"
 NO_BASE = "the untuned model's cells, with their scores, on the tasks that were trained on"
-NO_LARGER = "the cells of another, larger model that is not tuned, on the tasks that were trained on"
+NO_LARGER = "the untuned cells of a larger model, with their scores, on the tasks that were trained on"
 _SPEED = ("Lat %", "ms/tok %", "Tok", "then")
 
 
@@ -30,14 +31,14 @@ def worth_it(material: Material) -> Reply:
     pairs = _beside_base(material)
     if not pairs:
         return Reply(missing=NO_BASE if material.trained else NO_TUNED)
-    clauses, rows = [], []
+    clauses, rows, count = [], [], _candidates(pairs)
     for cells, base in pairs:
         best = material.best(cells)
-        gap = material.gap(best[0], base, len(pairs)) if best else None
+        gap = material.gap(best[0], base, count) if best else None
         clauses.append(against(material, cells, base, gap, "tuning"))
         # what has the highest number and may not be ranked is shown beside what is best
         for record in [*best[:1], *above(material, cells, best)]:
-            mine = material.gap(record, base, len(pairs))
+            mine = material.gap(record, base, count)
             rows.append(
                 (
                     *_scores(material, record, base, mine),
@@ -56,14 +57,14 @@ def memory_is_short(material: Material) -> Reply:
     pairs = _beside_base(material, adapters=True)
     if not pairs:
         return Reply(missing=f"adapters, and {NO_BASE}")
-    clauses, rows = [], []
+    clauses, rows, count = [], [], _candidates(pairs)
     for adapters, base in pairs:
         best = material.best(adapters)
-        gap = material.gap(best[0], base, len(pairs)) if best else None
+        gap = material.gap(best[0], base, count) if best else None
         clauses.append(against(material, adapters, base, gap, "it"))
         full = [r for r in material.trained[base.model, base.eval_task] if r.method == FULL]
         for record in [*best[:1], *above(material, adapters, best)]:
-            mine = material.gap(record, base, len(pairs))
+            mine = material.gap(record, base, count)
             rows.append(
                 (
                     *_scores(material, record, base, mine),
@@ -92,32 +93,35 @@ def memory_is_short(material: Material) -> Reply:
 
 
 def against_larger(material: Material, adapters: bool = False) -> Reply:
-    """The best tuned cell, or the best adapter, on each task against models that nothing was tuned of."""
-    tuned = {model for model, _ in material.trained}
-    others = [model for model in material.models if model not in tuned]
+    """The best tuned cell, or the best adapter, on each task against larger models untuned."""
     pairs = [
         (chosen, base)
         for cells in material.trained.values()
-        for other in others
+        for other in _larger(material, cells[0].model)
         if (chosen := [record for record in cells if is_adapter(record) or not adapters])
         and (base := material.bases.get((other, None, cells[0].eval_task))) is not None
         and scored(material, chosen, base)
     ]
     if not pairs:
         return Reply(missing=NO_LARGER)
-    clauses, rows = [], []
+    clauses, rows, count = [], [], _candidates(pairs)
     for cells, base in pairs:
         best = material.best(cells)
-        gap = material.gap(best[0], base, len(pairs)) if best else None
+        gap = material.gap(best[0], base, count) if best else None
         task = label(base.eval_task)
-        said = f"none of {len(cells)} tuned cells can be ranked"
+        kind = "adapters" if adapters else "tuned cells"
+        said = (
+            f"the only one of the {kind} can't be ranked"
+            if len(cells) == 1
+            else f"none of {len(cells)} {kind} can be ranked"
+        )
         if best and material.standing(base) is Standing.INVALID:
             said = f"{material.said(best[0])}, with nothing to compare"
         elif best:
             said = f"{verdict(gap, 'the tuned one')}, {material.said(best[0])}, {gap_text(gap)}"
         clauses.append(f"{task}: {said} ({material.said(base)})")
         for record in [*best[:1], *above(material, cells, best)]:
-            mine = material.gap(record, base, len(pairs))
+            mine = material.gap(record, base, count)
             rows.append(
                 (
                     *_scores(material, record, base, mine),
@@ -127,8 +131,9 @@ def against_larger(material: Material, adapters: bool = False) -> Reply:
                 )
             )
     what = "adapter" if adapters else "tuned cell"
-    said = f"Best {what} on each task against untuned {listed(map(short, others))}: {'; '.join(clauses)}."
-    headings = ("Trained on", "Way", "Score", "Larger", "Change", "95 %", *_SPEED, "Mem %", "Flags")
+    others = dict.fromkeys(short(base.model) for _, base in pairs)
+    said = f"Best {what} on each task against untuned {listed(others)}: {'; '.join(clauses)}."
+    headings = ("Trained on", "Way", "Score", "Untuned", "Change", "95 %", *_SPEED, "Mem %", "Flags")
     return Reply((said,), AnswerTable(headings, tuple(rows), labels=2))
 
 
@@ -141,6 +146,29 @@ def _beside_base(material: Material, adapters: bool = False) -> list[tuple[list[
         if chosen and base is not None and scored(material, chosen, base):
             found.append((chosen, base))
     return found
+
+
+def _larger(material: Material, model: str) -> list[str]:
+    """The models that may be larger: by their parameters; where these aren't known, those that nothing was tuned of."""
+    sizes = {name: _size(material, name) for name in material.models}
+    tuned = {name for name, _ in material.trained}
+    mine = sizes[model]
+    return [
+        name
+        for name, size in sizes.items()
+        if name != model and (name not in tuned if mine is None or size is None else size > mine)
+    ]
+
+
+def _size(material: Material, model: str) -> float | None:
+    """The parameters of a model; an adapter's are counted with its base, so the fewest of its trainings' count."""
+    known = (above_zero((r.train or {}).get("total_params")) for r in material.records if r.model == model)
+    return min((size for size in known if size is not None), default=None)
+
+
+def _candidates(pairs: Sequence[tuple[Sequence[CellRecord], CellRecord]]) -> int:
+    """Among how many cells the best ones are chosen: whichever of them came out well by luck would have been."""
+    return sum(len(cells) for cells, _ in pairs)
 
 
 def _scores(material: Material, record: CellRecord, base: CellRecord, gap: Gap | None) -> tuple[Entry, ...]:

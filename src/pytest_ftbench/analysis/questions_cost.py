@@ -13,7 +13,9 @@ from pytest_ftbench.grid import CellRecord
 
 NO_FRONT = "cells with a score that may be ranked, and the latency or the memory of their answers"
 NO_MEMORY = "peaks of training memory of every way of tuning that is to be compared"
-NO_COST = "latency or memory of answers of cells that may be ranked"
+NO_COST = (
+    "two cells or more that were tested on one task and may be ranked, with the latency or the memory of their answers"
+)
 _UNWEIGHED = {"latency": "latency", "memory": "memory of answering"}
 
 
@@ -25,7 +27,7 @@ def pareto(material: Material) -> Reply:
 def best_balance(material: Material) -> Reply:
     """The front of each task among what was tuned on that very task."""
     cells = [record for mine in material.trained.values() for record in mine]
-    return _fronts(material, fronts(material, cells), "Of what was tuned on the very task, not dominated")
+    return _fronts(material, fronts(material, cells), "Not dominated, of what was tuned on the very task")
 
 
 def by_memory(material: Material) -> Reply:
@@ -47,22 +49,27 @@ def by_memory(material: Material) -> Reply:
                 (Entry(task), Entry(size), Entry(way), score, *gap_entries(rung.step), material.flagged(rung.record))
             )
     kinds = {MEMORY[ladder.memory] for ladder in found}
-    climbs = "; ".join(_climb(material, ladder) for ladder in found)
-    said = f"With so much memory to train ({listed(sorted(kinds))}): {climbs}."
+    said = [f"{_climb(material, ladder)}." for ladder in found]
+    count = max((rung.step.comparisons for e in found for rung in e.rungs if rung.step is not None), default=1)
+    corrected = f"; steps corrected for {count} comparisons" if count > 1 else ""
+    said[0] = f"With so much memory to train ({listed(sorted(kinds))}{corrected}): {said[0]}"
     left = [f"{label(e.task.name)}: {listed(map(material.way, e.not_worth))}" for e in found if e.not_worth]
     unranked = [f"{label(e.task.name)}: {listed(map(material.said, e.unranked))}" for e in found if e.unranked]
     apart = [f"more memory for no better score ({'; '.join(left)})"] if left else []
     apart += [f"not ranked ({'; '.join(unranked)})"] if unranked else []
     also = [f"Off the ladder: {'; '.join(apart)}."] if apart else []
     headings = ("Task", "From GiB", "Way", "Score", "Step", "95 %", "Flags")
-    return Reply((said, *also), AnswerTable(headings, tuple(rows), labels=1))
+    return Reply((*said, *also), AnswerTable(headings, tuple(rows), labels=1))
 
 
 def cheapest(material: Material) -> Reply:
     """For each task the ranked cell with the lowest latency, time per token, and memory of answering."""
     rows, clauses = [], []
     for name, task in material.tasks.items():
-        cells = [r for r in material.records if r.eval_task == name and material.goodness(r) is not None]
+        # the first of equals in reading order
+        cells = [
+            r for r in material.in_order(material.records) if r.eval_task == name and material.goodness(r) is not None
+        ]
         peaks = material.peaks(cells, "eval")
         sizes = {} if peaks is None else peaks[1]
         best = material.best(cells)
@@ -80,10 +87,11 @@ def cheapest(material: Material) -> Reply:
                 gap = material.gap(record, best[0])
                 rows.append(_cheap_row(material, f"{label(task.name)}: {what}", record, sizes, gap))
                 if what == "latency":
-                    clauses.append(f"{label(task.name)}: {material.said(record)} (best: {material.said(best[0])})")
+                    beside = "best in score too" if record in best else f"best in score: {material.said(best[0])}"
+                    clauses.append(f"{label(task.name)}: {material.said(record)} ({beside})")
     if not rows:
         return Reply(missing=NO_COST)
-    said = [f"Shortest answers of what may be ranked: {'; '.join(clauses)}."] if clauses else []
+    said = [f"Lowest latency of what may be ranked: {'; '.join(clauses)}."] if clauses else []
     headings = ("Lowest in", "Trained on", "Way", "Score", "to best", "95 %", "Lat s", "Tok", "ms/tok", "GiB", "Flags")
     tied = "A latency counts tokens as well as time: beside it stand the tokens of an answer and the time of one."
     return Reply((*said, tied), AnswerTable(headings, tuple(rows), labels=2))
@@ -167,15 +175,17 @@ def _trained(record: CellRecord) -> str:
 
 def _climb(material: Material, ladder: Ladder) -> str:
     task = label(ladder.task.name)
-    if not ladder.rungs:
-        return f"{task}: no way of tuning can be ranked"
-    first = cap(ladder.rungs[0].memory_gib)
     base = "nothing" if ladder.base is None else f"the untuned {material.said(ladder.base)}"
+    if not ladder.rungs:
+        above = f"no way of tuning scores more than {base}" if ladder.not_worth else "no way of tuning can be ranked"
+        return f"{task}: {above}"
+    first = cap(ladder.rungs[0].memory_gib)
     steps = [f"below {first} GiB {base}"]
     for rung in ladder.rungs:
         gap = rung.step
-        unsure = "" if gap is not None and gap.shown else " (that it is better is not shown)"
-        if gap is not None and material.standing(gap.second) is Standing.INVALID:
+        unsure = "" if gap is not None and gap.shown else " (not shown to be better)"
+        # than nothing, and than what can't be read, it need not be
+        if rung is ladder.rungs[0] and (ladder.base is None or material.standing(ladder.base) is Standing.INVALID):
             unsure = ""
         steps.append(f"from {cap(rung.memory_gib)} GiB {material.said(rung.record)}{unsure}")
     return f"{task}: {', '.join(steps)}"

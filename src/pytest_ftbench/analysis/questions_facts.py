@@ -1,5 +1,6 @@
 """What is learned along the epochs, by when, and at which cost."""
 
+import math
 from collections.abc import Sequence
 
 from pytest_ftbench.analysis.answers import AnswerTable, Entry, Reply
@@ -32,15 +33,18 @@ def epochs_to_learn(material: Material) -> Reply:
         bar = LEARNED * full_score(group.task.headline.key)
         reached = [(curve, _first(group, curve, bar)) for curve in group.curves]
         there = sorted(((e, _way(material, c)) for c, e in reached if e is not None), key=lambda pair: pair[0])
-        told = listed((f"{way} after {epoch:g}" for epoch, way in there), 6)
-        never = listed((_way(material, curve) for curve, epoch in reached if epoch is None), 6)
-        clauses.append(
-            f"{label(group.task.name)} at {shown(group.task, bar)}: {told}"
-            + (f"; not within its epochs {never}" if len(there) < len(reached) else "")
+        told = listed((f"{way} after epoch {epoch:g}" for epoch, way in there), 6)
+        never = [_way(material, curve) for curve, epoch in reached if epoch is None]
+        missed = (
+            f"{'not reached by' if there or len(never) == 1 else 'reached by none of'} {listed(never, 6)}"
+            if never
+            else ""
         )
+        found = ", ".join([told] * bool(there) + [missed] * bool(missed))
+        clauses.append(f"{label(group.task.name)} {shown(group.task, bar)}: {found}")
         rows += [_curve_row(material, group, curve, epoch) for curve, epoch in reached]
     last = max(max(curve.points) for group in groups for curve in group.curves)
-    said = f"{'; '.join(clauses)}."
+    said = f"When {100 * LEARNED:.0f} % of a full score was first seen: {'; '.join(clauses)}."
     apart = (
         f"Tested after {_epochs(groups)} epochs; between two of these it is not known when a score was reached, and an "
         f"epoch counts only where its answers may be ranked."
@@ -57,18 +61,20 @@ def learned_most(material: Material) -> Reply:
     if not groups:
         return Reply(missing=NO_END)
     clauses, rows = [], []
+    # which is best nobody knew before: any two could have been compared
+    pairs = sum(math.comb(len(cells), 2) for cells in groups)
     for cells in groups:
         best = material.best(cells)[0]
         others = [record for record in cells if record is not best]
-        gaps = {id(record): material.gap(best, record, len(others)) for record in others}
-        over = [material.way(r) for r in others if (gap := gaps[id(r)]) is not None and gap.shown > 0]
-        open_to = [r for r in others if material.goodness(r) is not None and material.way(r) not in over]
+        gaps = {id(record): material.gap(best, record, pairs) for record in others}
+        over = [r for r in others if (gap := gaps[id(r)]) is not None and gap.shown > 0]
+        shown_to = {id(record) for record in over}
+        open_to = [r for r in others if material.goodness(r) is not None and id(r) not in shown_to]
         unranked = [material.said(r) for r in others if material.goodness(r) is None]
-        clauses.append(
-            f"{label(best.eval_task)}: {material.said(best)}, shown to be better than {listed(over)}"
-            + (f", not told apart from {listed(map(material.way, open_to))}" if open_to else "")
-            + (f"; not ranked: {listed(unranked)}" if unranked else "")
-        )
+        known = [f"shown to be better than {listed(map(material.way, over))}"] if over else []
+        known += [f"not told apart from {listed(map(material.way, open_to))}"] if open_to else []
+        known += [f"not ranked: {listed(unranked)}"] if unranked else []
+        clauses.append(f"{label(best.eval_task)}: {material.said(best)}, {', '.join(known)}")
         for record in sorted(cells, key=lambda each: -(material.task(each).goodness(_score(material, each)))):
             gap = gaps.get(id(record))
             row = (Entry(label(record.eval_task)), Entry(material.way(record)), material.scored(record, record is best))
@@ -152,6 +158,10 @@ def _extremes(material: Material, timed: Sequence[tuple[float, CellRecord]], siz
     """Which of these trainings was quickest, slowest, and took least memory."""
     if not timed:
         return "no way of tuning can be ranked"
+    if len(timed) == 1:
+        ((spent, alone),) = timed
+        size = f" and {gib(sizes[id(alone)])} GiB" if sizes else ""
+        return f"of those that were timed only {material.said(alone)} can be ranked: {spent:.3g} s{size}"
     quick, slow = min(timed, key=lambda pair: pair[0]), max(timed, key=lambda pair: pair[0])
     said = (
         f"quickest {material.said(quick[1])} in {quick[0]:.3g} s, slowest {material.said(slow[1])} in {slow[0]:.3g} s"

@@ -31,10 +31,11 @@ def memory_to_spare(material: Material) -> Reply:
     found = _beside_full(material)
     if not found:
         return Reply(missing=NO_FULL)
-    clauses, rows = [], []
+    clauses, rows, count = [], [], sum(len(adapters) for adapters, _ in found)
     for adapters, full in found:
         best = material.best(adapters)
-        gap = material.gap(full, best[0], len(found)) if best else None
+        # each of them could have come out best
+        gap = material.gap(full, best[0], count) if best else None
         clauses.append(_clause(material, adapters, full, best, gap))
         task = material.task(full)
         # where none may be ranked, those with the highest number, marked
@@ -74,10 +75,11 @@ def partial_or_full(material: Material) -> Reply:
             gaps = [material.gap(record, full, count) for record in mine]
             shown += [_shown(gap) for gap in gaps]
             rows.append(_method_row(material, mine, full, gaps))
+    corrected = f" (intervals corrected for {count} comparisons)" if count > 1 else ""
+    of = f"Of {count} adapters" if count > 1 else "Of one adapter"
     said = (
-        f"Of {count} adapters against full fine-tuning on the same task, shown to be better: {shown.count(1)}, worse: "
-        f"{shown.count(-1)}, neither: {shown.count(0)}, not to be ranked against it: {shown.count(None)} (intervals "
-        f"corrected for {count} comparisons)."
+        f"{of} against full fine-tuning on the same task, shown to be better: {shown.count(1)}, worse: "
+        f"{shown.count(-1)}, neither: {shown.count(0)}, not to be ranked against it: {shown.count(None)}{corrected}."
     )
     unread = [f"{label(full.eval_task)}: {material.said(full)}" for _, full in found if not _ranked(material, full)]
     marked = [f"Full fine-tuning can't win where it is marked ({listed(unread)})."] if unread else []
@@ -131,11 +133,17 @@ def _clause(
 ) -> str:
     task = label(full.eval_task)
     if not best:
-        return f"{task}: none of {len(adapters)} adapters can be ranked ({material.said(full)})"
-    one = f"the best of {len(adapters)}, {named(material, best)}"
+        none = "the only adapter can't" if len(adapters) == 1 else f"none of {len(adapters)} adapters can"
+        return f"{task}: {none} be ranked ({material.said(full)})"
+    several = len(adapters) > 1
+    one = (
+        f"the best of {len(adapters)}, {named(material, best)}" if several else f"the only one, {named(material, best)}"
+    )
     if not _ranked(material, full):
         return f"{task}: {material.said(full)} can't win; {one}, scores {material.scored(best[0]).text}"
-    return f"{task}: {verdict(gap, 'full fine-tuning')} against {one}, {gap_text(gap)}"
+    if gap is not None and gap.shown:
+        return f"{task}: {verdict(gap, 'full fine-tuning')} than {one}, {gap_text(gap)}"
+    return f"{task}: between full fine-tuning and {one}, {verdict(gap, '')}, {gap_text(gap)}"
 
 
 def _row(

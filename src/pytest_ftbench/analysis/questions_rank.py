@@ -54,8 +54,10 @@ def rank_trade_off(material: Material) -> Reply:
         if gap is not None and gap.shown
     ]
     said = (
-        f"Highest against lowest rank of each method: in {len(moved)} of {len(groups)} pairs a difference in score is "
-        f"shown{f' ({listed(moved)})' if moved else ''}; intervals corrected for {len(groups)} comparisons."
+        f"Highest against lowest rank of each method: in {len(moved)} of {len(groups)} pair{'s' * (len(groups) > 1)} a "
+        f"difference in score is "
+        f"shown{f' ({listed(moved)})' if moved else ''}"
+        f"{f'; intervals corrected for {len(groups)} comparisons' if len(groups) > 1 else ''}."
     )
     headings = (
         "Task",

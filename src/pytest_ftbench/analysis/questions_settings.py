@@ -50,12 +50,13 @@ def qlora_or_lora(material: Material) -> Reply:
 
 def reasoning(material: Material) -> Reply:
     """A run against another that differs in its reasoning."""
-    said = _said(material)
-    other = material.other
-    if other is None or not said or not _said(other) or _said(other) == said:
+    said, then_said = _said(material.records), _said(() if material.beside is None else material.beside.cells)
+    other = material.other if said and then_said and said != then_said else None
+    if other is None:
         tokens = [t for r in material.records if r.train_task is None and (t := material.cell(r).output_tokens)]
         now = f"; here it was {listed(said)}" if said else "; these records don't say what it was"
-        used = f", and untuned answers took {min(tokens):.0f} to {max(tokens):.0f} tokens" if tokens else ""
+        ends = list(dict.fromkeys(f"{end(tokens):.0f}" for end in (min, max))) if tokens else []
+        used = f", and untuned answers took {' to '.join(ends)} tokens" if ends else ""
         return Reply(missing=NO_REASONING + now + used)
     then = {record.id: record for record in other.records}
     pairs = [(record, then[record.id]) for record in material.records if record.id in then]
@@ -63,12 +64,17 @@ def reasoning(material: Material) -> Reply:
     if not pairs or not all(items):
         return Reply(missing=f"{NO_REASONING}; the two runs have no cells in common on the same test items")
     return _compared(
-        Material([*material.records, *(two for _, two in pairs)], material.trivial, material.evidence, material.found),
+        Material(
+            [*material.records, *(two for _, two in pairs)],
+            material.trivial,
+            material.evidence,
+            {**other.found, **material.found},
+        ),
         pairs,
         NO_REASONING,
-        f"reasoning {listed(said)} instead of {listed(_said(other))}",
+        f"reasoning {listed(said)} instead of {listed(then_said)}",
         "eval",
-        listed(_said(other)),
+        listed(then_said),
     )
 
 
@@ -80,13 +86,15 @@ def _compared(material: Material, pairs: Sequence[_Pair], missing: str, what: st
     better = [f"{_named(material, pair[0])} {gap_text(gap)}" for pair, gap in gaps if gap.shown > 0]
     memory = [change for pair, _ in gaps if (change := _memory(material, pair, phase)) != UNKNOWN]
     said = (
-        f"With {what} the score is shown to be worse in {len(worse)} of {len(gaps)} cells"
+        f"With {what} the score is shown to be worse in {len(worse)} of {_cells(len(gaps))}"
         f"{f' ({listed(worse, 2)})' if worse else ''} and better in {len(better)}"
-        f"{f' ({listed(better, 2)})' if better else ''}; intervals corrected for {len(pairs)} comparisons."
+        f"{f' ({listed(better, 2)})' if better else ''}{_corrected(len(pairs))}."
     )
     ordered = sorted(memory, key=float)
     peak = "training" if phase == "train" else "answering"
-    saved = f"Memory of {peak}: {ordered[0]} to {ordered[-1]} %." if ordered else f"Memory of {peak}: not known."
+    between = f"{ordered[0]} to {ordered[-1]} %" if len(ordered) > 1 else f"{ordered[0]} %" if ordered else "not known"
+    of = f" of {len(ordered)} cells" if 0 < len(ordered) < len(gaps) else ""
+    saved = f"Memory of {peak}{of}: {between}."
     rows = tuple(_row(material, pair, gap, phase) for pair, gap in gaps)
     headings = (
         "Task",
@@ -103,6 +111,14 @@ def _compared(material: Material, pairs: Sequence[_Pair], missing: str, what: st
         "Flags",
     )
     return Reply((said, saved), AnswerTable(headings, rows, labels=2))
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
+
+
+def _corrected(count: int) -> str:
+    return f"; intervals corrected for {count} comparisons" if count > 1 else ""
 
 
 def _row(material: Material, pair: _Pair, gap: Gap, phase: str) -> tuple[Entry, ...]:
@@ -135,8 +151,8 @@ def _but_quantization(record: CellRecord) -> tuple[object, ...]:
     return (record.model, record.method, record.rank, record.train_task, record.eval_task)
 
 
-def _said(material: Material) -> list[str]:
-    found = {record.provenance("reasoning") for record in material.records} - {None}
+def _said(records: Sequence[CellRecord]) -> list[str]:
+    found = {record.provenance("reasoning") for record in records if record.ok} - {None}
     return sorted(short(said) for said in found)
 
 

@@ -12,6 +12,7 @@ from pytest_ftbench.analysis.wording import UNKNOWN, label, listed, short
 from pytest_ftbench.grid import CellRecord, method_label
 
 NO_TRANSFER = "tuned cells tested on other tasks than they were trained on, beside the untuned model's, with scores"
+_NOTHING = "on the other tasks the untuned model can't be ranked, so that there is nothing to forget"
 _NAMED = 3
 _SHOWN = ("forgotten", "gained", "open")
 
@@ -67,18 +68,17 @@ def robust(material: Material) -> Reply:
     groups = {method: [each for each in found if each.record.method == method] for method in methods}
     rows = [_row(material, short(method_label(method)), mine) for method, mine in groups.items()]
     told = [
-        f"{short(method_label(method))} {_count(mine, 'forgotten')} of {len(mine)}"
-        + (f" and {_count(mine, 'unreadable')} unreadable" if _count(mine, "unreadable") else "")
+        f"{short(method_label(method))} {_count(mine, 'forgotten')} of {judged}"
+        + (f", {_count(mine, 'unreadable')} unreadable" if _count(mine, "unreadable") else "")
         for method, mine in groups.items()
+        if (judged := len(mine) - _count(mine, "unranked"))
     ]
-    said = f"Shown to be worse than the untuned model on another task: {listed(told, most=8)}."
-    unsaid = [f"{short(method_label(m))}" for m, mine in groups.items() if all(e.effect == "unranked" for e in mine)]
-    apart = (
-        [f"Nothing can be said of {listed(unsaid)}: no cell of theirs and its base can both be ranked."]
-        if unsaid
-        else []
-    )
-    return Reply((said, *apart), AnswerTable(("Method", *_HEADINGS[1:]), tuple(rows), labels=1))
+    said = [f"Shown to be worse than the untuned model on another task: {listed(told, most=8)}."] if told else []
+    said += _by_chance(found)
+    unsaid = [f"{short(method_label(m))}" for m, mine in groups.items() if _count(mine, "unranked") == len(mine)]
+    if unsaid:
+        said.append(f"Nothing can be said of {listed(unsaid, most=8)}: {_NOTHING}.")
+    return Reply(tuple(said), AnswerTable(("Method", *_HEADINGS[1:]), tuple(rows), labels=1))
 
 
 _HEADINGS = (
@@ -122,20 +122,28 @@ def _sentences(material: Material, found: Sequence[Transfer]) -> list[str]:
     lost = sorted((e for e in found if e.effect == "forgotten"), key=_goodness)
     won = sorted((e for e in found if e.effect == "gained"), key=_goodness, reverse=True)
     unread = [each for each in found if each.effect == "unreadable"]
-    texts = [f"Forgetting is shown in {len(lost)} of {len(found)} cells{_named(material, lost)}"]
+    judged = len(found) - _count(found, "unranked")
+    texts = [f"Forgetting is shown in {len(lost)} of {judged} cells{_named(material, lost)}"]
     texts.append(f"gain in {len(won)}{_named(material, won)}")
     if unread:
         who = listed((_who(material, each) for each in unread), _NAMED)
         texts.append(f"answers that could be read no longer can in {len(unread)} ({who})")
     unranked = _count(found, "unranked")
-    said = ["; ".join(texts) + "."]
-    count = len(found) - unranked
-    if count:
-        by_chance = f"{(1 - LEVEL) * count:.1f} of {count} would without any effect"
-        said.append(f"Shown: the {100 * LEVEL:g} % interval excludes zero, as {by_chance}.")
+    if unranked == len(found):
+        return [f"Nothing can be said: {_NOTHING}."]
+    said = ["; ".join(texts) + ".", *_by_chance(found)]
     if unranked:
-        said.append(f"In {unranked} of {len(found)} cells neither they nor the untuned model can be ranked.")
+        said.append(f"In the other {unranked} the untuned model can't be ranked: there is nothing to forget.")
     return said
+
+
+def _by_chance(found: Sequence[Transfer]) -> list[str]:
+    """How many of the cells that could be compared would be called changed if nothing had changed, in a sentence."""
+    count = sum(_count(found, effect) for effect in _SHOWN)
+    if not count:
+        return []
+    would = f"{(1 - LEVEL) * count:.1f} of the {count} that could be compared would without any effect"
+    return [f"Shown: the {100 * LEVEL:g} % interval excludes zero, as {would}."]
 
 
 def _goodness(each: Transfer) -> float:

@@ -6,12 +6,13 @@ doesn't, and yet both be of one truth: they differ only where they show opposite
 their differences is shown.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from pytest_ftbench.analysis import refusals
-from pytest_ftbench.analysis.differences import answers_agree, difference_p, difference_parts
+from pytest_ftbench.analysis.differences import answers_agree, difference_p, difference_parts, make_tests
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.intervals import ALPHA, Interval, score_interval
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero
@@ -207,12 +208,16 @@ def _ranking(
         if stands[key] is Standing.OK and task.comparable and (score := task.score(record)) is not None
     }
     gaps = _gaps({key: cells[key] for key in goodness}, task, evidence)
+    above, below = Counter[CheckpointKey](), Counter[CheckpointKey]()
+    for (first, second), gap in gaps.items():
+        if gap.order:
+            better, worse = (first, second) if gap.order > 0 else (second, first)
+            above[worse] += 1
+            below[better] += 1
     places = {}
     for key, record in cells.items():
         place = Place(task.score(record) if record.ok else None, stands[key])
         if key in goodness:
-            above = sum(_seen_from(pair, gap.order, key) < 0 for pair, gap in gaps.items())
-            below = sum(_seen_from(pair, gap.order, key) > 0 for pair, gap in gaps.items())
             rank = 1 + sum(value > goodness[key] for value in goodness.values())
             place = Place(
                 place.score,
@@ -221,8 +226,8 @@ def _ranking(
                 _rate(record),
                 len(seeds_of(record)),
                 rank,
-                1 + above,
-                len(goodness) - below,
+                1 + above[key],
+                len(goodness) - below[key],
             )
         places[key] = place
     return Ranking(model, train_task, task, places, gaps)
@@ -234,6 +239,7 @@ def _gaps(
     """Each pair of ways; an order is shown where Holm's p-value over all of them is at most 5 %."""
     pairs = list(combinations(cells, 2))
     records = [(cells[first], cells[second]) for first, second in pairs]
+    make_tests(records, task, evidence)
     tested = holm([difference_p(*pair, task, evidence) for pair in records])
     gaps = {}
     for ways, pair, p in zip(pairs, records, tested, strict=True):
@@ -242,11 +248,6 @@ def _gaps(
         order = 0 if not shown else 1 if task.goodness(difference) > 0 else -1
         gaps[ways] = Gap(difference, difference_parts(*pair, task, evidence), p, order)
     return gaps
-
-
-def _seen_from(pair: tuple[CheckpointKey, CheckpointKey], order: int, key: CheckpointKey) -> int:
-    """The order of a pair as one of it sees it; 0 where it is none of it."""
-    return order if pair[0] == key else -order if pair[1] == key else 0
 
 
 def _rate(record: CellRecord) -> float | None:

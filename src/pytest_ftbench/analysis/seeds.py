@@ -17,7 +17,7 @@ variables (1974).
 
 import math
 from collections.abc import Sequence
-from statistics import variance
+from functools import lru_cache
 
 from pytest_ftbench.analysis.metrics import number
 from pytest_ftbench.analysis.pooling import seeds_of
@@ -28,7 +28,8 @@ Parts = Sequence[tuple[float, float]]
 Spread = tuple[float, float]
 """The variance between the seeds of a block, in the score's unit squared, and its degrees of freedom."""
 
-_UNLIKE = 1.5  # times the block's variance, for ways differ in theirs
+UNLIKE = 1.5  # times the block's variance, for ways differ in theirs
+_LEAST_P = 1e-9
 _LARGEST = 1e12  # of a score: what is beyond is none, and its square must be a float
 
 
@@ -45,7 +46,7 @@ def block_spread(ways: Sequence[Sequence[float]]) -> Spread | None:
     freedom = sum(len(scores) - 1 for scores in several)
     if not several:
         return None
-    return sum((len(each) - 1) * variance(each) for each in several) / freedom, float(freedom)
+    return sum((len(each) - 1) * _variance(each) for each in several) / freedom, float(freedom)
 
 
 def variance_parts(
@@ -58,9 +59,9 @@ def variance_parts(
     these seeds alone says no more than they do.
     """
     parts = [(of_items, max(1.0, n - 1.0))]
-    own = variance(seeds) if len(seeds) > 1 else 0.0
+    own = _variance(seeds) if len(seeds) > 1 else 0.0
     if block is not None and block[1] > len(seeds) - 1:
-        return [*parts, (max(own, _UNLIKE * block[0]) / len(seeds), block[1])]
+        return [*parts, (max(own, UNLIKE * block[0]) / len(seeds), block[1])]
     return [*parts, (own / len(seeds), len(seeds) - 1.0)] if len(seeds) > 1 else parts
 
 
@@ -74,14 +75,33 @@ def p_value(difference: float, parts: Parts) -> float:
     off = abs(difference)
     if off <= half_width(parts, 1.0):
         return 1.0
-    low, high = -9.0, 0.0  # of its logarithm
+    if len({freedom for _, freedom in parts}) == 1:
+        # with one number of degrees of freedom it is Student's
+        return max(_LEAST_P, 2 * _tail(parts[0][1], off / math.sqrt(sum(part for part, _ in parts) or 1e-300)))
+    low, high = math.log10(_LEAST_P), 0.0
     while high - low > 1e-4:
         middle = (low + high) / 2
         low, high = (low, middle) if half_width(parts, 10**middle) < off else (middle, high)
     return float(10**high)
 
 
+def _tail(freedom: float, t: float) -> float:
+    """The share of Student's distribution beyond t."""
+    from scipy.special import ndtr, stdtr
+
+    return float(ndtr(-t) if math.isinf(freedom) else stdtr(freedom, -t))
+
+
+def _variance(values: Sequence[float]) -> float:
+    """The variance of a sample, none of it being lost where all are alike; a tenth of the library's time."""
+    off = [value - values[0] for value in values]
+    middle = math.fsum(off) / len(off)
+    return math.fsum((each - middle) ** 2 for each in off) / (len(off) - 1)
+
+
+@lru_cache(maxsize=8_192)
 def _t(freedom: float, share: float) -> float:
+    """Student's quantile; of many pairs with as many seeds each, the same few are asked for."""
     from scipy.special import ndtri, stdtrit
 
     return float(ndtri(share) if math.isinf(freedom) else stdtrit(freedom, share))

@@ -131,18 +131,35 @@ def table_cell(record: CellRecord, trivial: Trivial, task: EvalTask) -> TableCel
     stands = standing(record, trivial, task)
     if not record.ok:
         return TableCell(stands)
-    score, variant, timed = task.score(record), task.variant(record), timed_tokens(record)
+    score, variant = task.score(record), task.variant(record)
+    latency_s, output_tokens, tpot_s = _times(record)
     return TableCell(
         standing=stands,
         score=variant if score is None else score,
         is_variant=score is None and variant is not None,
         study_score=task.study_score(record),
         study_median=task.study_median(record),
-        latency_s=above_zero(record.latency_s.get("mean")),
-        output_tokens=number(record.output_tokens.get("mean")) if timed is None else timed,
-        tpot_s=above_zero(record.latency_s.get("tpot_median")),
         format_rate=number(record.format_rate),
         test_failed=bool(record.error),
+        latency_s=latency_s,
+        output_tokens=output_tokens,
+        tpot_s=tpot_s,
+    )
+
+
+def ms_per_token(record: CellRecord) -> float | None:
+    """Milliseconds per output token, as its cell has them; None: unknown."""
+    latency_s, output_tokens, tpot_s = _times(record)
+    return TableCell(Standing.OK, latency_s=latency_s, output_tokens=output_tokens, tpot_s=tpot_s).ms_per_token
+
+
+def _times(record: CellRecord) -> tuple[float | None, float | None, float | None]:
+    """What a time per token is computed from: mean seconds per answer, mean tokens, seconds per token of its own."""
+    timed = timed_tokens(record)
+    return (
+        above_zero(record.latency_s.get("mean")),
+        number(record.output_tokens.get("mean")) if timed is None else timed,
+        above_zero(record.latency_s.get("tpot_median")),
     )
 
 

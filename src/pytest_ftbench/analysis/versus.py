@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pytest_ftbench.analysis import refusals
-from pytest_ftbench.analysis.differences import aligned, difference_interval, difference_test, same_clusters
+from pytest_ftbench.analysis.differences import aligned, difference_interval, difference_test, make_tests, same_clusters
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.intervals import ALPHA, Interval
 from pytest_ftbench.analysis.items import Floats
@@ -90,14 +90,15 @@ def contrasts(
     """The comparisons in-domain, with ``everything`` also those on other tasks, as far as items are there for them."""
     tasks = eval_tasks(records)
     stands = {id(record): standing(record, trivial, tasks[record.eval_task]) for record in records}
+    wanted = [each for each in compared(records) if everything or each[0].train_task == each[0].eval_task]
+    for name, task in tasks.items():
+        make_tests([(record, against) for record, _, against in wanted if record.eval_task == name], task, evidence)
     found = []
-    for record, reference, against in compared(records):
-        if everything or record.train_task == record.eval_task:
-            task = tasks[record.eval_task]
-            contrast = _contrast(record, reference, against, task, evidence)
-            if contrast is not None:
-                mine, other = stands[id(record)], stands[id(against)]
-                found.append(replace(contrast, standing=mine, standing_against=other))
+    for record, reference, against in wanted:
+        contrast = _contrast(record, reference, against, tasks[record.eval_task], evidence)
+        if contrast is not None:
+            mine, other = stands[id(record)], stands[id(against)]
+            found.append(replace(contrast, standing=mine, standing_against=other))
     return [*_adjusted([each for each in found if each.in_domain]), *_adjusted([c for c in found if not c.in_domain])]
 
 

@@ -1,5 +1,6 @@
 """The grid: cells and their ids, suites, methods, recipes, records. Standard library only."""
 
+from pytest_ftbench.grid.baseline import Acceptance, acceptance, baseline_of, baseline_text
 from pytest_ftbench.grid.cell import Cell, CheckpointKey, format_cell, model_name, parse_cell
 from pytest_ftbench.grid.errors import UserError, first_line, printable, suggestion
 from pytest_ftbench.grid.gate_table import GateTable
@@ -34,6 +35,7 @@ __all__ = [
     "SCHEMA",
     "STUDIES",
     "TUNED",
+    "Acceptance",
     "Cell",
     "CellRecord",
     "CheckpointKey",
@@ -55,6 +57,9 @@ __all__ = [
     "Thresholds",
     "Trial",
     "UserError",
+    "acceptance",
+    "baseline_of",
+    "baseline_text",
     "first_line",
     "format_cell",
     "load_suite",

@@ -33,7 +33,7 @@ from dataclasses import fields
 from typing import Any
 
 from pytest_ftbench.grid.checks import Checks
-from pytest_ftbench.grid.gates import ACTIONS, CORRECTIONS, GROUPS, METRICS, Gate, GateMetric, GateRule
+from pytest_ftbench.grid.gates import ACTIONS, CORRECTIONS, GROUPS, LARGEST, METRICS, Gate, GateMetric, GateRule
 
 _ON = ("on_inconclusive", "on_missing_baseline", "on_incomparable")
 
@@ -100,7 +100,7 @@ class GateTable(Checks):
             allowed=allowed,
             effect=effect,
             compares=compares,
-            on={name: self.choice(f"{key}.{name}", table[name], ACTIONS) for name in _ON if name in table} or None,
+            on={name: self.choice(f"{key}.{name}", table[name], ACTIONS) for name in _ON if name in table},
         )
 
     def _cells(self, key: str, value: Any) -> tuple[str, ...]:
@@ -111,7 +111,8 @@ class GateTable(Checks):
         return tuple(words)
 
     def _number(self, key: str, value: Any) -> float:
-        number = float(self.typed(key, value, float))
-        if number < 0:
+        if self.typed(key, value, float) < 0:
             raise self.fail(key, f"is {value!r}", "give 0 or more")
-        return number
+        if value > LARGEST:
+            raise self.fail(key, "is larger than any such number", f"give at most {LARGEST:g}")
+        return float(value)

@@ -4,7 +4,7 @@ How the ``[gate]`` table of a suite becomes one: ``gate_table``. Points are hund
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ HOLM, UNCORRECTED = "holm", "none"
 CORRECTIONS = (HOLM, UNCORRECTED)
 GROUPS = ("all", "base", "tuned", "in-domain")
 """Words that choose cells by what they are; anything else is a pattern over ids without their seeds."""
+
+LARGEST = 1e9
+"""What no number of a gate is above: more points, percents, milliseconds or GiB than anybody has."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class GateRule:
     allowed: float = 0.0
     effect: float = 0.0
     compares: bool = True
-    on: Mapping[str, str] | None = None
+    on: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def usual(cls, metric: str) -> "GateRule":
@@ -81,7 +84,7 @@ class GateRule:
 
     def as_dict(self) -> dict[str, Any]:
         """The rule as plain JSON values."""
-        return asdict(self) | {"cells": list(self.cells), "on": dict(self.on or {})}
+        return asdict(self) | {"cells": list(self.cells), "on": dict(self.on)}
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,11 @@ class Gate:
     def action(self, rule: GateRule, case: str) -> str:
         """What a verdict does in a ``case``: ``inconclusive``, ``missing_baseline`` or ``incomparable``."""
         key = f"on_{case}"
-        return str((rule.on or {}).get(key) or getattr(self, key))
+        return str(rule.on.get(key) or getattr(self, key))
 
     def as_dict(self) -> dict[str, Any]:
         """The gate as plain JSON values, as a results file keeps it; without the baseline's place, which is a path."""
-        value = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "baseline"}
+        value = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "baseline"}
         return value | {"rules": [rule.as_dict() for rule in self.rules]}
 
     @classmethod
@@ -138,11 +141,24 @@ class Gate:
             # what measures again isn't there, for stored results aren't measured
             given |= {"rerun": 0, "seed_stddev": None if spread is None else float(spread)}
             made = cls(tuple(rules), **given)
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return None
-        actions = [made.action(rule, case.removeprefix("on_")) for rule in (GateRule(""), *rules) for case in _ON]
-        known = all(rule.metric in METRICS for rule in rules) and set(actions) <= set(ACTIONS)
-        return made if known and 0 < made.alpha < 1 and made.correction in CORRECTIONS else None
+        return made if made._makes_sense() else None
+
+    def _makes_sense(self) -> bool:
+        """Whether every value is one that a suite's file might have given."""
+        cases = [case.removeprefix("on_") for case in _ON]
+        actions = {self.action(rule, case) for rule in (GateRule(""), *self.rules) for case in cases}
+        numbers = [self.timing_noise, self.seed_stddev or 0.0]
+        for rule in self.rules:
+            numbers += [rule.allowed, rule.effect - rule.allowed, rule.limit or 0.0]
+        return (
+            all(rule.metric in METRICS for rule in self.rules)
+            and actions <= set(ACTIONS)
+            and all(0 <= number <= LARGEST for number in numbers)
+            and 0 < self.alpha < 1
+            and self.correction in CORRECTIONS
+        )
 
 
 _ON = ("on_inconclusive", "on_missing_baseline", "on_incomparable")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ftbench import lab
 from pytest_ftbench.grid import ModelSpec, UserError, first_line
 from pytest_ftbench.ml.runtime import Runtime
-from pytest_ftbench.store import folder_digest
+from pytest_ftbench.store import digest, folder_digest, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,14 @@ TOKENIZER_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
 """What decides how text becomes tokens, and a little more."""
 
 _FILES = (*_WEIGHTS, *TOKENIZER_FILES)
+
+# a base model that was never tuned to chat has no template; its words are those it has read dialogues in
+PLAIN_TURNS = (
+    "{{ bos_token }}{% for message in messages %}{{ message.role | capitalize }}: {{ message.content }}"
+    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+"""How a model is asked whose tokenizer has no chat template of its own, such as Llama-3.2-1B."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,18 @@ def is_local(spec: ModelSpec) -> bool:
 def find_base(spec: ModelSpec) -> BaseModel:
     """The files of a suite's model, downloaded first where need be."""
     folder = base_folder(spec)
-    return BaseModel(spec.name, folder, folder_digest(folder, _FILES))
+    files = folder_digest(folder, _FILES)
+    return BaseModel(spec.name, folder, files if has_chat_template(folder) else digest([files, PLAIN_TURNS]))
+
+
+def has_chat_template(folder: Path) -> bool:
+    """Whether a model's tokenizer has a chat template of its own."""
+    if any(folder.glob("*.jinja")) or any(folder.glob("additional_chat_templates/*.jinja")):
+        return True
+    try:
+        return bool(read_json(folder / "tokenizer_config.json").get("chat_template"))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def base_folder(spec: ModelSpec) -> Path:
@@ -81,14 +100,14 @@ def base_folder(spec: ModelSpec) -> Path:
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer of a model folder, padding on the left as generation needs it.
 
-    Raises :class:`UserError` where it has no chat template: prompts would be made up.
+    Where it has no chat template, its turns are plain ones: what was trained on and what is asked still agree.
     """
     from transformers import AutoTokenizer
 
     with _one_sentence(folder, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, padding_side="left")
     if not tokenizer.chat_template:
-        raise UserError(folder, "its tokenizer has no chat template", "add one as chat_template.jinja")
+        tokenizer.chat_template = PLAIN_TURNS
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -11,7 +11,7 @@ from pytest_ftbench.ml.engine import Engines
 from pytest_ftbench.ml.probe import MergeProbe
 from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.ml.snapshots import snapshot_folder
-from pytest_ftbench.store import digest
+from pytest_ftbench.store import digest, file_digests
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,6 +32,14 @@ class Checkpoint:
     def points(self) -> list[dict[str, Any]]:
         """Epoch, step, seconds and loss at each snapshot of its training and, last, at its end."""
         return [] if self.train is None else list(self.train["points"])
+
+    @property
+    def weights(self) -> str | None:
+        """The digest of what was trained, the same for trainings that came out the same; None: nothing was."""
+        if self.folder is None:
+            return None
+        files = file_digests(self.folder)
+        return digest({name: files[name] for name in files if name.endswith(".safetensors") and "/" not in name})
 
     def snapshot(self, epoch: int) -> "Checkpoint":
         """The checkpoint as its training had it after an epoch of which a snapshot was kept; with a key of its own."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_ftbench import lab, tasks
 from pytest_ftbench.grid import Cell, Suite, UserError
-from pytest_ftbench.ml.base import TOKENIZER_FILES, BaseModel, load_tokenizer
+from pytest_ftbench.ml.base import TOKENIZER_FILES, BaseModel, has_chat_template, load_tokenizer
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import quiet_libraries
@@ -43,6 +43,8 @@ _CODE = source_digest(
 )
 
 Finding = dict[str, Any]
+
+_PLAIN = "{} has no chat template of its own: it is trained and asked in plain turns (System:, User:, Assistant:)"
 
 
 class Hygiene:
@@ -107,12 +109,13 @@ class Hygiene:
         return self._found[key]
 
     def said(self, cell: Cell, base: BaseModel) -> list[str]:
-        """What is to be said of the rows a cell is trained and tested on, a sentence each."""
+        """What is to be said of the rows a cell is trained and tested on, and of how it is asked, a sentence each."""
+        plain = [] if has_chat_template(base.folder) else [_PLAIN.format(base.name)]
         if cell.train_task is None:
-            return []
+            return plain
         found = self.overlap(cell.train_task, cell.eval_task)
         trained = self.training(base, cell.train_task, self.suite.recipe_for(cell.method).max_length)
-        return [*(found["said"] if found else ()), *trained["said"]]
+        return [*plain, *(found["said"] if found else ()), *trained["said"]]
 
     def provenance(self, cell: Cell, base: BaseModel) -> dict[str, Any]:
         """What a cell's record says: ``overlap`` and ``prompts_differ``; null for an untuned model."""

@@ -127,6 +127,11 @@ class Workbench:
         folder = self.store.get("records", self.materials.record(cell, key, sweep), build)
         return CellRecord.from_json(read_json(folder / "record.json"), folder)
 
+    def time_again(self, cell: Cell) -> CellRecord:
+        """The record of a cell with timings of its own, which nobody else is given."""
+        checkpoint = self.checkpoint(cell.checkpoint_key)
+        return self._record(cell, checkpoint, self._time(cell, checkpoint))
+
     def trivial(self, task_name: str) -> dict[str, dict[str, float | None]]:
         """What answerers that read nothing score on a task's test rows."""
         if task_name not in self._trivial:
@@ -169,6 +174,7 @@ class Workbench:
         task, base = get_task(cell.eval_task), checkpoint.base
         provenance = {
             "checkpoint": checkpoint.key,
+            "weights": checkpoint.weights,
             "base": checkpoint.base.fingerprint,
             "data": self.suite.data.source,
             "train_rows": None if cell.train_task is None else self.materials.train_rows(cell.train_task),

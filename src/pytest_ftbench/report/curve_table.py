@@ -20,7 +20,7 @@ from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Text
 from pytest_ftbench.report.words import ABSENT, aligned, clean, score
 
-TITLE = "Learning curves: what one training has reached after so many epochs"
+CURVE_TITLE = "Learning curves: what one training has reached after so many epochs"
 
 # there is a column per epoch: whole words would take the room of every second one
 _MARKS = {Standing.INVALID: "!", Standing.TRIVIAL: "<"}

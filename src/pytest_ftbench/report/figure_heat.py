@@ -5,13 +5,13 @@ from functools import partial
 from typing import Any
 
 from pytest_ftbench.analysis import EvalTask, Standing, TransferEntry, TransferMatrix, task_label
-from pytest_ftbench.report.contents import Contents
-from pytest_ftbench.report.figure import Drawing, drawable
+from pytest_ftbench.report.figure import Drawing, drawable, short_names, short_notes
 from pytest_ftbench.report.full_table import WORDS
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.looks import BLUE, VERMILLION
+from pytest_ftbench.report.story import Story
 from pytest_ftbench.report.svg import INK
-from pytest_ftbench.report.transfer_table import NOISE, UNSURE
+from pytest_ftbench.report.transfer_table import NOISE, TRANSFER_TITLE, UNSURE
 from pytest_ftbench.report.words import clean, elided, percent
 
 _MOST_ROWS, _MOST_TASKS = 40, 8
@@ -22,31 +22,32 @@ _STRONG = 0.93  # so much blue, and white is easier to read on it than black
 _Row = tuple[str, TransferMatrix]
 """A task trained on, and the matrix that has a row for it."""
 
-_NOTES = (
+_KEY = (
     "Blue: better than the untuned model, vermillion: worse; full colour from 100 % on. [ ]: tested on the task "
     "trained on. ~: within noise; ?: no interval known. Hatched: INVALID or <trivial, never an improvement.",
 )
 
 
-def heat_map(contents: Contents) -> Drawing | None:
+def heat_map(story: Story) -> Drawing | None:
     """The figure; None where nothing was tuned."""
-    part = contents.transfer()
+    part = story.part(TRANSFER_TITLE)
     if part is None or part.sheet is None:
         return None
-    trained = dict.fromkeys(train for matrix in contents.matrices for train in matrix.train_tasks)
-    rows = [(train, matrix) for train in trained for matrix in contents.matrices if train in matrix.train_tasks]
-    tasks = contents.matrices[0].tasks[:_MOST_TASKS]
+    trained = dict.fromkeys(train for matrix in story.contents.matrices for train in matrix.train_tasks)
+    rows = [(train, matrix) for train in trained for matrix in story.contents.matrices if train in matrix.train_tasks]
+    tasks = story.contents.matrices[0].tasks[:_MOST_TASKS]
     shown = rows[:_MOST_ROWS]
-    few = len(rows) > len(shown) or len(contents.matrices[0].tasks) > len(tasks)
+    few = len(rows) > len(shown) or len(story.contents.matrices[0].tasks) > len(tasks)
     left_out = [f"The figure shows {len(shown)} of {len(rows)} rows and {len(tasks)} tasks."] if few else []
     return Drawing(
         name="transfer",
         title=part.title,
         says=_says(rows, tasks),
-        notes=[*_NOTES, *left_out, *part.notes, *contents.short_notes()],
+        notes=part.explained,
+        key=[*_KEY, *left_out, *short_notes(story.names)],
         sheet=part.sheet,
         # of nothing but reasons why no change can be told, the table is picture enough
-        draw=partial(_draw, shown, tasks, contents.short_names) if _tells(shown, tasks) else None,
+        draw=partial(_draw, shown, tasks, short_names(story.names)) if _tells(shown, tasks) else None,
         width=2.8 + 1.35 * len(tasks),
         height=0.7 + 0.3 * len(shown),
     )

@@ -13,11 +13,12 @@ from pytest_ftbench.analysis import (
     task_label,
     training_curves,
 )
-from pytest_ftbench.report.contents import Contents
-from pytest_ftbench.report.figure import Drawing, drawable
+from pytest_ftbench.report.curve_table import CURVE_TITLE
+from pytest_ftbench.report.figure import Drawing, drawable, short_names, short_notes
 from pytest_ftbench.report.full_table import metric_heading
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.looks import Look, crossed, key_of, legend, looks, panel_width, panels, point
+from pytest_ftbench.report.story import Story
 from pytest_ftbench.report.words import clean, elided, score
 
 _MOST_PANELS, _MOST_CURVES = 15, 10
@@ -26,27 +27,27 @@ _Panel = tuple[str, str, Sequence[LearningCurve], Callable[[CurvePoint], float |
 """A title, what its values are, curves, and how to read them."""
 
 
-def learning_figure(contents: Contents) -> Drawing | None:
+def learning_figure(story: Story) -> Drawing | None:
     """The figure; None where no cell has a curve."""
-    part = contents.learning()
+    part = story.part(CURVE_TITLE)
     if part is None or part.sheet is None:
         return None
-    panels = _panels(contents.curves)
+    panels = _panels(story.contents.curves)
     shown = [(title, axis, curves[:_MOST_CURVES], read) for title, axis, curves, read in panels[:_MOST_PANELS]]
     few = len(shown) < len(panels) or any(len(curves) > _MOST_CURVES for _, _, curves, _ in panels[:_MOST_PANELS])
     left_out = [f"The figure shows {len(shown)} of {len(panels)} panels, {_MOST_CURVES} curves in each at most."]
     return Drawing(
         name="learning",
         title=part.title,
-        says=_says(contents.curves),
-        notes=[
+        says=_says(story.contents.curves),
+        notes=part.explained,
+        key=[
             *(left_out if few else []),
             "Crossed: INVALID or <trivial after that epoch.",
-            *part.notes,
-            *contents.short_notes(),
+            *short_notes(story.names),
         ],
         sheet=part.sheet,
-        draw=partial(_draw, shown, contents.short_names),
+        draw=partial(_draw, shown, short_names(story.names)),
         width=panel_width(len(shown)),
         height=0.9 + 2.7 * -(-len(shown) // 3),
     )

@@ -6,11 +6,11 @@ from typing import Any
 
 from pytest_ftbench.analysis import PEAKS, Standing
 from pytest_ftbench.grid import CheckpointKey
-from pytest_ftbench.report.contents import Contents
-from pytest_ftbench.report.figure import Drawing, drawable
+from pytest_ftbench.report.figure import Drawing, drawable, short_names, short_notes
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Text
 from pytest_ftbench.report.looks import Look, legend, looks
+from pytest_ftbench.report.story import Story
 from pytest_ftbench.report.svg import INK
 from pytest_ftbench.report.words import aligned, clean
 
@@ -30,32 +30,33 @@ _NOTES = (
 )
 
 
-def memory_figure(contents: Contents) -> Drawing | None:
+def memory_figure(story: Story) -> Drawing | None:
     """The figure; None where nobody knows how much memory anything took."""
-    peaks = _peaks(contents)
+    peaks = _peaks(story)
     kinds = [kind for kind in _HEADINGS if any(kind in each for each in peaks.values())]
     ways = [way for way, each in peaks.items() if each]
     if not ways:
         return None
-    valid = _valid(contents)
+    valid = _valid(story)
     shown = [way for way in ways if drawable(*peaks[way].values())][:_MOST]
     left_out = [f"The figure shows {len(shown)} of {len(ways)} ways of tuning."] if len(shown) < len(ways) else []
     return Drawing(
         name="memory",
         title="Memory in GiB, by way of tuning",
-        says=_says(peaks, kinds, contents.names),
-        notes=[*_NOTES, *left_out, *contents.short_notes()],
-        sheet=_sheet(peaks, ways, kinds, valid, contents.names),
-        draw=partial(_draw, shown, peaks, kinds, valid, contents.short_names) if shown else None,
+        says=_says(peaks, kinds, story.names),
+        notes=_NOTES,
+        key=[*left_out, *short_notes(story.names)],
+        sheet=_sheet(peaks, ways, kinds, valid, story.names),
+        draw=partial(_draw, shown, peaks, kinds, valid, short_names(story.names)) if shown else None,
         width=7.5,
         height=1.2 + (0.16 * len(kinds) + 0.16) * len(shown),
     )
 
 
-def _peaks(contents: Contents) -> dict[CheckpointKey, dict[str, float]]:
+def _peaks(story: Story) -> dict[CheckpointKey, dict[str, float]]:
     found: dict[CheckpointKey, dict[str, float]] = {}
-    for row in contents.table.rows:
-        cost, mine = contents.costs[row.key], found.setdefault(row.key._replace(train_task=None), {})
+    for row in story.table.rows:
+        cost, mine = story.contents.costs[row.key], found.setdefault(row.key._replace(train_task=None), {})
         known = {kind: cost.peaks_gib[kind] for kind in PEAKS if kind in cost.peaks_gib}
         known |= {} if cost.train_process_gib is None else {_PROCESS: cost.train_process_gib}
         for kind, value in known.items():
@@ -63,11 +64,11 @@ def _peaks(contents: Contents) -> dict[CheckpointKey, dict[str, float]]:
     return found
 
 
-def _valid(contents: Contents) -> set[CheckpointKey]:
+def _valid(story: Story) -> set[CheckpointKey]:
     """The ways that have a cell that may be ranked."""
     return {
         row.key._replace(train_task=None)
-        for row in contents.table.rows
+        for row in story.table.rows
         if any(cell.standing is Standing.OK for cell in row.cells.values())
     }
 

@@ -7,26 +7,30 @@ from typing import Any
 from pytest_ftbench.analysis import Standing
 from pytest_ftbench.analysis.rank_curves import RankCurves, RankPoint, rank_curves
 from pytest_ftbench.grid import method_label
-from pytest_ftbench.report.contents import Contents
-from pytest_ftbench.report.figure import Drawing, drawable, drawable_time
+from pytest_ftbench.report.figure import Drawing, drawable, drawable_time, short_names, short_notes
 from pytest_ftbench.report.full_table import WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Column, Group, Section, Sheet, Text
 from pytest_ftbench.report.looks import Look, crossed, key_of, legend, looks, panel_title, panel_width, panels, point
+from pytest_ftbench.report.story import Story
 from pytest_ftbench.report.svg import INK
 from pytest_ftbench.report.words import ABSENT, clean, score
 
 _MOST = 6
 _NOTES = (
-    "Tested on the task trained on. Bars and bands: the 95 % interval of the score over items (and seeds, where there "
-    "are several). Lines join what may be ranked; crossed points are INVALID or <trivial.",
+    "Tested on the task trained on. 95 %: the interval of the score over items (and seeds, where there are several).",
 )
+_KEY = (
+    "Bars and bands: the 95 % intervals; methods of one rank stand side by side. Lines join what may be ranked; "
+    "crossed points are INVALID or <trivial.",
+)
+_APART = 0.14  # of a doubling of the rank
 
 
-def rank_figure(contents: Contents) -> Drawing | None:
+def rank_figure(story: Story) -> Drawing | None:
     """The figure; None where nothing was tuned at two ranks."""
-    results = contents.results
-    groups = rank_curves(results.cells, results.trivial, contents.findings.evidence)
+    results = story.contents.results
+    groups = rank_curves(results.cells, results.trivial, story.contents.evidence)
     if not groups:
         return None
     left_out = [f"The figure shows the first {_MOST} of {len(groups)}."] if len(groups) > _MOST else []
@@ -34,10 +38,11 @@ def rank_figure(contents: Contents) -> Drawing | None:
     return Drawing(
         name="ranks",
         title="Score against rank, with intervals",
-        says=_says(groups, contents.names),
-        notes=[*_NOTES, *left_out, *contents.short_notes()],
-        sheet=_sheet(groups, contents.names),
-        draw=partial(_draw, shown, contents.short_names),
+        says=_says(groups, story.names),
+        notes=_NOTES,
+        key=[*_KEY, *left_out, *short_notes(story.names)],
+        sheet=_sheet(groups, story.names),
+        draw=partial(_draw, shown, short_names(story.names)),
         width=panel_width(len(shown)),
         height=0.9 + 2.7 * -(-len(shown) // 3),
     )
@@ -89,8 +94,8 @@ def _draw(groups: Sequence[RankCurves], names: Names, figure: Any) -> None:
     for axes, group in zip(panels(figure, len(groups)), groups, strict=True):
         for level in group.levels:
             _level(axes, level, seen.get(_method(level, names)))
-        for line in group.lines:
-            _line(axes, line, seen[_method(line[0], names)])
+        for place, line in enumerate(group.lines):
+            _line(axes, line, seen[_method(line[0], names)], 2 ** (_APART * (place - (len(group.lines) - 1) / 2)))
         axes.set_xscale("log", base=2)
         ranks = sorted({each.rank for line in group.lines for each in line if each.rank and drawable_time(each.rank)})
         some = ranks[:: -(-len(ranks) // 8) or 1]
@@ -119,11 +124,20 @@ def _level(axes: Any, level: RankPoint, look: Look | None) -> None:
         axes.plot([0.04], [level.score], "x", color=INK, ms=8, mew=1, transform=axes.get_yaxis_transform())
 
 
-def _line(axes: Any, line: Sequence[RankPoint], look: Look) -> None:
+def _line(axes: Any, line: Sequence[RankPoint], look: Look, aside: float) -> None:
+    """The points of a method, moved ``aside`` by a factor so that none hides another's interval."""
     known = [each for each in line if each.rank is not None and drawable(each.score) and drawable_time(each.rank)]
     ranked = [each for each in known if each.standing is Standing.OK]
-    axes.plot([each.rank for each in ranked], [each.score for each in ranked], look.dash, color=look.colour, lw=1.3)
-    ends = [(e.rank, e.score, e.interval.low, e.interval.high) for e in known if e.interval is not None]
+    axes.plot(
+        [aside * (each.rank or 0.0) for each in ranked],
+        [each.score for each in ranked],
+        look.dash,
+        color=look.colour,
+        lw=1.3,
+    )
+    ends = [
+        (aside * (e.rank or 0.0), e.score, e.interval.low, e.interval.high) for e in known if e.interval is not None
+    ]
     if ends:
         ranks, scores, lows, highs = zip(*ends, strict=True)
         below = [max(0.0, value - low) for value, low in zip(scores, lows, strict=True)]
@@ -132,4 +146,4 @@ def _line(axes: Any, line: Sequence[RankPoint], look: Look) -> None:
     for is_ranked in (True, False):
         mine = [each for each in known if (each.standing is Standing.OK) is is_ranked]
         if mine:
-            point(axes, [each.rank or 0.0 for each in mine], [each.score for each in mine], look, is_ranked)
+            point(axes, [aside * (each.rank or 0.0) for each in mine], [each.score for each in mine], look, is_ranked)

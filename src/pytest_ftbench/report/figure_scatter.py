@@ -8,7 +8,6 @@ from typing import Any
 from pytest_ftbench.analysis import Standing, task_label
 from pytest_ftbench.analysis.tradeoffs import TradeOff, TradeOffs, trade_offs
 from pytest_ftbench.grid import method_label
-from pytest_ftbench.report.contents import Contents
 from pytest_ftbench.report.figure import Drawing, drawable, drawable_time
 from pytest_ftbench.report.full_table import VARIANT, WORDS, metric_heading, standing_style
 from pytest_ftbench.report.labels import Names
@@ -24,12 +23,14 @@ from pytest_ftbench.report.looks import (
     panels,
     point,
 )
+from pytest_ftbench.report.story import Story
 from pytest_ftbench.report.svg import INK
 from pytest_ftbench.report.words import ABSENT, aligned, clean, elided, score
 
 _MOST = 6
 _UNTUNED = "untuned"
 _NAME_ROOM = 16
+_CLOSE = 0.05  # of a panel's width and height: a letter takes about as much
 _NOTES = (
     "Seconds per answer are what a reader waits, and grow with what is said: a model that says less is not faster, so "
     "look at ms/tok beside it (time per output token, after the first where that was recorded).",
@@ -38,9 +39,9 @@ _NOTES = (
 )
 
 
-def scatter(contents: Contents) -> Drawing | None:
+def scatter(story: Story) -> Drawing | None:
     """The figure; None where no cell has a score and a latency."""
-    tasks = trade_offs(contents.table)
+    tasks = trade_offs(story.table)
     if not tasks:
         return None
     shown = [found for found in tasks if any(_has_place(each, token=False) for each in found.cells)][:_MOST]
@@ -48,10 +49,10 @@ def scatter(contents: Contents) -> Drawing | None:
     return Drawing(
         name="scatter",
         title="Score of each cell beside its speed, and the front that no other beats",
-        says=_says(tasks, contents.names),
+        says=_says(tasks, story.names),
         notes=[*_NOTES, *_unlike(tasks), *left_out],
-        sheet=_sheet(tasks, contents.names),
-        draw=partial(_draw, shown, contents.names) if shown else None,
+        sheet=_sheet(tasks, story.names),
+        draw=partial(_draw, shown, story.names) if shown else None,
         width=panel_width(len(shown)),
         height=1.0 + 2.7 * 2 * -(-len(shown) // 3),
     )
@@ -170,14 +171,30 @@ def _panel(axes: Any, found: TradeOffs, token: bool, names: Names, shapes: Any, 
         look = (shape, colour, each.cell.standing is Standing.OK, each.cell.is_variant)
         alike.setdefault(look, []).append((x, y))
         if place in letters:
-            front.append((x, y))
-            axes.annotate(letters[place], (x, y), xytext=(4, 4), textcoords="offset points", fontweight="bold")
+            front.append((x, y, letters[place]))
     for (shape, colour, ranked, is_variant), places in alike.items():
         point(axes, [x for x, _ in places], [y for _, y in places], shapes[shape], ranked, colour, is_variant)
     if front:
-        front.sort()
-        axes.plot([x for x, _ in front], [y for _, y in front], "-", color=INK, lw=1, zorder=2)
+        front.sort(key=lambda each: each[:2])
+        axes.plot([x for x, _, _ in front], [y for _, y, _ in front], "-", color=INK, lw=1, zorder=2)
     if any(_has_place(each, token) for each in found.cells):
         log_axis(axes, "ms per output token (log)" if token else "seconds per answer (log)")
+    for index, ((x, y), said) in enumerate(_labels(axes, front)):
+        # in turn above and below: neighbours on a front may lie close together
+        offset = (4, -11 if index % 2 else 4)
+        axes.annotate(said, (x, y), xytext=offset, textcoords="offset points", fontweight="bold")
     axes.set_ylabel(metric_heading(found.task.headline))
     axes.set_title(panel_title(found.task.label))
+
+
+def _labels(axes: Any, front: Sequence[tuple[float, float, str]]) -> list[tuple[tuple[float, float], str]]:
+    """Where the letters of a front stand; one label, such as ``a-c``, for points too close for one each."""
+    groups: list[list[tuple[float, float, str]]] = []
+    for each in front:
+        if groups:
+            spots = [axes.transLimits.transform(axes.transScale.transform(one[:2])) for one in (groups[-1][0], each)]
+        if groups and all(abs(one - other) < _CLOSE for one, other in zip(*spots, strict=True)):
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    return [(g[0][:2], g[0][2] if len(g) == 1 else f"{g[0][2]}-{g[-1][2]}") for g in groups]

@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 from pytest_ftbench.analysis import CHECKS, Answer, Finding
 from pytest_ftbench.grid import Results
-from pytest_ftbench.report.contents import Contents
+from pytest_ftbench.report.gate_table import Gates
 from pytest_ftbench.report.html_table import html_table, plain_table
 from pytest_ftbench.report.layout import Sheet
 from pytest_ftbench.report.markup import Markup, join, tag
 from pytest_ftbench.report.notes import explained
 from pytest_ftbench.report.questions_text import QUESTIONS_NOTE, answer_marks, answer_sheet, answer_texts
+from pytest_ftbench.report.story import NO_WIDTH, Story
 from pytest_ftbench.report.words import ABSENT, clean, elided
 
 _LISTED = 30
-_NO_LIMIT = 100_000  # characters: a page scrolls, so no column is left out
 _REASONS = 100
 _SAID_ROOM, _ID_ROOM = 300, 100
 _KEY_ROOM, _VALUE_ROOM = 60, 300
@@ -38,7 +38,7 @@ class Answered(NamedTuple):
         """An answer as the page has it."""
         if answer.table is None or not answer.table.rows:
             return cls(answer.label, answer.question, answer_texts(answer))
-        sheet = answer_sheet(answer.table, _NO_LIMIT)
+        sheet = answer_sheet(answer.table, NO_WIDTH)
         return cls(answer.label, answer.question, answer_texts(answer), sheet, explained(answer_marks(sheet)))
 
 
@@ -47,25 +47,42 @@ def notes(texts: Sequence[str]) -> Markup:
     return tag("ul", *(tag("li", text) for text in texts), class_="notes") if texts else Markup()
 
 
+def gates(found: Gates) -> Markup:
+    """What the gates say: those that don't pass with what they need; the others to unfold."""
+    parts = [tag("p", tag("strong", found.counts)), notes([found.problem] if found.problem else [])]
+    if found.open:
+        sheet, meaning = found.sheet(found.open)
+        said = tag("ul", *(tag("li", text) for text in found.texts(found.rows)))
+        parts += [html_table("Gates that don't pass", sheet), said, notes(meaning)]
+    elif texts := found.texts(found.rows):
+        parts.append(tag("ul", *(tag("li", text) for text in texts)))
+    if found.passed:
+        sheet, meaning = found.sheet(found.passed)
+        summary = tag("summary", f"Gates that pass: {len(found.passed)}")
+        parts.append(tag("details", summary, html_table("Gates that pass", sheet), notes(meaning)))
+    return join(*parts)
+
+
 def questions(answers: Sequence[Answered]) -> Markup:
     """Each question with its answer and the numbers that bear on it."""
     parts = [notes([QUESTIONS_NOTE])] if answers else []
     for answer in answers:
         title = f"{clean(answer.label)} {clean(answer.question)}"
         parts += [tag("h3", title), *(tag("p", clean(sentence)) for sentence in answer.sentences)]
-        parts += [] if answer.sheet is None else [html_table(title, answer.sheet), notes(answer.marks)]
+        if answer.sheet is not None:
+            parts += [html_table(f"Numbers: {clean(answer.label)}", answer.sheet), notes(answer.marks)]
     return join(*parts)
 
 
-def checks(contents: Contents) -> Markup:
+def checks(story: Story) -> Markup:
     """What the checks are, on how many cells each fired, its most striking case; and all its cases to unfold."""
     by_code: dict[str, list[tuple[str, Finding]]] = {}
     fired: Counter[str] = Counter()
-    for record, findings in zip(contents.results.cells, contents.found, strict=True):
+    for record, findings in zip(story.contents.results.cells, story.contents.found, strict=True):
         fired.update({finding.code for finding in findings})
         for finding in findings:
             by_code.setdefault(finding.code, []).append((record.id, finding))
-    meaning, *said = contents.flag_notes() or [""]
+    meaning, *said = story.checks or [""]
     striking: dict[str, list[str]] = {}
     for note in said:
         striking.setdefault(note[:3], []).append(note.partition(": ")[2])
@@ -88,9 +105,9 @@ def _cases(code: str, cases: Sequence[tuple[str, Finding]], cells: int) -> Marku
     return tag("details", summary, tag("ul", *(tag("li", text) for text in texts)))
 
 
-def failures(contents: Contents) -> Markup:
+def failures(story: Story) -> Markup:
     """Each cell that failed, was skipped for a reason, or failed its test after it was measured; empty: none."""
-    texts = [f"{reason.cell} {reason.what}: {reason.why}" for reason in contents.reasons()]
+    texts = [f"{reason.cell} {reason.what}: {reason.why}" for reason in story.reasons]
     more = [f"and {len(texts) - _REASONS} more"] if len(texts) > _REASONS else []
     return tag("ul", *(tag("li", text) for text in [*texts[:_REASONS], *more])) if texts else Markup()
 

@@ -6,7 +6,7 @@ MOST_MARKS = 20
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1f; --paper: #ffffff; --dim: #55565c; --line: #c9cad1; --soft: #f3f4f7;
   --alarm: #a3130f; --link: #0a4fb0; }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root { --ink: #e9e9ec; --paper: #15171b; --dim: #b0b2ba; --line: #44474f; --soft: #20232a; --alarm: #ff9d94;
     --link: #8fb8ff; }
 }
@@ -25,8 +25,10 @@ header p { margin: 0.2rem 0; color: var(--dim); }
 nav ul { display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; list-style: none; margin: 1rem 0; padding: 0; }
 nav a { display: inline-block; padding: 0.25rem 0; }
 .scroll { overflow-x: auto; max-width: 100%; margin: 0.75rem 0; }
-table { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+table { border-collapse: separate; border-spacing: 0; font-size: 0.875rem;
+  font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 caption { text-align: left; font-weight: 600; padding: 0.25rem 0; min-width: 14rem; }
+caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 2rem); }
 th, td { padding: 0.15rem 0.5rem; text-align: right; white-space: nowrap; vertical-align: top;
   background: var(--paper); }
 th { font-weight: 400; }
@@ -58,5 +60,8 @@ summary { cursor: pointer; }
 .nothing { color: var(--dim); font-style: italic; }
 .hint { border-left: 4px solid var(--line); padding: 0.3rem 0.8rem; }
 footer { margin-top: 3rem; color: var(--dim); font-size: 0.875rem; }
-@media print { .scroll { overflow: visible; } nav, .skip { display: none; } }
+@media print { :root { color-scheme: light; } @page { size: landscape; margin: 1cm; }
+  .scroll { overflow: visible; } nav, .skip { display: none; }
+  table { font-size: 0.6rem; } th, td { white-space: normal; }
+  svg { max-width: 100%; } details::details-content { content-visibility: visible; block-size: auto; } }
 """ + "".join(f".m{room} {{ min-width: {room}ch; }}\n" for room in range(1, MOST_MARKS + 1))

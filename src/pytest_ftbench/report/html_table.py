@@ -16,7 +16,7 @@ def html_table(title: str, sheet: Sheet) -> Markup:
     groups = [sheet.labels, *sheet.groups]
     rows = [*_headings(groups)]
     bodies = list(_bodies(sheet, [column for group in groups for column in group.columns]))
-    table = tag("table", tag("caption", title), tag("thead", *rows), *bodies)
+    table = tag("table", _caption(title), tag("thead", *rows), *bodies)
     return scrolling(title, table)
 
 
@@ -33,12 +33,17 @@ def plain_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[Con
         )
         for row in rows
     )
-    return scrolling(title, tag("table", tag("caption", title), head, tag("tbody", *lines), class_="wordy"))
+    return scrolling(title, tag("table", _caption(title), head, tag("tbody", *lines), class_="wordy"))
 
 
 def scrolling(title: str, table: Markup) -> Markup:
     """A table in a box that can be scrolled, by keyboard too."""
     return tag("div", table, class_="scroll", role="group", tabindex=0, aria_label=f"Table: {title}")
+
+
+def _caption(title: str) -> Markup:
+    """A caption as wide as the screen, not as its table, so that nobody has to scroll to read it."""
+    return tag("caption", tag("span", title))
 
 
 def _headings(groups: Sequence[Group]) -> Iterator[Markup]:

@@ -7,6 +7,7 @@ light or dark page. Beside its colour everything has a shape, a dash or a hatchi
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from pytest_ftbench.report.svg import INK
@@ -115,9 +116,15 @@ def log_axis(axes: Any, label: str) -> None:
 
 
 def _told_apart(ticks: Sequence[float]) -> list[str]:
-    """The ticks in as few digits as tell them apart."""
+    """The ticks in as few digits as tell them apart and don't move them."""
     texts = [[f"{tick:.{digits}g}" for tick in ticks] for digits in range(3, 12)]
-    return next((each for each in texts if len(set(each)) == len(ticks)), texts[0])
+    step = min((abs(one - other) for one, other in pairwise(ticks)), default=0.0)
+
+    def is_true(each: Sequence[str]) -> bool:
+        off = (abs(float(text) - tick) for text, tick in zip(each, ticks, strict=True))
+        return len(set(each)) == len(ticks) and max(off, default=0.0) <= step / 100
+
+    return next(filter(is_true, texts), texts[0])
 
 
 def panel_title(text: str) -> str:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from pytest_ftbench.analysis import Answer
 from pytest_ftbench.grid import Results
+from pytest_ftbench.report.contents import Contents
+from pytest_ftbench.report.facts import Reason
+from pytest_ftbench.report.gate_table import Gates
 from pytest_ftbench.report.github import LIMIT, escaped, listed, size
 from pytest_ftbench.report.layout import Sheet
 from pytest_ftbench.report.markdown_table import body, head
@@ -17,15 +20,15 @@ from pytest_ftbench.report.questions_text import (
     answer_texts,
 )
 from pytest_ftbench.report.statistics import Baseline, Part
-from pytest_ftbench.report.story import Reason, Story, tell
-from pytest_ftbench.report.top_rows import top_rows
+from pytest_ftbench.report.story import NO_WIDTH, Story, tell
+from pytest_ftbench.report.top_rows import ROOM, top_rows
 from pytest_ftbench.report.words import clean, elided
 
-_NO_WIDTH = 100_000  # a table scrolls, so no column is left out
 _KEPT = 1_500  # for what was left out, and for what a bot puts around a comment
 _TITLE_ROOM = 200
 _VALUE_ROOM = 300
 _FULL_TITLE = "All rows and columns"
+_OF_ALL_ANSWERS = 0.4
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,14 @@ class _Block:
 
 
 def render_markdown(
-    results: Results, detail: bool = False, baseline: Baseline | None = None, whole: str | None = None
+    results: Results | Contents, detail: bool = False, baseline: Baseline | None = None, whole: str | None = None
 ) -> str:
     """The report as Markdown; ``detail`` and ``baseline`` as for the terminal.
 
     ``whole`` is the file with the results, named where a comment has no room for everything.
     """
-    story = tell(results, _NO_WIDTH, detail, baseline)
-    blocks = list(_blocks(story, results))
+    story = tell(Contents.of(results, baseline), NO_WIDTH, detail)
+    blocks = list(_blocks(story))
     fitted = _fitted(blocks, LIMIT - _KEPT)
     lacking = [
         elided(block.title, _TITLE_ROOM) + (f" ({lacks} of {len(block.lines)} lines)" if text else "")
@@ -94,10 +97,15 @@ def _taken(text: str) -> int:
     return size(text) + 2 * bool(text)
 
 
-def _blocks(story: Story, results: Results) -> Iterator[_Block]:
+def _blocks(story: Story) -> Iterator[_Block]:
     """The page, what matters most first: there what has no room ends."""
-    title = elided(story.suite, _TITLE_ROOM)
-    yield _Block("", [f"### Fine-tuning comparison: {escaped(title)}", ""], [f"**{escaped(story.counts)}**"])
+    heading = f"### Fine-tuning comparison: {escaped(elided(story.suite, _TITLE_ROOM))}"
+    if story.gates is None:
+        yield _Block("", [heading, ""], [f"**{escaped(story.counts)}**"])
+    else:
+        yield _Block("", [heading, ""], [f"**{escaped(story.gates.counts)}**"])
+        yield from _gates(story.gates)
+        yield _Block("Counts", [], [escaped(story.counts)])
     if story.facts:
         yield _Block("Where the numbers come from", [], listed(story.facts), share=0.1)
     if story.sheet is not None:
@@ -105,11 +113,28 @@ def _blocks(story: Story, results: Results) -> Iterator[_Block]:
     yield from _failures(story.reasons)
     if story.checks:
         yield _folded("The flags explained", listed(story.checks), share=0.2)
-    yield _folded("Provenance", listed(_provenance(results)), share=0.1)
+    # the answers before all that they are drawn from, so that in a large study they are not what ends
+    yield from _questions(story.answers)
+    yield _folded("Provenance", listed(_provenance(story.contents.results)), share=0.1)
     if story.sheet is not None:
         yield _table(_FULL_TITLE, story.sheet, story.columns, share=0.3)
     yield from (_part(part) for part in story.parts)
-    yield from _questions(story.answers)
+
+
+def _gates(gates: Gates) -> Iterator[_Block]:
+    """The worst verdicts, why they are what they are, and all others folded."""
+    top, rest = gates.open[:ROOM], gates.open[ROOM:]
+    if gates.problem:
+        yield _Block("What is no verdict", [], listed([gates.problem]))
+    if top:
+        sheet, notes = gates.sheet(top)
+        yield _Block("Gates on top", head(sheet), body(sheet), share=0.15)
+        yield _Block("What the gates need", [], listed(gates.texts(top)), share=0.15)
+        yield _folded("How to read the gates", listed(notes), share=0.1)
+    if others := [*rest, *gates.passed]:
+        sheet, notes = gates.sheet(rest, gates.passed)
+        title = f"The other {len(others)} gates" if rest else f"Gates that pass: {len(others)}"
+        yield _table(title, sheet, [*gates.texts(others), *notes], share=0.2)
 
 
 def _top(story: Story) -> Iterator[_Block]:
@@ -138,7 +163,7 @@ def _part(part: Part) -> _Block:
             if part.notes
             else _Block(part.title, [], listed([part.title]))
         )
-    return _table(part.title, part.sheet, [*part.notes, *explained(marks(part.sheet))], share=0.12)
+    return _table(part.title, part.sheet, part.explained, share=0.12)
 
 
 def _questions(answers: Sequence[Answer]) -> Iterator[_Block]:
@@ -150,8 +175,8 @@ def _questions(answers: Sequence[Answer]) -> Iterator[_Block]:
         if answer.table is None or not answer.table.rows:
             yield _folded(title, listed(said))
         else:
-            sheet = answer_sheet(answer.table, _NO_WIDTH)
-            yield _table(title, sheet, [*said, *explained(answer_marks(sheet))], share=0.12)
+            sheet = answer_sheet(answer.table, NO_WIDTH)
+            yield _table(title, sheet, [*said, *explained(answer_marks(sheet))], share=_OF_ALL_ANSWERS / len(answers))
 
 
 def _table(title: str, sheet: Sheet, notes: Iterable[str], share: float) -> _Block:

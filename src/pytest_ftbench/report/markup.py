@@ -27,8 +27,11 @@ def visible(text: object) -> str:
 
     Of marks that combine at most two stay on one letter: more climb over the lines above.
     """
+    said = str(text)
+    if said.isascii() and said.isprintable():  # as nearly all of a page is
+        return said
     shown, marks = [], 0
-    for character in str(text):
+    for character in said:
         marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
         plain = character == _LINE or (character.isprintable() and marks <= 2)
         shown.append(character if plain else character.encode("unicode_escape").decode("ascii"))

@@ -12,9 +12,10 @@ from pytest_ftbench.report.words import clean, elided
 QUESTIONS_TITLE = "Questions"
 
 QUESTIONS_NOTE = (
-    "Better, worse, shown: the interval of the difference excludes zero, corrected for the comparisons that a question "
-    "makes (in transfer it is not); 95 % is its interval by itself. What is marked INVALID or <trivial wins nothing, "
-    "and nothing is better or worse than what is INVALID."
+    "Better, worse, shown: the interval of the difference excludes zero, corrected for all that a question compares or "
+    "chooses among (in transfer it is not); 95 % is its interval by itself. The best of several is chosen by the very "
+    "scores that it is judged by, which flatters it. What is marked INVALID or <trivial wins nothing, and nothing is "
+    "better or worse than what is INVALID."
 )
 _SENTENCE_ROOM = 900
 _ROOM = 44

@@ -22,6 +22,7 @@ from pytest_ftbench.report.correlation_table import CORRELATION_TITLE, correlati
 from pytest_ftbench.report.interval_table import INTERVAL_TITLE, interval_sheet
 from pytest_ftbench.report.labels import Names
 from pytest_ftbench.report.layout import Sheet
+from pytest_ftbench.report.notes import explained, marks
 from pytest_ftbench.report.ranking_table import RANKING_TITLE, difference_notes, ranking_notes, ranking_sheet
 from pytest_ftbench.report.versus_table import VERSUS_TITLE, versus_notes, versus_sheet
 from pytest_ftbench.report.words import clean, score
@@ -37,6 +38,11 @@ class Part:
     title: str
     sheet: Sheet | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def explained(self) -> tuple[str, ...]:
+        """Its notes, and what every mark in it means: where no other table need be read before."""
+        return self.notes if self.sheet is None else (*self.notes, *explained(marks(self.sheet)))
 
 
 class Findings:

@@ -83,7 +83,7 @@ def _trained(row: TableRow) -> Text:
 def _rest(left: Sequence[TableRow], all_rows: int) -> str:
     """How many rows there are no room for, and what is the matter with their cells."""
     found = [f"{count} {word}" for word, count in _matters(left) if count]
-    said = f", among their cells {', '.join(found)}" if found else ""
+    said = f", among {'their' if len(left) > 1 else 'its'} cells {', '.join(found)}" if found else ""
     others = f"{len(left)} are" if len(left) > 1 else "one is"
     return f"{all_rows - len(left)} of {all_rows} rows; the other {others} folded below{said}."
 

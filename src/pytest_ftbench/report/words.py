@@ -11,9 +11,10 @@ _SIZES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 
 def clean(text: object) -> str:
     r"""The text on one line, with whatever a terminal would obey or not count as one column made visible (``\x1b``)."""
-    return "".join(
-        character if _is_plain(character) else _escaped(character) for character in " ".join(str(text).split())
-    )
+    said = " ".join(str(text).split())
+    if said.isascii() and said.isprintable():
+        return said
+    return "".join(character if _is_plain(character) else _escaped(character) for character in said)
 
 
 def elided(text: str, room: int) -> str:

@@ -2,13 +2,14 @@
 
 from pytest_ftbench.store.keys import digest, file_digest, folder_digest, package_versions, source_digest
 from pytest_ftbench.store.machine import MachineLock
-from pytest_ftbench.store.store import Store, read_json, write_file, write_json
+from pytest_ftbench.store.store import Store, file_digests, read_json, write_file, write_json
 
 __all__ = [
     "MachineLock",
     "Store",
     "digest",
     "file_digest",
+    "file_digests",
     "folder_digest",
     "package_versions",
     "read_json",

@@ -173,6 +173,12 @@ def write_file(path: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
 
 
+def file_digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a stored entry by its path in it, as its manifest has them."""
+    files = read_json(folder / MANIFEST)["files"]
+    return {name: entry["sha256"] for name, entry in files.items()}
+
+
 def read_json(path: Path) -> Any:
     """The JSON value in a file."""
     return json.loads(path.read_text(encoding="utf-8"))
