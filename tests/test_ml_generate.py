@@ -9,6 +9,7 @@ from models import FAST, at_work, training_of, tune
 
 from pytest_ftbench import lab
 from pytest_ftbench.ml.base import end_tokens, load_tokenizer, load_weights
+from pytest_ftbench.ml.engine import Engines
 from pytest_ftbench.ml.generate import Answer, Decoder
 from pytest_ftbench.ml.prompts import Example, Renderer
 from pytest_ftbench.store import read_json, write_json
@@ -202,6 +203,7 @@ def test_every_token_that_the_model_was_configured_to_end_with_ends_an_answer(
 def test_long_work_says_how_far_it_is(decoder, prompts, monkeypatch):
     said = []
     monkeypatch.setattr("pytest_ftbench.ml.countdown._SECONDS_BETWEEN_LINES", 0.0)
+    decoder.engines = Engines("plain")
     with at_work():
         decoder.answers(prompts, 10, said.append)
     assert [line.partition(",")[0] for line in said] == ["10 of 20 answered", "20 of 20 answered"]

@@ -17,6 +17,7 @@ from pytest_ftbench.ml.adapters import peft_config
 from pytest_ftbench.ml.base import load_tokenizer, load_weights
 from pytest_ftbench.ml.generate import Decoder
 from pytest_ftbench.ml.latency import latency_summary, strided, time_answers
+from pytest_ftbench.ml.latency_fast import time_fast
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.tasks import get_task
 
@@ -97,6 +98,20 @@ def test_a_fixed_length_has_a_summary_of_its_own():
     assert latency_summary(fixed)["tpot_median"] == pytest.approx(0.1125)
 
 
+def test_the_fast_mode_has_a_summary_of_its_own_or_says_why_it_has_none():
+    fast = {"samples": [0.2, 0.3], "ttft": [0.1, 0.1], "tokens": [9, 9]}
+    fixed = fast | {"new_tokens": 9}
+    summary = latency_summary(TIMED | {"fast": fast | {"fixed": fixed}})
+    assert summary.pop("fast") == latency_summary(fast) | {"fixed": latency_summary(fixed)}
+    assert summary == latency_summary(TIMED)
+    assert latency_summary(TIMED | {"fast": {"why": "no GPU"}})["fast"] == {"why": "no GPU"}
+
+
+def test_on_a_cpu_the_fast_mode_is_not_offered(decoder, prompts):
+    timed = time_fast(decoder, prompts, 1, None, print)
+    assert "no GPU" in timed["fast"]["why"]
+
+
 @given(
     st.lists(
         st.tuples(st.floats(0, 1), st.floats(1e-3, 1), st.integers(2, 1000)).map(
@@ -136,7 +151,7 @@ def test_each_prompt_is_timed_once_after_the_warm_up(decoder, prompts, runtime, 
         timed = time_answers(decoder, prompts, warmup, runtime)
         whole = time.perf_counter() - start
     hook.remove()
-    assert {key: len(values) for key, values in timed.items()} == {"samples": 5, "ttft": 5, "tokens": 5}
+    assert {key: len(values) for key, values in timed.items()} == {"samples": 5, "ttft": 5, "tokens": 5, "texts": 5}
     assert all(0 < first < seconds for seconds, first in zip(timed["samples"], timed["ttft"], strict=True))
     assert sum(timed["samples"]) < whole
     # a prompt is read whole each time it is answered, and once before for the kernels of its shape
@@ -148,6 +163,7 @@ def test_the_timed_answers_are_those_the_decoder_gives(decoder, prompts, runtime
         timed = time_answers(decoder, prompts, 1, runtime)
         answers = decoder.answers(prompts, 5, print)
     assert timed["tokens"] == [answer.tokens for answer in answers]
+    assert timed["texts"] == [answer.text for answer in answers]
 
 
 def test_the_clock_sees_a_slow_prompt_and_slow_tokens_apart(decoder, prompts, runtime):

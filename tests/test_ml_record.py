@@ -12,7 +12,7 @@ pytestmark = pytest.mark.torch
 def items(name, rows, outputs):
     """The items of a cell that gave these outputs."""
     answers = [{"text": output, "tokens": 3, "truncated": False} for output in outputs]
-    answered = {"answers": answers, "dtype": "float32", "template": "t", "merge": None}
+    answered = {"answers": answers, "dtype": "float32", "template": "t", "merge": None, "engine": {}}
     timed = {"samples": [], "ttft": [], "tokens": [], "peak_memory_gib": {}}
     return assemble(Cell("nano", "base", name), get_task(name), rows, None, answered, timed, {}).items
 

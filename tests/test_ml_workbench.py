@@ -249,6 +249,31 @@ def test_a_fixed_length_is_timed_beside_the_natural_one(first, suite, runtime, m
     ]
 
 
+def test_the_record_says_who_answered_and_how_many_of_a_sample_are_others_at_batch_1(first, suite, runtime):
+    bench, records = first
+    assert [record.extra["provenance"]["engine"] for record in records] == [
+        {"name": "cpu", "rows": 64, "checked": 2, "flips": 0}
+    ] * len(records)
+    plain = Bench(evaluation(suite, engine="plain", latency_fast=True), bench.store.root, runtime)
+    record = plain.measure(suite.cells()[4])
+    plain.close()
+    assert plain.trained() == []
+    told = {"name": "plain", "rows": 3, "why": "it was asked for", "checked": 2, "flips": 0}
+    assert record.extra["provenance"]["engine"] == told
+    assert (record.scores, record.items) == (records[4].scores, records[4].items)
+    assert "no GPU" in record.latency_s["fast"]["why"]
+
+
+def test_what_is_not_merged_is_answered_by_the_plain_engine(first, suite, runtime):
+    unmerged = Bench(evaluation(suite, adapters="unmerged"), first[0].store.root, runtime)
+    record = unmerged.measure(next(cell for cell in suite.cells() if cell.method == "lora"))
+    unmerged.close()
+    told = record.extra["provenance"]["engine"]
+    assert told["name"] == "plain"
+    assert "Peft" in told["why"]
+    assert told["flips"] == 0
+
+
 def keys(suite, first, runtime, index):
     """The keys of a cell's entries: checkpoint, answers, timings, record."""
     bench = Bench(suite, first[0].store.root, runtime)
@@ -291,6 +316,8 @@ SUITES = {
     "timed prompts": (lambda suite: evaluation(suite, latency_prompts=3), ALL[2:]),
     "warm-up": (lambda suite: evaluation(suite, latency_warmup=2), ALL[2:]),
     "fixed length": (lambda suite: evaluation(suite, latency_tokens=3), ALL[2:]),
+    "fast mode": (lambda suite: evaluation(suite, latency_fast=True), ALL[2:]),
+    "engine": (lambda suite: evaluation(suite, engine="plain"), ALL[1:]),
     "name of the model": (lambda suite: replace(suite, models=(replace(suite.models[0], name="x"),)), ALL[3:]),
     "name of the suite": (lambda suite: replace(suite, name="x", place=Path("x.toml")), []),
     "another model": (

@@ -157,6 +157,21 @@ def test_a_fixed_length_has_its_own_columns_and_those_without_it_dashes():
     assert any(text.startswith("– does not apply") for text in notes(shown(record(latency_s={"mean": 1.0}))))
 
 
+def test_the_fast_mode_has_its_own_columns_beside_the_eager_ones():
+    fast = {"samples": [0.1, 0.1], "ttft": [0.02, 0.02], "tokens": [9, 9]}
+    given = [
+        record(rank=1, latency_s=SUMMARY | {"fast": fast}),
+        record(rank=3, latency_s=SUMMARY | {"fast": {"why": "x"}}),
+    ]
+    lines = part(*given, width=160)
+    assert any(line.rstrip("- ").endswith("Fast mode") for line in lines)
+    assert row(lines, "nano", "1")[-2:] == ["10.0", "9.0"]
+    assert row(lines, "nano", "3")[-7:] == ["–"] * 7
+    assert any(text.startswith("Fast mode: ") for text in notes(lines))
+    assert TITLE in shown(*given, detail=False)
+    assert not any("Fast mode" in line for line in part(record(), record(latency_s=SUMMARY | {"fast": {"why": "x"}})))
+
+
 def test_several_fixed_lengths_are_told_apart_by_their_tokens():
     given = [record(rank=n, latency_s=SUMMARY | {"fixed": FIXED | {"new_tokens": n}}) for n in (64, 256)]
     lines = part(*given, width=160)

@@ -20,7 +20,7 @@ PYTEST_LAYER = ""
 FORBIDDEN = {("analysis", "ml"), ("report", "ml")}
 TRAINING = {
     *("torch", "transformers", "trl", "peft", "datasets", "tokenizers", "accelerate", "huggingface_hub"),
-    *("safetensors", "pyarrow", "bitsandbytes", "pynvml", "sentence_transformers"),
+    *("safetensors", "pyarrow", "bitsandbytes", "pynvml", "sentence_transformers", "triton", "vllm"),
 }
 THIRD_PARTY = {
     "store": {"filelock"},

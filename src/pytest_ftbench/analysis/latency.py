@@ -43,12 +43,13 @@ class Latency:
 
 @dataclass(frozen=True)
 class LatencyRow:
-    """The timed answers of one cell; ``fixed`` are those at a fixed length."""
+    """The timed answers of one cell; ``fixed`` are those at a fixed length, ``fast`` those by recorded steps."""
 
     key: CheckpointKey
     standing: Standing
     natural: Latency
     fixed: Latency
+    fast: Latency = Latency()
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ def _row(record: CellRecord, trivial: Trivial, task: EvalTask) -> LatencyRow | N
         fixed = replace(fixed, tokens=new_tokens)
     if not natural.is_known and not fixed.is_known:
         return None
-    return LatencyRow(checkpoint_key(record), standing(record, trivial, task), natural, fixed)
+    given = record.latency_s.get("fast")
+    fast = _latency(given) if isinstance(given, dict) else Latency()
+    return LatencyRow(checkpoint_key(record), standing(record, trivial, task), natural, fixed, fast)
 
 
 def _latency(given: Mapping[str, Any]) -> Latency:

@@ -22,6 +22,8 @@ QUANTIZED_ADAPTERS = ("as trained", "unmerged", "requantized")
 trained" is beside those that it was trained on, requantized otherwise."""
 UNQUANTIZED = "none"
 """The quantization that is none, in a suite file."""
+ENGINES = ("auto", "plain", "vllm")
+"""Who answers: the fastest engine that knows the model, Transformers' ``generate()``, or vLLM."""
 BAG_OF_WORDS = "bag-of-words"
 """The embedder that is none: texts are compared by the words they share."""
 
@@ -92,10 +94,12 @@ class EvaluationSpec:
     """How answers are generated, timed and compared.
 
     ``latency_prompts`` are timed one by one (0: none are), and with ``latency_tokens`` again, each answer of exactly so
-    many new tokens (None: at their natural length alone). ``embedder`` compares texts where a task's score is a
-    similarity: ``bag-of-words``, or a sentence-transformers model, by its folder or Hub id. ``epochs``, ascending, are
+    many new tokens (None: at their natural length alone), and with ``latency_fast`` by recorded steps too.
+    ``embedder`` compares texts where a task's score is a similarity: ``bag-of-words``, or a sentence-transformers
+    model, by its folder or Hub id. ``epochs``, ascending, are
     those after which a checkpoint is tested beside its end: its learning curve (empty: none is made). ``adapters`` is
-    one of ``ADAPTERS``, ``quantized_adapters`` of ``QUANTIZED_ADAPTERS``.
+    one of ``ADAPTERS``, ``quantized_adapters`` of ``QUANTIZED_ADAPTERS``, ``engine`` of ``ENGINES``; ``batch_size`` is
+    how many prompts the plain one answers at once.
     """
 
     max_new_tokens: int = 1000
@@ -104,10 +108,12 @@ class EvaluationSpec:
     latency_prompts: int = 20
     latency_warmup: int = 2
     latency_tokens: int | None = None
+    latency_fast: bool = False
     embedder: str = BAG_OF_WORDS
     epochs: tuple[int, ...] = ()
     adapters: str = ADAPTERS[0]
     quantized_adapters: str = QUANTIZED_ADAPTERS[0]
+    engine: str = ENGINES[0]
 
 
 @dataclass(frozen=True)

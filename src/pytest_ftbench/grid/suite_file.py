@@ -38,6 +38,8 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     latency_prompts = 20
     latency_warmup = 2
     latency_tokens = 64                            # times each prompt again for exactly so many new tokens
+    latency_fast = false                           # true times them by recorded steps as well, where there is a GPU
+    engine = "auto"                                # who answers; or "plain" (generate() in batches), "vllm"
     embedder = "bag-of-words"                      # or a sentence-transformers model for facts: a folder, a Hub id
     adapters = "merged"                            # or "unmerged"
     quantized_adapters = "as trained"              # or "unmerged", "requantized", where weights are quantized
@@ -63,6 +65,7 @@ from pytest_ftbench.grid.method_table import MethodTable
 from pytest_ftbench.grid.questions import QUESTIONS
 from pytest_ftbench.grid.suite import (
     ADAPTERS,
+    ENGINES,
     QUANTIZED_ADAPTERS,
     REASONING,
     DataSpec,
@@ -213,6 +216,7 @@ class _Reader(MethodTable, GateTable):
         self.fields_of("evaluation", EvaluationSpec, rest, also={"epochs"})
         self.choice("evaluation.reasoning", table.get("reasoning", "unlocked"), REASONING)
         self.choice("evaluation.adapters", table.get("adapters", ADAPTERS[0]), ADAPTERS)
+        self.choice("evaluation.engine", table.get("engine", ENGINES[0]), ENGINES)
         self.choice(
             "evaluation.quantized_adapters", table.get("quantized_adapters", QUANTIZED_ADAPTERS[0]), QUANTIZED_ADAPTERS
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.base import BaseModel, load_tokenizer, load_weights
+from pytest_ftbench.ml.engine import Engines
 from pytest_ftbench.ml.probe import MergeProbe
 from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.ml.snapshots import snapshot_folder
@@ -54,12 +55,13 @@ def load_decoder(
     form: str | None,
     quantization: str | None,
     probes: Sequence[str] = (),
+    engines: Engines | None = None,
 ) -> "Decoder":
     """A checkpoint's model, ready to answer, with its adapter in a ``form``: merged, unmerged or requantized.
 
     A form of None says that there is no adapter. Under a ``quantization`` its weights are quantized: those of the base
     where the adapter is unmerged, else its own. Where an adapter is merged, the decoder knows what that changed in the
-    logits of the ``probes``, which are rendered prompts.
+    logits of the ``probes``, which are rendered prompts. Its ``engines`` are those that answer (None: its own).
     """
     from pytest_ftbench.ml.adapters import beside, merged
     from pytest_ftbench.ml.generate import Decoder
@@ -76,7 +78,7 @@ def load_decoder(
         if form == "requantized":
             model = _quantized(model, runtime, quantization)
             probe.requantized(model)
-    return Decoder(model, tokenizer, max_new_tokens, probe.found)
+    return Decoder(model, tokenizer, max_new_tokens, probe.found, engines)
 
 
 def _quantized(model: "PreTrainedModel", runtime: Runtime, quantization: str | None) -> "PreTrainedModel":

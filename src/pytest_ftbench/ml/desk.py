@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from pytest_ftbench.ml.engine import Engines
 from pytest_ftbench.ml.memory import resident_level
 from pytest_ftbench.ml.runtime import Runtime, at_work
 from pytest_ftbench.store import MachineLock
@@ -15,7 +16,8 @@ Say = Callable[[str], None]
 class Desk:
     """A place to work at. ``say`` is given lines of progress, ``doing`` what takes a while and tells nothing itself.
 
-    ``quantizes`` says that weights are quantized here, with a library that takes memory of its own.
+    ``quantizes`` says that weights are quantized here, with a library that takes memory of its own; ``engines`` answer,
+    and keep from one model to the next what they can.
     """
 
     runtime: Runtime
@@ -23,6 +25,7 @@ class Desk:
     say: Say = print
     doing: Say = lambda _: None
     quantizes: bool = False
+    engines: Engines = field(default_factory=Engines)
 
     @contextmanager
     def computing(self) -> Iterator[None]:

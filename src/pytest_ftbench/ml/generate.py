@@ -1,4 +1,4 @@
-"""Answers in batches: greedy decoding of many prompts at once, the same tokens as one at a time in float32."""
+"""Answers to many prompts: greedy decoding by an engine, the same tokens as one at a time in float32."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.base import end_tokens
 from pytest_ftbench.ml.countdown import Countdown
+from pytest_ftbench.ml.engine import Engines
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,9 @@ class Answer:
 class Decoder:
     """A model made ready for greedy decoding of up to ``max_new_tokens``.
 
-    ``merge`` says, where an adapter was merged into it, by how much that moved its logits (see ``MergeProbe``).
+    ``merge`` says, where an adapter was merged into it, by how much that moved its logits (see ``MergeProbe``);
+    ``engines`` are those that answer (None: its own). After ``answers``, ``told`` says what a record tells of the one
+    that did.
     """
 
     def __init__(
@@ -37,12 +40,16 @@ class Decoder:
         tokenizer: "PreTrainedTokenizerBase",
         max_new_tokens: int,
         merge: dict[str, float | None] | None = None,
+        engines: Engines | None = None,
     ) -> None:
         from transformers import GenerationConfig
 
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.merge = merge
+        self.engines = engines or Engines()
+        self.told: dict[str, Any] = {}
+        self.max_new_tokens = max_new_tokens
         self.ends = frozenset(end_tokens(model, tokenizer))
         # a fresh configuration: the model's own may sample, or punish repetition
         configuration = GenerationConfig(
@@ -85,17 +92,18 @@ class Decoder:
         say: Callable[[str], None],
         give_way: Callable[[], None] = lambda: None,
     ) -> list[Answer]:
-        """The answers to prompts, in their order. Prompts of like length share a batch, the longest first.
+        """The answers to prompts, in their order.
 
-        ``give_way`` is called between two batches.
+        ``batch_size`` is how many the plain engine answers at once. ``give_way`` is called now and then.
         """
-        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
-        found: dict[int, Answer] = {}
+        ids = self.tokenizer(list(prompts), add_special_tokens=False)["input_ids"] if prompts else []
         countdown = Countdown(say)
-        for first in range(0, len(order), batch_size):
-            some = order[first : first + batch_size]
-            rows = self.generate(self.encode([prompts[index] for index in some])).tolist()
-            found.update(zip(some, map(self.answer, rows), strict=True))
-            countdown.reached(len(found), len(order), f"{len(found)} of {len(order)} answered")
+
+        def reached(count: int) -> None:
+            if count:  # from none no speed follows
+                countdown.reached(count, len(prompts), f"{count} of {len(prompts)} answered")
             give_way()
-        return [found[index] for index in range(len(prompts))]
+
+        given = self.model, self.tokenizer, batch_size, ids, self.max_new_tokens, self.ends
+        found, self.told = self.engines.answers(*given, reached)
+        return [self.answer(tokens) for tokens in found]

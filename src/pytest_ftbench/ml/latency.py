@@ -41,7 +41,7 @@ def time_answers(
     say: Say = print,
     new_tokens: int | None = None,
 ) -> dict[str, Any]:
-    """Time each prompt once after ``warmup`` untimed ones: samples in seconds, tokens, time to first token.
+    """Time each prompt once after ``warmup`` untimed ones: samples in seconds, tokens, time to first token, texts.
 
     With ``new_tokens`` every answer has exactly so many, and the result says how many. ``say`` is given lines of
     progress.
@@ -52,11 +52,15 @@ def time_answers(
         decoder.model.generate(**batch, max_new_tokens=2)
     _time_each("warmed up with", decoder, batches[:warmup], runtime, say, new_tokens)
     timed = _time_each("timed", decoder, batches, runtime, say, new_tokens)
+    answers = [decoder.answer(tokens) for _, _, tokens in timed]
     return {
         "samples": [seconds for seconds, _, _ in timed],
         "ttft": [first for _, first, _ in timed],
-        "tokens": [tokens for _, _, tokens in timed],
-        **({} if new_tokens is None else {"new_tokens": new_tokens}),
+        **(
+            {"tokens": [answer.tokens for answer in answers], "texts": [answer.text for answer in answers]}
+            if new_tokens is None
+            else {"tokens": [len(tokens) for _, _, tokens in timed], "new_tokens": new_tokens}
+        ),
     }
 
 
@@ -64,6 +68,12 @@ def time_one(
     decoder: Decoder, batch: _Batch, runtime: Runtime, new_tokens: int | None = None
 ) -> tuple[float, float, int]:
     """Seconds end to end, seconds to the first token, and tokens of one answer, of ``new_tokens`` if that is given."""
+    seconds, first, tokens = _timed(decoder, batch, runtime, new_tokens)
+    return seconds, first, decoder.answer(tokens).tokens if new_tokens is None else len(tokens)
+
+
+def _timed(decoder: Decoder, batch: _Batch, runtime: Runtime, new_tokens: int | None) -> tuple[float, float, list[int]]:
+    """As ``time_one``, with the tokens themselves."""
     clock = _FirstToken(runtime, batch["input_ids"])
     arguments = {**batch, "stopping_criteria": clock.criteria(), **_length(new_tokens)}
     runtime.synchronize()
@@ -72,14 +82,14 @@ def time_one(
     whole = decoder.model.generate(**arguments)
     runtime.synchronize()
     seconds = time.perf_counter() - start
-    new = whole[0, batch["input_ids"].shape[1] :].tolist()
-    return seconds, clock.at - start, decoder.answer(new).tokens if new_tokens is None else len(new)
+    return seconds, clock.at - start, whole[0, batch["input_ids"].shape[1] :].tolist()
 
 
 def latency_summary(timed: dict[str, Any]) -> dict[str, Any]:
     """The record's ``latency_s`` object: seconds, over the timed prompts; of a ``fixed`` length too where it is there.
 
-    TPOT is a list like the samples, None where an answer has but one token.
+    TPOT is a list like the samples, None where an answer has but one token. ``fast`` is the same by recorded steps, or
+    says ``why`` it isn't there.
     """
     samples: list[float] = timed["samples"]
     if not samples:
@@ -101,6 +111,10 @@ def latency_summary(timed: dict[str, Any]) -> dict[str, Any]:
     }
     if "new_tokens" in timed:
         summary["new_tokens"] = timed["new_tokens"]
+    if "why" in timed.get("fast", {}):
+        summary["fast"] = timed["fast"]
+    elif "fast" in timed:
+        summary["fast"] = latency_summary(timed["fast"])
     return summary | ({"fixed": latency_summary(timed["fixed"])} if "fixed" in timed else {})
 
 
@@ -114,12 +128,12 @@ def _length(new_tokens: int | None) -> dict[str, Any]:
 
 def _time_each(
     done: str, decoder: Decoder, batches: Sequence[_Batch], runtime: Runtime, say: Say, new_tokens: int | None
-) -> list[tuple[float, float, int]]:
+) -> list[tuple[float, float, list[int]]]:
     """Time the answers one after the other, and say how many are ``done``."""
     what = f"{len(batches)} answers" if new_tokens is None else f"{len(batches)} answers of {new_tokens} tokens"
     countdown, timed = Countdown(say), []
     for batch in batches:
-        timed.append(time_one(decoder, batch, runtime, new_tokens))
+        timed.append(_timed(decoder, batch, runtime, new_tokens))
         countdown.reached(len(timed), len(batches), f"{done} {len(timed)} of {what}")
     return timed
 

@@ -29,8 +29,19 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
 
 
 _TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", "trainer", also=[Path(recipe.__file__)])
-_ANSWER_CODE = _code(*_SHARED, "generate", "probe")
-_TIMING_CODE = _code("latency", "memory", "neighbours")
+_ENGINES = (
+    "engine",
+    "engine_cache",
+    "engine_fast",
+    "engine_graphs",
+    "engine_kernels",
+    "engine_plain",
+    "engine_stack",
+    "engine_work",
+)
+_ANSWER_CODE = _code(*_SHARED, *_ENGINES, "generate", "probe")
+_VLLM_CODE = _code("engine_vllm")
+_TIMING_CODE = _code("latency", "latency_fast", "memory", "neighbours")
 # of a trial: how it is judged; of all that trains and answers, its checkpoint's and answers' keys tell
 _TRIAL_SOURCES = (
     *(_HERE / f"{name}.py" for name in ("embedder", "judge", "sweep")),
@@ -52,6 +63,11 @@ def _quantized(quantization: str | None) -> dict[str, Any]:
     if quantization is None:
         return {}
     return {"quantization": quantization, "bitsandbytes": package_versions("bitsandbytes")}
+
+
+def _engine(wish: str) -> dict[str, Any]:
+    """What of a key says who answers; of vLLM, which and through what code."""
+    return {"engine": wish} | ({"vllm": package_versions("vllm"), "through": _VLLM_CODE} if wish == "vllm" else {})
 
 
 class Materials:
@@ -117,6 +133,7 @@ class Materials:
             "reasoning": evaluation.reasoning,
             "max_new_tokens": evaluation.max_new_tokens,
             "batch_size": evaluation.batch_size,
+            **_engine(evaluation.engine),
             "adapter": self.suite.adapter_form(method, quantization),
             **_quantized(quantization),
             "code": _ANSWER_CODE,
@@ -131,6 +148,7 @@ class Materials:
             "warmup": self.suite.evaluation.latency_warmup,
             # only where it is set: without a fixed length no timing needs another key
             **({"tokens": fixed} if (fixed := self.suite.evaluation.latency_tokens) else {}),
+            **({"fast": True} if self.suite.evaluation.latency_fast else {}),
             "device_name": self.runtime.device_name,
             "threads": self.runtime.threads,
             "workers": self.runtime.workers,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pytest_ftbench.grid import Cell, CellRecord
-from pytest_ftbench.ml.latency import latency_summary
+from pytest_ftbench.ml.latency import latency_summary, strided
 from pytest_ftbench.tasks import Item, Row, Task
 
 _TRAIN_KEYS = (
@@ -66,7 +66,11 @@ def assemble(
         train=None if train is None else {key: train.get(key) for key in _TRAIN_KEYS},
         eval_dtype=answered["dtype"],
         items=items,
-        extra={"provenance": provenance | {key: answered[key] for key in ("template", "merge")}},
+        extra={
+            "provenance": provenance
+            | {key: answered[key] for key in ("template", "merge")}
+            | {"engine": engine_told(answered, timed)}
+        },
     )
 
 
@@ -81,6 +85,21 @@ def learning_curve(
     *snapshots, end = trained
     points = [point | _quality(task, rows, each["answers"])[0] for point, each in zip(snapshots, answered, strict=True)]
     return [*points, end | {key: getattr(record, key) for key in _QUALITY}]
+
+
+def engine_told(answered: dict[str, Any], timed: dict[str, Any]) -> dict[str, Any]:
+    """Who answered, and how many of the answers ``checked`` are others at batch 1: ``flips``.
+
+    What was timed was answered by ``generate()`` one by one; where nothing was, nothing is checked.
+    """
+    told: dict[str, Any] = answered["engine"]
+    answers, texts = answered["answers"], timed.get("texts", [])
+    sample = [answers[index] for index in strided(len(answers), len(texts))]
+    flips = [
+        (answer["text"], answer["tokens"]) != alone
+        for answer, alone in zip(sample, zip(texts, timed["tokens"], strict=False), strict=True)
+    ]
+    return told | {"checked": len(flips), "flips": sum(flips) if flips else None}
 
 
 def _quality(task: Task, rows: list[Row], answers: list[dict[str, Any]]) -> tuple[dict[str, Any], list[Item]]:

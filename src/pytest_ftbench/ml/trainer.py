@@ -37,7 +37,8 @@ class Trainer:
         with desk.computing():
             form = self.suite.adapter_form(key.method, key.quantization)
             trained = Checkpoint(base, "", folder, facts)
-            decoder = load_decoder(trained, desk.runtime, evaluation.max_new_tokens, form, key.quantization)
+            longest, engines = evaluation.max_new_tokens, desk.engines
+            decoder = load_decoder(trained, desk.runtime, longest, form, key.quantization, engines=engines)
             fitted, rows = self.embedder.fitted(task), self.rows.validation(task)
             found = judge(decoder, fitted, rows, evaluation, recipe, desk.runtime, desk.machine.give_way)
         return {**found, "seconds": facts["seconds"] + found["seconds"], "tokens": facts["tokens"]}

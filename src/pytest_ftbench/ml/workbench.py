@@ -14,8 +14,10 @@ from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.desk import Desk, Say
 from pytest_ftbench.ml.embedder import Embedder
+from pytest_ftbench.ml.engine import Engines, check_engine
 from pytest_ftbench.ml.hygiene import Hygiene
 from pytest_ftbench.ml.latency import PROTOCOL, strided, time_answers
+from pytest_ftbench.ml.latency_fast import time_fast
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.memory import free, peak_memory
 from pytest_ftbench.ml.neighbours import neighbours
@@ -58,7 +60,9 @@ class Workbench:
         self.doing = doing
         self.fresh_timings = fresh_timings
         self.machine = machine or MachineLock(say)
-        self.desk = Desk(runtime, self.machine, say, doing, suite.quantizes)
+        check_engine(suite.evaluation.engine)
+        self.engines = Engines(suite.evaluation.engine)
+        self.desk = Desk(runtime, self.machine, say, doing, suite.quantizes, self.engines)
         self.rows = RowSource.of(suite)
         self.embedder = Embedder(suite.evaluation.embedder, runtime)
         self.materials = Materials(suite, runtime, self.rows, self.embedder)
@@ -152,6 +156,7 @@ class Workbench:
     def close(self) -> None:
         """Leave nothing of this suite on the device."""
         self._ready = None
+        self.engines.release()
         free(self.runtime)
 
     def _train(self, key: CheckpointKey, base: BaseModel, recipe: Recipe, folder: Path) -> None:
@@ -220,6 +225,7 @@ class Workbench:
                 "dtype": live_dtype(decoder.model.parameters()),
                 "template": digest(decoder.tokenizer.chat_template),
                 "merge": decoder.merge,
+                "engine": decoder.told,
             }
             write_json(folder / "answers.json", value)
             if stage:
@@ -248,6 +254,7 @@ class Workbench:
         with self.desk.computing():
             decoder = self._decoder(cell, checkpoint)
             prompts = self._prompts(cell, decoder)
+            self.engines.release()  # what they keep is no part of the memory that is measured
         some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
         self.doing(f"{cell.id}: timing {len(some)} answers")
         with (
@@ -263,6 +270,8 @@ class Workbench:
             # after the peak was read, which is that of the answers as they are
             if length := evaluation.latency_tokens:
                 timed["fixed"] = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say, length)
+            if evaluation.latency_fast:
+                timed |= time_fast(decoder, some, evaluation.latency_warmup, length, say)
         run = {"workers": self.runtime.workers, "threads": self.runtime.threads, "exclusive": self.machine.works}
         return timed | run
 
@@ -277,10 +286,13 @@ class Workbench:
         wanted = checkpoint.key, form, cell.quantization
         if self._ready is None or self._ready[0] != wanted:
             self.doing(f"{cell.id}: loading the model")
-            self.close()
+            self._ready = None
+            if self.runtime.device == "cpu":  # where what is kept would be part of the level
+                self.engines.release()
+            free(self.runtime)
             self._answering_level = self.desk.level("transformers", "peft")
             longest = self.suite.evaluation.max_new_tokens
             probes = probe_prompts(checkpoint.base, cell, self.rows, self.suite.evaluation.reasoning) if form else []
-            decoder = load_decoder(checkpoint, self.runtime, longest, form, cell.quantization, probes)
+            decoder = load_decoder(checkpoint, self.runtime, longest, form, cell.quantization, probes, self.engines)
             self._ready = wanted, decoder
         return self._ready[1]

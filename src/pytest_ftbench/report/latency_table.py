@@ -25,6 +25,12 @@ _FIXED = (
 )
 
 
+_FAST = (
+    "Fast mode: the same prompts again, each token after the first a replayed step over a static cache; beside the "
+    "eager columns, which are what the studies timed."
+)
+
+
 class Detail(IntEnum):
     """How much is shown of each latency; every level has what those below it have."""
 
@@ -74,6 +80,8 @@ def latency_notes(blocks: Sequence[LatencyBlock], left_out: Sequence[str]) -> It
     yield _NATURAL
     if lengths := _lengths(blocks):
         yield _FIXED.format(lengths=" or ".join(lengths))
+    if _timed_fast(blocks):
+        yield _FAST
     if left_out:
         yield f"Left out at this width: {', '.join(left_out)}."
 
@@ -94,6 +102,8 @@ def _sheet(blocks: Sequence[LatencyBlock], names: Names, detail: Detail) -> Shee
         # a single length is in the heading
         columns = [kind.column(fixed) for kind in kinds if len(lengths) > 1 or kind is not _TOKENS]
         groups.append(Group(heading, columns))
+    if _timed_fast(blocks):
+        groups.append(Group("Fast mode", [kind.column([row.fast for row in rows]) for kind in kinds]))
     sections = [Section(clean(block.heading), len(block.rows)) for block in blocks]
     return Sheet(Group("", labels), groups, sections)
 
@@ -103,6 +113,11 @@ def _lengths(blocks: Sequence[LatencyBlock]) -> list[str]:
     fixed = [row.fixed for block in blocks for row in block.rows if row.fixed.is_known]
     known = sorted({latency.tokens for latency in fixed if latency.tokens is not None})
     return [f"{tokens:g}" for tokens in known] or ["?"] * bool(fixed)
+
+
+def _timed_fast(blocks: Sequence[LatencyBlock]) -> bool:
+    """Whether any answers were timed by recorded steps."""
+    return any(row.fast.is_known for block in blocks for row in block.rows)
 
 
 def _standing(row: LatencyRow) -> Text:

@@ -122,7 +122,7 @@ def _parts(contents: Contents, findings: Findings, names: Names, width: int, det
     """All tables but the full one."""
     records, trivial, table = contents.results.cells, contents.results.trivial, contents.table
     blocks = latencies(records, trivial)
-    if blocks and (detail or any(row.fixed.is_known for block in blocks for row in block.rows)):
+    if blocks and (detail or any(row.fixed.is_known or row.fast.is_known for block in blocks for row in block.rows)):
         sheet, left_out = latency_sheet(blocks, names, width)
         yield Part(LATENCY_TITLE, sheet, tuple(latency_notes(blocks, left_out)))
     if detail and (seeds := seed_table(records, trivial)):
