@@ -16,7 +16,7 @@ from pytest_ftbench.analysis import Outcome, judge, judge_again, message
 from pytest_ftbench.analysis.gate_words import gone_text
 from pytest_ftbench.analysis.gates import gone
 from pytest_ftbench.gate_settings import naming_the_file
-from pytest_ftbench.grid import Gate, GateRule, Results, baseline_of
+from pytest_ftbench.grid import Cell, Gate, GateRule, Results, baseline_of
 from pytest_ftbench.grid.baseline import Acceptance
 from pytest_ftbench.report import render, render_acceptance, render_html, render_markdown
 
@@ -128,6 +128,26 @@ def test_last_failed_judges_all_seeds_of_a_way_not_those_alone_whose_tests_faile
         )
         (found,) = json.loads((pytester.path / "results.json").read_text())["gates"]
         assert found["seeds"] == [0, 2]
+
+
+@pytest.mark.torch
+def test_a_rule_that_is_for_no_cell_of_its_suite_is_named(pytester, plugin_cache):
+    gate = '[gate.score]\ncells = ["in-domian", "base"]\n[gate.format_rate]\ncells = "*-to-squad"\n'
+    project = Project(pytester, plugin_cache, suite=SUITE + gate)
+    said = [line for line in project.run("--collect-only", "-q").outlines if line.startswith("suite.toml: gate")]
+    assert said == ["suite.toml: gate.score is for none of its cells by 'in-domian'"]
+
+
+def test_words_that_are_for_no_cell_are_found():
+    gate = Gate(rules=(GateRule("score", cells=("tuned", "*-arc-*")), GateRule("tokens", cells=("in-domain",))))
+    cell = Cell("nano", "lora", "squad", "squad", 8)
+    assert gate.for_none_of([cell]) == [("score", "*-arc-*")]
+    assert gate.for_none_of([Cell("nano", "base", "arc")]) == [
+        ("score", "tuned"),
+        ("score", "*-arc-*"),
+        ("tokens", "in-domain"),
+    ]
+    assert Gate().for_none_of([cell]) == []
 
 
 # what nobody knows

@@ -159,15 +159,21 @@ def look_at_rows(session: pytest.Session) -> None:
         inspection.look(entry.cell for entry in entries if entry.run is run)
         run.faults |= inspection.faults
         found = [*inspection.said, *_told(suite, inspection.faults)]
-        if any(entry.run is run for entry in entries) and not _is_judged(run, session):
-            found.append(f"{printable(suite.place.name)}: none of its gates was chosen, and nothing judges this run")
+        if any(entry.run is run for entry in entries):
+            found += _said_of_gates(run, session)
         said += [text for text in found if text not in said]
 
 
-def _is_judged(run: SuiteRun, session: pytest.Session) -> bool:
-    """Whether any gate of a suite was chosen, or there is none to choose, or nothing runs."""
+def _said_of_gates(run: SuiteRun, session: pytest.Session) -> Iterator[str]:
+    """That none of a suite's gates was chosen, where something runs; and which rules are for none of its cells."""
+    if run.gate is None:
+        return
+    name = printable(run.suite.place.name)
     mine = (item for item in filter(fixtures.is_gate, session.items) if vars(item)["keeper"] is run.keeper)
-    return run.gate is None or session.config.option.collectonly or any(True for _ in mine)
+    if next(mine, None) is None and not session.config.option.collectonly:
+        yield f"{name}: none of its gates was chosen, and nothing judges this run"
+    for metric, word in run.gate.for_none_of(run.suite.cells()):
+        yield f"{name}: gate.{metric} is for none of its cells by {printable(word)!r}"
 
 
 def _told(suite: Suite, faults: dict[str, str]) -> Iterator[str]:

@@ -3,11 +3,13 @@
 How the ``[gate]`` table of a suite becomes one: ``gate_table``. Points are hundredths of a full score or of all items.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+from pytest_ftbench.grid.cell import Cell
 
 ACTIONS = ("fail", "warn", "skip", "pass")
 """What a verdict that is neither pass nor fail does to its test item: a warning lets it pass and is shown by pytest."""
@@ -117,6 +119,12 @@ class Gate:
     def rules_for(self, way: str, train_task: str | None, eval_task: str) -> list[GateRule]:
         """The rules that a cell is held against: of rules of one metric that cover it, the last."""
         return list({rule.metric: rule for rule in self.rules if rule.covers(way, train_task, eval_task)}.values())
+
+    def for_none_of(self, cells: Iterable[Cell]) -> list[tuple[str, str]]:
+        """Words that are for none of these cells, as a misspelt one, and the metric of their rule."""
+        known = [(cell.way, cell.train_task, cell.eval_task) for cell in cells]
+        words = ((rule.metric, word) for rule in self.rules for word in rule.cells)
+        return [(metric, word) for metric, word in words if not any(_chooses(word, *each) for each in known)]
 
     def action(self, rule: GateRule, case: str) -> str:
         """What a verdict does in a ``case``: ``inconclusive``, ``missing_baseline`` or ``incomparable``."""
