@@ -1,5 +1,6 @@
 """A user's project in a pytester folder: a suite file, a test module, and runs of pytest on them."""
 
+import gc
 import importlib
 import json
 
@@ -38,10 +39,19 @@ def test_cell(result):
 """
 
 
+LIBRARIES = ("torch", "transformers", "datasets", "peft", "trl", "scipy.stats", "scipy.optimize")
+OURS = ("collection", "gatekeeper", "github_actions", "terminal", "ml.workbench", "report.html", "report.markdown")
+
+
 def import_libraries():
-    """Import what cells need before pytester takes note of what is imported: it would have torch imported twice."""
-    for name in ("torch", "transformers", "datasets", "peft", "trl"):
+    """Import what cells need before pytester takes note of what is imported: it would have all of it imported twice.
+
+    What is there by then is no garbage either: nothing needs look for some in it at the end of each run.
+    """
+    for name in (*LIBRARIES, *(f"pytest_ftbench.{name}" for name in OURS)):
         importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
 
 class Project:

@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ET
 import pytest
 from plugin_project import SUITE, Project
 
+from pytest_ftbench.ml.workbench import Workbench
+
 pytestmark = pytest.mark.torch
 
 # what nobody reaches fails every tuned way, what nobody breaks passes the others
@@ -21,18 +23,18 @@ cells = "base"
 floor = 0
 compare = false
 """
-PLAIN = (
+TIMED = (
     SUITE.replace("lora = { ranks = [2] }\n", "")
     .replace('["arc", "squad"]', '["arc"]')
     .replace("[models]", "seeds = [0, 1]\n[models]")
+    .replace("latency_prompts = 3", "latency_prompts = 1")
 )
+PLAIN = TIMED.replace("latency_prompts = 1", "latency_prompts = 0")
 GATED = PLAIN + GATE
 BASE, TUNED = "nano-base-to-arc", "nano-nopeft-arc-to-arc"
 CELLS = [f"test_cells.py::test_cell[{cell}]" for cell in (BASE, f"{TUNED}-s0", f"{TUNED}-s1")]
 GATES = [f"test_cells.py::gate[{way}]" for way in (BASE, TUNED)]
 FAILING = {BASE: "pass", TUNED: "fail"}
-
-both = pytest.mark.parametrize("workers", ["0", "2"])
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ def test_a_tests_order_of_its_own_leaves_gates_last(gated):
     assert collected(gated) == [*CELLS[::-1], *GATES[::-1]]
 
 
-@both
+@pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_failing_gate_is_a_failing_item_and_its_numbers_are_kept(gated, workers):
     path = gated.pytester.path / "junit.xml"
     outcome, results = gated.results("-n", workers, "--junitxml", path, new_process=workers != "0", columns=200)
@@ -134,11 +136,14 @@ def test_where_cells_come_behind_the_gates_they_are_measured_for_them(gated):
     assert outcomes(results) == FAILING
 
 
-@both
-@pytest.mark.parametrize("options", [("-k", "gate"), ("-k", "gate and nopeft"), ("test_cells.py::gate",)], ids=" ".join)
-def test_gates_alone_take_their_cells_from_the_cache(gated, options, workers):
+@pytest.mark.parametrize(
+    "options",
+    [("-k", "gate"), ("-k", "gate and nopeft"), ("test_cells.py::gate",), ("-n", "2", "-k", "gate")],
+    ids=" ".join,
+)
+def test_gates_alone_take_their_cells_from_the_cache(gated, options):
     gated.run()
-    outcome, results = gated.results("-n", workers, *options, new_process=workers != "0")
+    outcome, results = gated.results(*options, new_process="-n" in options)
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
     outcome.stdout.no_fnmatch_line("*training on*")
     judged = outcomes(results)
@@ -162,33 +167,39 @@ def test_the_last_failed_gate_is_run_again_alone_and_the_failed_first_after_its_
     again.stdout.no_fnmatch_line("*training on*")
     first = with_cache(gated, "--ff", "--collect-only", "-q")
     assert [line for line in first.outlines if line.startswith("test_")] == [*CELLS, GATES[1], GATES[0]]
-    gated.write(GATED.replace("floor = 100", "floor = 0").replace('cells = "tuned"', 'cells = "base"'))
 
 
-@both
 @pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
-def test_a_first_failure_that_ends_the_run_may_be_a_cell_or_a_gate(gated, option, workers):
-    new = workers != "0"
-    outcome = gated.run(option, "-n", workers, new_process=new)
-    outcome.assert_outcomes(passed=4, failed=1)
+def test_a_first_failure_that_ends_the_run_may_be_a_gate_or_a_cell(gated, option):
+    # the failing gate is the last item, so -x ends nothing before it
+    gated.run(option).assert_outcomes(passed=4, failed=1)
+    gated.write(GATED.replace('"tuned"', '"base"', 1).replace('"base"\nfloor = 0', '"tuned"\nfloor = 0'))
+    # now it is the first of the two gates
+    gated.run(option).assert_outcomes(passed=3, failed=1)
     gated.pytester.makepyfile(test_cells="def test_cell(cell, result): assert not cell.is_base")
-    outcome = gated.run(option, "-n", workers, new_process=new)
+    gated.run(option).assert_outcomes(failed=1)
+
+
+def test_with_workers_too_a_first_failure_ends_the_run_and_no_gate_waits_for_what_wont_come(gated):
+    gated.pytester.makepyfile(test_cells="def test_cell(cell, result): assert not cell.is_base")
+    outcome = gated.run("-x", "-n", "2", new_process=True)
     assert outcome.ret in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
-    if not new:
-        outcome.assert_outcomes(failed=1)
+    outcome.stdout.fnmatch_lines(["*stopping after 1 failures*"])
 
 
-@both
 @pytest.mark.parametrize(
-    ("option", "outcomes"),
+    ("options", "outcomes"),
     [
-        ("--benchmark-skip", {"skipped": 5}),
-        ("--benchmark-only", {"passed": 4, "failed": 1}),
-        ("--benchmark-disable", {"passed": 4, "failed": 1}),
+        (("--benchmark-skip",), {"skipped": 5}),
+        (("--benchmark-only",), {"passed": 4, "failed": 1}),
+        (("--benchmark-disable",), {"passed": 4, "failed": 1}),
+        # with workers, pytest-benchmark itself would refuse this
+        (("-n", "2", "--benchmark-only"), {"passed": 4, "failed": 1}),
     ],
+    ids=" ".join,
 )
-def test_options_of_pytest_benchmark_take_a_gate_for_what_it_judges(gated, option, outcomes, workers):
-    gated.run("-n", workers, option, new_process=workers != "0").assert_outcomes(**outcomes)
+def test_options_of_pytest_benchmark_take_a_gate_for_what_it_judges(gated, options, outcomes):
+    gated.run(*options, new_process="-n" in options).assert_outcomes(**outcomes)
 
 
 def test_actions_decide_what_an_open_verdict_does(gated):
@@ -210,14 +221,14 @@ def test_actions_decide_what_an_open_verdict_does(gated):
 
 def test_a_warning_can_be_made_a_failure(gated):
     gated.write(PLAIN + '[gate]\non_missing_baseline = "warn"\n[gate.score]\ncells = "base"\n')
-    options = ("-k", "base", "-p", "no:xdist")
-    gated.run(*options, new_process=True).assert_outcomes(passed=2)
+    options = ("-k", "base", "-W", "default")
+    gated.run(*options).assert_outcomes(passed=2)
     options += ("-W", "error::pytest_ftbench.GateWarning")
-    gated.run(*options, new_process=True).assert_outcomes(passed=1, failed=1)
+    gated.run(*options).assert_outcomes(passed=1, failed=1)
 
 
-@both
-def test_a_cell_that_failed_leaves_its_gate_open_and_the_others_judged(gated, workers):
+@pytest.mark.parametrize("options", [("-W", "default"), ("-n", "2")], ids=" ".join)
+def test_a_cell_that_failed_leaves_its_gate_open_and_the_others_judged(gated, options):
     gated.pytester.makepyfile(test_cells="def test_cell(broken, result): pass")
     gated.pytester.makeconftest(
         """
@@ -227,7 +238,7 @@ def test_a_cell_that_failed_leaves_its_gate_open_and_the_others_judged(gated, wo
             assert not cell.is_base, "it is broken"
         """
     )
-    outcome, results = gated.results("-n", workers, new_process=True)
+    outcome, results = gated.results(*options, new_process="-n" in options)
     outcome.assert_outcomes(passed=3, failed=1, errors=1)
     outcome.stdout.fnmatch_lines(["*GateWarning: nano-base-to-arc: format_rate*not measured*"])
     assert outcomes(results) == FAILING | {BASE: "inconclusive"}
@@ -268,9 +279,8 @@ def test_a_worker_that_dies_and_is_not_replaced_leaves_nobody_waiting(gated):
 
 
 def test_what_fails_is_trained_with_a_fresh_seed_and_timed_anew_before_it_is_a_verdict(gated):
-    gated.write(
-        GATED.replace("rerun = 0", "rerun = 1") + '[gate.ms_per_token]\ncells = "tuned"\nceiling = 0\ncompare = false\n'
-    )
+    times = '[gate.ms_per_token]\ncells = "tuned"\nceiling = 0\ncompare = false\n'
+    gated.write(TIMED + GATE.replace("rerun = 0", "rerun = 1") + times)
     outcome, results = gated.results("-k", "nopeft")
     outcome.stdout.fnmatch_lines(
         [
@@ -286,29 +296,23 @@ def test_what_fails_is_trained_with_a_fresh_seed_and_timed_anew_before_it_is_a_v
     assert {cell["seed"] for cell in results["cells"]} == {0, 1}
 
 
-def test_a_second_look_that_finds_it_well_passes(gated):
+def test_a_second_look_that_finds_it_well_passes(gated, monkeypatch):
     # the first two look bad for no reason of their own; the real third is what counts then
-    gated.pytester.makeconftest(
-        """
-        from pytest_ftbench.ml.workbench import Workbench
-        measure = Workbench.measure
-        def unlucky(self, cell):
-            record = measure(self, cell)
-            if cell.seed < 2:
-                record.format_rate = 0.5
-            else:
-                record.format_rate = 1.0
-            return record
-        Workbench.measure = unlucky
-        """
-    )
+    measure = Workbench.measure
+
+    def unlucky(self, cell):
+        record = measure(self, cell)
+        record.format_rate = 0.5 if cell.seed < 2 else 1.0
+        return record
+
+    monkeypatch.setattr(Workbench, "measure", unlucky)
     rule = '[gate.format_rate]\ncells = "tuned"\nfloor = 60\ncompare = false\n'
     gated.write(PLAIN + "[gate]\nrerun = 1\n" + rule)
-    outcome, results = gated.results("-k", "nopeft", new_process=True)
+    outcome, results = gated.results("-k", "nopeft")
     outcome.assert_outcomes(passed=3)
     (verdict,) = results["gates"]
     assert verdict["outcome"] == "pass"
-    assert "it failed before" in verdict["rerun"]
+    assert "it failed with 50 points" in verdict["rerun"]
 
 
 def test_the_projects_gate_is_that_of_suites_without_one(gated):
@@ -349,18 +353,18 @@ def test_a_baseline_that_a_suite_names_is_beside_it_and_may_be_missing_but_not_b
     outcome.stdout.fnmatch_lines(["*was.json: is no JSON*"])
 
 
-@both
-def test_the_run_that_benchmark_compare_names_is_a_baseline(gated, workers):
-    gated.write(PLAIN + "[gate.format_rate]\n[gate.tokens]\n")
-    new = workers != "0"
-    stored = gated.run("-n", workers, "--benchmark-save=first", "--ftbench-gate", "off", new_process=new)
-    stored.assert_outcomes(passed=3)
-    # what is stored of it has no answers to each item: that few items are no proof
-    outcome, results = gated.results("-n", workers, "--benchmark-compare=0001", new_process=True)
-    assert {verdict["was"] is not None for verdict in results["gates"]} == {True}
-    assert "missing baseline" not in outcomes(results).values()
-    assert outcome.ret == pytest.ExitCode.OK
-    missing, results = gated.results("-n", workers, "--benchmark-compare=0009", "-k", "base", new_process=new)
+def test_the_run_that_benchmark_compare_names_is_a_baseline(gated):
+    gated.write(TIMED + "[gate.format_rate]\n[gate.tokens]\n")
+    gated.run("--benchmark-save=first", "--ftbench-gate", "off").assert_outcomes(passed=3)
+    # workers find it as one process does, though times can't be compared then
+    for options in (("-W", "default"), ("-n", "2")):
+        outcome, results = gated.results("--benchmark-compare=0001", *options, new_process="-n" in options)
+        assert outcome.ret == pytest.ExitCode.OK
+        assert len(results["gates"]) == 4
+        for verdict in results["gates"]:
+            assert verdict["was"] is not None
+            assert verdict["outcome"] != "missing baseline"
+    missing, results = gated.results("--benchmark-compare=0009", "-k", "base", "-W", "ignore")
     missing.assert_outcomes(passed=1, failed=1)
     assert set(outcomes(results).values()) == {"missing baseline"}
 

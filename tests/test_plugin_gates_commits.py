@@ -5,22 +5,25 @@ nothing is learned, the changed prompt is another template.
 """
 
 import json
-import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from plugin_project import TEST
+from plugin_project import LIBRARIES, TEST
 from test_plugin_compare import LEARNS, SLOW
 
 pytestmark = pytest.mark.torch
 
 SUITE = (
     LEARNS.replace("[models]", "seeds = [0, 1]\n[models]")
-    # what shares this machine with the tests makes times no better than this
+    .replace("train_samples = 240", "train_samples = 96")
+    .replace("latency_prompts = 3", "latency_prompts = 6")
+    .replace("latency_warmup = 1", "latency_warmup = 0")
+    # Other processes share this machine with the tests, which V16 would say, and then no time is judged. So it is off
+    # in this suite, as in no other; its times may be off by twice, and its slower decode is slower by far more.
     + """
 [checks]
 off = ["V16"]
@@ -30,10 +33,33 @@ timing_noise = 20
 [gate.score]
 [gate.format_rate]
 [gate.ms_per_token]
-smallest_effect = 300
+smallest_effect = 400
 """
 )
-SLOWER = SLOW.replace("0.02", "0.15")
+SLOWER = SLOW.replace("0.02", "0.08")
+# Runs pytest for each line of arguments, in a process of its own that begins with the libraries imported. Their import
+# takes longer than most of these runs; what is run, and how it ends, is what `python -m pytest` does.
+RUNNER = """
+import gc, importlib, json, os, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+gc.freeze()
+print("ready", flush=True)
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        order = json.loads(line)
+        os.chdir(order["folder"])
+        os.environ.update(order["environment"])
+        output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        import pytest
+        code = pytest.main(order["arguments"])
+        sys.stdout.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
 BASE, TUNED = "nano-base-to-arc", "nano-nopeft-arc-to-arc"
 METRICS = ("score", "format_rate", "ms_per_token")
 
@@ -44,7 +70,7 @@ class Repository:
 
     folder: Path
     cache: Path
-    seen: dict[str, "Seen"] = field(default_factory=dict)
+    runner: subprocess.Popen
 
     def git(self, *words):
         identity = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
@@ -66,13 +92,21 @@ class Repository:
         """What CI runs on a commit."""
         quick = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:xdist")
         written = ("--junitxml", "out/j.xml", "--ftbench-markdown", "out/p.md", "--ftbench-json", "out/r.json")
-        command = [sys.executable, "-m", "pytest", *quick, "--ftbench-suite", "suite.toml", *written, *arguments]
-        environment = {**os.environ, "FTBENCH_CACHE": str(self.cache), "COLUMNS": "200", "GITHUB_ACTIONS": "true"}
-        environment["GITHUB_STEP_SUMMARY"] = str(self.folder / "out" / "summary.md")
-        (self.folder / "out").mkdir(exist_ok=True)
-        (self.folder / "out" / "summary.md").unlink(missing_ok=True)
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
-        return Seen.of(done.returncode, done.stdout, self.folder / "out")
+        out = self.folder / "out"
+        out.mkdir(exist_ok=True)
+        (out / "summary.md").unlink(missing_ok=True)
+        environment = {"FTBENCH_CACHE": str(self.cache), "COLUMNS": "200", "GITHUB_ACTIONS": "true"}
+        environment["GITHUB_STEP_SUMMARY"] = str(out / "summary.md")
+        order = {
+            "folder": str(self.folder),
+            "environment": environment,
+            "output": str(out / "output.txt"),
+            "arguments": [*quick, "--ftbench-suite", "suite.toml", *written, *arguments],
+        }
+        self.runner.stdin.write(json.dumps(order) + "\n")
+        self.runner.stdin.flush()
+        code = int(self.runner.stdout.readline())
+        return Seen.of(code, (out / "output.txt").read_text(encoding="utf-8"), out)
 
 
 @dataclass
@@ -117,9 +151,19 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory):
+def runner():
+    """The process that runs pytest."""
+    command = [sys.executable, "-c", RUNNER, *LIBRARIES]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory, runner):
     """Each commit's run, by what was done in it."""
-    repository = Repository(tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("cache"))
+    repository = Repository(tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("cache"), runner)
     repository.git("init", "-q")
     repository.commit("First", suite__toml=SUITE, test_cells__py=TEST, pytest__ini="[pytest]\n", __gitignore="out\n")
     first = repository.run("--ftbench-gate", "off")
@@ -158,7 +202,7 @@ def test_a_slower_decode_fails_by_its_times_alone_timed_twice(history):
     for cell in (BASE, TUNED):
         assert seen.outcomes(cell) == {"score": "pass", "format_rate": "pass", "ms_per_token": "fail"}
         verdict = seen.verdict(cell, "ms_per_token")
-        assert verdict["change"] > 300
+        assert verdict["change"] > 400
         assert "timed anew" in verdict["rerun"]
         assert seen.message(cell).partition(f"{cell}: ms_per_token ")[2]
     assert seen.judged() == {BASE: ["failure"], TUNED: ["failure"]}
@@ -220,8 +264,12 @@ def test_the_page_and_the_steps_summary_begin_with_the_gates(history, name, said
 def test_the_page_names_what_became_worse_with_its_numbers_before_anything_else(history):
     seen = history["worse"]
     verdict = seen.verdict(TUNED, "score")
-    row = next(line for line in seen.page.splitlines() if line.startswith("| nano | "))
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[5:9] == ["score", "fail", f"{verdict['was']:.1f}", f"{verdict['now']:.1f}"]
-    assert f"{verdict['change']:+.1f} pt" in cells
+    rows = [line for line in seen.page.splitlines() if line.startswith("| nano | ")]
+    # its form comes first, which has lost more: the tuned way answers as the base does
+    form, score = ([cell.strip() for cell in row.strip("|").split("|")] for row in rows[:2])
+    assert form[5:7] == ["format", "fail"]
+    assert score[5:7] == ["score", "fail"]
+    assert score[7] == f"{verdict['was']:.1f}"
+    assert score[8].split() == [f"{verdict['now']:.1f}", "INVALID"]
+    assert f"{verdict['change']:+.1f} pt" in score
     assert "trained again" in seen.page or "fresh seed" in seen.page
