@@ -12,9 +12,10 @@ from pytest_ftbench.ml.judge import judge
 from pytest_ftbench.ml.memory import peak_memory
 from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.ml.sft import Training
 from pytest_ftbench.ml.sweep import way_name
 from pytest_ftbench.ml.targets import trained_on
-from pytest_ftbench.ml.train import DivergedError, Training
+from pytest_ftbench.ml.train import DivergedError
 from pytest_ftbench.store import write_json
 from pytest_ftbench.tasks import get_task
 
@@ -67,12 +68,13 @@ class Trainer:
             say, give_way = lambda line: desk.say(f"{name}: {line}"), desk.machine.give_way
             tokens = round(recipe.num_train_epochs * sum(len(example.input_ids) for example in examples))
             try:
-                facts = train(model, tokenizer, training, desk.runtime, folder, say, give_way)
+                # nobody asks for a trial's memory
+                read_peak = None if is_trial else peak
+                facts = train(model, tokenizer, training, desk.runtime, folder, say, give_way, read_peak)
             except DivergedError as error:
                 error.tokens = round(error.share * tokens)
                 raise
-            memory = peak()
-        facts |= {"tokens": tokens, "rows_left_out": left_out, "peak_memory_gib": memory}
+        facts |= {"tokens": tokens, "rows_left_out": left_out}
         facts |= trained_on(examples, tokenizer)
         if not is_trial:
             desk.say(f"{name}: trained in {facts['seconds']:.1f} s, last loss {facts['final_loss']:.3f}")

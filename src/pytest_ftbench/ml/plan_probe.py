@@ -1,0 +1,90 @@
+"""What a plan has to know of a model before its first step: whether the fast way agrees, and what it takes.
+
+The two are shown the same two rows without dropout, and must say the same loss. Nothing of the model is changed, and
+random numbers go on as if none had been drawn.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pytest_ftbench.grid import first_line
+from pytest_ftbench.ml.dropout import SameMasks, dropouts
+from pytest_ftbench.ml.memory import free_bytes
+from pytest_ftbench.ml.packing import IGNORED, TokenRow, pack
+from pytest_ftbench.ml.planned_step import PackedLoss, without_dropout
+from pytest_ftbench.ml.planner import Needs
+from pytest_ftbench.ml.runtime import own_randomness
+from pytest_ftbench.ml.segments import rows_apart
+
+if TYPE_CHECKING:
+    import torch
+
+# how far the losses of the same rows may be apart, as a share: rounding, in the precision that is computed in
+_TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
+
+
+def probe(loss: PackedLoss, rows: Sequence[TokenRow], masks: SameMasks) -> Needs:
+    """Look at the longest and the shortest row."""
+    few = [max(rows, key=len), min(rows, key=len)]
+    trained = sum(p.numel() * p.element_size() for p in loss.model.parameters() if p.requires_grad)
+    dropping = bool(dropouts(loss.model))
+    kept, refused = 0, None
+    try:
+        with own_randomness(), rows_apart(loss.model):
+            kept = _activations(loss, few, masks)
+        with own_randomness():
+            refused = _disagreement(loss, few)
+    except (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError) as error:
+        refused = f"the fast way doesn't know this model ({first_line(error)})"
+    told = "none" if not dropping else "declared" if loss.runtime.device == "cpu" and masks.known else "others"
+    if told == "others" and loss.runtime.device == "cpu":
+        refused = refused or "whose turn a dropout is can't be told"
+    return Needs(kept / sum(map(len, few)), trained, free_bytes(loss.runtime), told, refused)
+
+
+def _activations(loss: PackedLoss, rows: Sequence[TokenRow], masks: SameMasks) -> int:
+    """The bytes that a forward pass keeps for the backward one; on the way, who drops what is seen."""
+    import torch
+
+    own = {p.untyped_storage().data_ptr() for p in (*loss.model.parameters(), *loss.model.buffers())}
+    seen: dict[int, int] = {}
+    held: list[torch.Tensor] = []
+
+    def keep(tensor: "torch.Tensor") -> "torch.Tensor":
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            seen[storage.data_ptr()] = storage.nbytes()
+            held.append(tensor)  # what is freed gives its place to another, and would be counted once
+        return tensor
+
+    loss.model.train()
+    with masks.learning(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss(pack(rows, loss.runtime.device))
+    return sum(seen.values())
+
+
+def _disagreement(loss: PackedLoss, rows: Sequence[TokenRow]) -> str | None:
+    """Why the fast way is not to be trusted with this model, None where it says what TRL says."""
+    import torch
+
+    with torch.no_grad(), without_dropout(loss.model):
+        with rows_apart(loss.model):
+            fast = loss(pack(rows, loss.runtime.device)).item()
+        declared = sum(_declared(loss, row) for row in rows)
+    if abs(fast - declared) <= _TOLERANCE.get(loss.runtime.dtype, 0) * max(1.0, abs(declared)):
+        return None
+    return f"the fast way says a loss of {fast:.6g} where the declared one says {declared:.6g}"
+
+
+def _declared(loss: PackedLoss, row: TokenRow) -> float:
+    """What TRL's forward pass says of a row by itself."""
+    import torch
+
+    labels = [IGNORED] * len(row)
+    for at, label in zip(row.at, row.labels, strict=True):
+        labels[at + 1] = label
+    ids, wanted = (torch.tensor([each], device=loss.runtime.device) for each in (row.ids, labels))
+    given: dict[str, Any] = {"attention_mask": torch.ones_like(ids), "labels": wanted, "use_cache": False}
+    with loss.autocast():
+        found = loss.model(input_ids=ids, fused_lm_head=True, **given)
+    return -float(found.log_probs.sum())
