@@ -1,4 +1,4 @@
-"""The course of a training: measured as declared, planned, run, and run again by a smaller plan where memory runs out."""
+"""The course of a training: measured as declared, planned, run, run again by a smaller plan where memory runs out."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 Two optimizer steps by TRL's own code, on the longest rows and those with the most targets: as many as a pass has under
 the recipe, checkpointing as the recipe says, so that gradients, optimizer and activations are there at once. What they
-change is put back bit by bit. What is kept for that is where it isn't measured: in a file on a CPU, else in main memory.
+change is put back bit by bit; what is kept for that is where nothing is measured: in a file on a CPU, else in RAM.
 """
 
 import contextlib

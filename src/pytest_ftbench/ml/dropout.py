@@ -21,6 +21,22 @@ def dropouts(model: "torch.nn.Module") -> "list[torch.nn.Dropout]":
     return [module for module in model.modules() if isinstance(module, torch.nn.Dropout) and module.p > 0]
 
 
+@contextlib.contextmanager
+def nothing_dropped(model: "torch.nn.Module") -> Iterator[None]:
+    """Compute without dropout, and go on as before.
+
+    All else stays in training: bitsandbytes packs weights anew for answering, and they aren't the same afterwards.
+    """
+    modules = [module for module in dropouts(model) if module.training]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.train()
+
+
 class SameMasks:
     """Draws what each dropout of a model drops, in ``micro_batch`` rows at a time as a recipe declares them."""
 

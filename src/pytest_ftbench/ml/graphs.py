@@ -81,13 +81,15 @@ class StepGraphs:
 
     def _compute(self, given: "torch.Tensor", shape: Shape) -> "torch.Tensor":
         """Forward and backward pass of what is in the buffer."""
+        import torch
+
         tokens, targets = shape
         ends = [0, tokens, 2 * tokens, 2 * tokens + targets, 2 * tokens + 2 * targets]
         ids, positions, at, labels = (given[one:other].long() for one, other in pairwise(ends))
         count, bounds = given[ends[-1]].float(), given[ends[-1] + 1 :]
         packed = Packed(ids[None], positions[None], [], at, labels)
         loss = self.loss(packed, Segments([], tokens, bounds)) / count
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss.detach()
 
     def _record(self, shape: Shape, values: "torch.Tensor") -> "tuple[Any, torch.Tensor, torch.Tensor]":
@@ -95,7 +97,8 @@ class StepGraphs:
 
         given = values.cuda()
         if self._stream is None:
-            self._stream, self._pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
+            # torch's own constructor has no types
+            self._stream, self._pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
         self._stream.wait_stream(torch.cuda.current_stream())
         before = [gradient.clone() for gradient in self._gradients] if self._given else None
         with torch.cuda.stream(self._stream):

@@ -28,20 +28,9 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
     return source_digest(*(_HERE / f"{name}.py" for name in names), *also)
 
 
-_PLANNING = (
-    "course",
-    "declared_peak",
-    "dropout",
-    "graphs",
-    "packing",
-    "plan_probe",
-    "planned_step",
-    "planner",
-    "segments",
-)
-_TRAINING_CODE = _code(
-    *_SHARED, *_PLANNING, "memory", "sft", "targets", "train", "trainer", also=[Path(recipe.__file__)]
-)
+_STEPS = ("declared_peak", "dropout", "graphs", "packing", "planned_step", "segments")
+_PLANNING = ("course", "plan_probe", "planner", "sft", "train", "trainer")
+_TRAINING_CODE = _code(*_SHARED, *_STEPS, *_PLANNING, "memory", "targets", also=[Path(recipe.__file__)])
 _ANSWER_CODE = _code(*_SHARED, "generate", "probe")
 _TIMING_CODE = _code("latency", "memory", "neighbours")
 # of a trial: how it is judged; of all that trains and answers, its checkpoint's and answers' keys tell

@@ -40,7 +40,7 @@ def free(runtime: Runtime) -> None:
 
 
 def free_bytes(runtime: Runtime) -> int:
-    """What can still be taken on the device: on CUDA with what torch's allocator holds unused, on a CPU of all workers'.
+    """What can still be taken on the device: on CUDA with what torch's allocator holds unused, on a CPU for a worker.
 
     Where the system doesn't say, nothing is known to be free.
     """

@@ -42,7 +42,7 @@ class TokenRow:
 
 @dataclass(frozen=True)
 class Packed:
-    """Rows in one sequence: ``ids`` and ``positions`` of shape (1, tokens), ``at`` and ``labels`` of shape (targets,)."""
+    """Rows in one sequence: ``ids``, ``positions`` of shape (1, tokens), ``at``, ``labels`` of shape (targets,)."""
 
     ids: "torch.Tensor"
     positions: "torch.Tensor"

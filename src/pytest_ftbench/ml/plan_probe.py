@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.grid import first_line
-from pytest_ftbench.ml.dropout import SameMasks, dropouts
+from pytest_ftbench.ml.dropout import SameMasks, dropouts, nothing_dropped
 from pytest_ftbench.ml.memory import free_bytes
 from pytest_ftbench.ml.packing import IGNORED, TokenRow, pack
-from pytest_ftbench.ml.planned_step import PackedLoss, without_dropout
+from pytest_ftbench.ml.planned_step import PackedLoss
 from pytest_ftbench.ml.planner import Needs
 from pytest_ftbench.ml.runtime import own_randomness
 from pytest_ftbench.ml.segments import rows_apart
@@ -67,7 +67,7 @@ def _disagreement(loss: PackedLoss, rows: Sequence[TokenRow]) -> str | None:
     """Why the fast way is not to be trusted with this model, None where it says what TRL says."""
     import torch
 
-    with torch.no_grad(), without_dropout(loss.model):
+    with torch.no_grad(), nothing_dropped(loss.model):
         with rows_apart(loss.model):
             fast = loss(pack(rows, loss.runtime.device)).item()
         declared = sum(_declared(loss, row) for row in rows)

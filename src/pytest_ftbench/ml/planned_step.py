@@ -4,7 +4,7 @@ The sum is the recipe's: of all rows' losses over the number of target tokens of
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.dropout import SameMasks
@@ -88,20 +88,9 @@ class PlannedStep:
         total = torch.zeros((), device=self.loss.runtime.device)
         for start in range(0, len(rows), self.plan.rows):
             part = slice(start, start + self.plan.rows)
-            with contextlib.nullcontext() if drawn is None else self.masks.applied(drawn, part):
+            masked = self.masks.applied(drawn, part) if self.masks and drawn else contextlib.nullcontext()
+            with masked:
                 loss = self.loss(pack(rows[part], self.loss.runtime.device)) / targets
-                if loss.requires_grad:  # a part without targets has no gradient
-                    loss.backward()
+                torch.autograd.backward(loss)
             total += loss.detach()
         return total
-
-
-@contextlib.contextmanager
-def without_dropout(model: Any) -> Iterator[None]:
-    """Compute as in answering, and go on as before."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

@@ -1,9 +1,9 @@
 """How a training is computed: fast, and with the losses that the recipe's own way gives.
 
-The recipe says how a checkpoint is trained: which rows make a step, what the loss is divided by, the schedule, clipping,
-dropout. How a step's gradients come about is the plan's: rows in one pass or in several, one after the other in one
-sequence or one by one, activations kept or computed again, launched one by one or as a graph. A plan changes the order
-in which sums are rounded and nothing else. Where that isn't certain the recipe is done as it is declared.
+The recipe says how a checkpoint is trained: which rows make a step, what its loss is divided by, the schedule,
+clipping, dropout. How a step's gradients come about is the plan's: rows in one pass or in several, one after the other
+in one sequence or one by one, activations kept or computed again, launched one by one or as a graph. A plan changes the
+order in which sums are rounded and nothing else. Where that isn't certain the recipe is done as it is declared.
 """
 
 from collections.abc import Sequence

@@ -72,7 +72,7 @@ def _attention(
     segments: Segments | None = None,
     **others: Any,
 ) -> tuple["torch.Tensor", None]:
-    """What Transformers calls: tensors of shape (1, heads, tokens, dimensions) to one of (1, tokens, heads, dimensions).
+    """What Transformers calls: tensors of shape (1, heads, tokens, width of a head) to (1, tokens, heads, width).
 
     Raises :class:`UnknownAttentionError` for a window that is shorter than a row, or anything else beside the scale.
     """
@@ -95,9 +95,9 @@ def _each(
     import torch
     from torch.nn.functional import scaled_dot_product_attention as attend
 
-    parts = (tensor.split(segments.lengths, dim=2) for tensor in (query, key, value))
+    parts = zip(*(torch.split(tensor, segments.lengths, dim=2) for tensor in (query, key, value)), strict=True)
     grouped = query.shape[1] != key.shape[1]
-    found = [attend(*each, is_causal=True, scale=scaling, enable_gqa=grouped) for each in zip(*parts, strict=True)]
+    found = [attend(q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped) for q, k, v in parts]
     return torch.cat(found, dim=2).transpose(1, 2).contiguous()
 
 

@@ -42,16 +42,18 @@ def trainer_class() -> type["SFTTrainer"]:
 
     class PlannedTrainer(SFTTrainer):  # type: ignore[misc] # trl is Any to mypy
         planned: Callable[[list[int]], Any] | None = None
+        declared_data: Any = None
 
         def follow(self, recipe: Recipe, planned: Callable[[list[int]], Any] | None, checkpointing: bool) -> None:
             """Compute steps by ``planned`` from now on, as declared where it is None."""
-            if not hasattr(self, "declared_data"):
-                self.declared_data = self.train_dataset, self.data_collator
+            if self.declared_data is None:
+                self.declared_data = vars(self)["train_dataset"], vars(self)["data_collator"]
+            data = self.declared_data
             rows, passes = recipe.per_device_train_batch_size, recipe.gradient_accumulation_steps
-            self.train_dataset, self.data_collator = self.declared_data
+            self.train_dataset, self.data_collator = data
             if planned is not None:
                 rows, passes = rows * passes, 1
-                self.train_dataset = range(len(self.train_dataset))
+                self.train_dataset = range(len(data[0]))
                 self.data_collator = lambda indices: {"rows": indices}
             self.planned = planned
             self._train_batch_size, self.args.gradient_accumulation_steps = rows, passes
