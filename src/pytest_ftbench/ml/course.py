@@ -1,6 +1,8 @@
 """The course of a training: measured as declared, planned, run, run again by a smaller plan where memory runs out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +17,27 @@ from pytest_ftbench.ml.runtime import Runtime, own_randomness
 from pytest_ftbench.ml.sft import Training
 
 T = TypeVar("T")
+
+
+def _own_stream(runtime: Runtime) -> Callable[[], AbstractContextManager[Any]]:
+    """Blocks that run on one CUDA stream, which isn't the default one: a graph can be recorded there.
+
+    Whatever remembers the stream that it was made on, as the nodes that add up gradients do, was made on that one.
+    """
+    if runtime.device == "cpu":
+        return nullcontext
+    import torch
+
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch's constructor has no types
+
+    @contextmanager
+    def own() -> Iterator[None]:
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            yield
+        torch.cuda.current_stream().wait_stream(stream)
+
+    return own
 
 
 class Course:
@@ -34,13 +57,16 @@ class Course:
         self._read_peak = read_peak
         self._scratch = scratch
         self._kept: KeptWeights | None = None
-        self.plan = self._planned()
+        self._step: PlannedStep | None = None
+        self._stream = _own_stream(runtime)
+        with self._stream():
+            self.plan = self._planned()
 
     def run(self, training: Callable[[], T]) -> T:
         """Do the training; from its start again, by the next smaller plan, for as long as memory doesn't suffice."""
         while True:
             try:
-                with own_randomness():
+                with own_randomness(), self._stream():
                     self._follow()
                     result = training()
                 break
@@ -51,6 +77,9 @@ class Course:
                 self.plan = smaller
             # not before the error is gone, which holds on to what was being computed
             self._begin_anew(self._kept)
+        if self._step is not None and self._step.graphs is not None and self._step.graphs.failed:
+            why = f"{self.plan.why}; but no graph can be recorded ({self._step.graphs.failed})"
+            self.plan = replace(self.plan, graphed=False, why=why)
         if self.peak is None and self._read_peak is not None:
             self.peak = self._read_peak()
         return result
@@ -80,14 +109,18 @@ class Course:
     def _follow(self) -> None:
         """Let the trainer compute by the plan."""
         recipe, plan = self.training.recipe, self.plan
-        step = None
+        self._step = None
         if plan.layout != DECLARED:
             whole = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
             masks = self._masks if plan.masks == "declared" else None
-            step = PlannedStep(self._loss, self._rows, plan, whole, masks)
-        self.trainer.follow(recipe, step, plan.checkpointing)
+            self._step = PlannedStep(self._loss, self._rows, plan, whole, masks)
+        self.trainer.follow(recipe, self._step, plan.checkpointing)
 
     def _begin_anew(self, kept: KeptWeights) -> None:
+        if self._step is not None and self._step.graphs is not None:
+            with self._stream():
+                self._step.graphs.recover()
+        self._step = None
         self.trainer.follow(self.training.recipe, None, checkpointing=False)
         kept.put_back()
         self.trainer.begin_anew()

@@ -1,14 +1,16 @@
-"""A training step as CUDA graphs: launched as one piece, where a model of this size waits for its launches.
+"""A training step as CUDA graphs: launched as one piece, where a small model waits for its launches.
 
 A graph has fixed shapes: a step's rows are packed into the next multiple of some tokens, what is left over is a row of
 its own that nobody reads. Each shape is recorded when it first comes; all share their memory, for one runs at a time.
-Gradients are added to tensors that stay where they are.
+Gradients are added to tensors that stay where they are. All of it runs on a stream that isn't the default one.
 """
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from pytest_ftbench.grid import first_line
+from pytest_ftbench.ml.memory import is_shortage
 from pytest_ftbench.ml.packing import Packed, TokenRow
 from pytest_ftbench.ml.segments import Segments
 
@@ -36,7 +38,7 @@ class StepGraphs:
         self.graphs: dict[Shape, tuple[Any, torch.Tensor, torch.Tensor]] = {}
         self._gradients: list[torch.Tensor] = []
         self._pool: Any = None
-        self._stream: Any = None
+        self.failed = ""
 
     def step(self, rows: Sequence[TokenRow]) -> "torch.Tensor | None":
         """Add the gradients of a step's rows; its loss, or None where no graph may be recorded for so long a step."""
@@ -45,12 +47,20 @@ class StepGraphs:
         tokens, targets = sum(map(len, rows)), sum(len(row.labels) for row in rows)
         # one token at least is left over, so that its row is never empty
         shape = (_up(tokens + 1, _TOKENS), _up(targets, _TARGETS))
-        if shape not in self.graphs and len(self.graphs) >= _MOST:
+        if shape not in self.graphs and (len(self.graphs) >= _MOST or self.failed):
             return None
         values = torch.tensor(self._values(rows, shape), dtype=torch.int32)
         self._lend_gradients()
         if shape not in self.graphs:
-            self.graphs[shape] = self._record(shape, values)
+            try:
+                self.graphs[shape] = self._record(shape, values)
+            except RuntimeError as error:
+                if is_shortage(error):
+                    raise
+                self.failed = first_line(error)
+            if self.failed:
+                self.recover()
+                return None
         graph, given, loss = self.graphs[shape]
         given.copy_(values)
         graph.replay()
@@ -96,22 +106,32 @@ class StepGraphs:
         import torch
 
         given = values.cuda()
-        if self._stream is None:
-            # torch's own constructor has no types
-            self._stream, self._pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
-        self._stream.wait_stream(torch.cuda.current_stream())
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
         before = [gradient.clone() for gradient in self._gradients] if self._given else None
-        with torch.cuda.stream(self._stream):
-            # kernels are chosen and workspaces made at the first sight of a shape, which can't be recorded
-            self._compute(given, shape)
-        torch.cuda.current_stream().wait_stream(self._stream)
+        # kernels are chosen and workspaces made at the first sight of a shape, which can't be recorded
+        self._compute(given, shape)
+        torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+        stream = torch.cuda.current_stream()
+        with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
             loss = self._compute(given, shape)
         torch._foreach_zero_(self._gradients)
         if before is not None:
             torch._foreach_copy_(self._gradients, before)
         return graph, given, loss
+
+    def recover(self) -> None:
+        """Leave the device as if nothing had been tried: the step is computed otherwise."""
+        import torch
+
+        self.graphs.clear()
+        torch.cuda.synchronize()
+        # a recording that broke off leaves the random numbers' generator waiting for its end
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            torch.zeros(1, device="cuda")
+        torch._foreach_zero_(self._gradients)
 
     def _lend_gradients(self) -> None:
         """Let the parameters' gradients be those that the graphs add to, with what is in them already."""

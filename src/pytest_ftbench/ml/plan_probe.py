@@ -60,6 +60,7 @@ def _activations(loss: PackedLoss, rows: Sequence[TokenRow], masks: SameMasks) -
     loss.model.train()
     with masks.learning(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss(pack(rows, loss.runtime.device))
+    held.clear()  # it holds on to what holds on to it
     return sum(seen.values())
 
 
