@@ -59,8 +59,7 @@ class Course:
         self._kept: KeptWeights | None = None
         self._step: PlannedStep | None = None
         self._stream = _own_stream(runtime)
-        with self._stream():
-            self.plan = self._planned()
+        self.plan = self._planned()
 
     def run(self, training: Callable[[], T]) -> T:
         """Do the training; from its start again, by the next smaller plan, for as long as memory doesn't suffice."""

@@ -47,21 +47,19 @@ def _activations(loss: PackedLoss, rows: Sequence[TokenRow], masks: SameMasks) -
     import torch
 
     own = {p.untyped_storage().data_ptr() for p in (*loss.model.parameters(), *loss.model.buffers())}
-    seen: dict[int, int] = {}
-    held: list[torch.Tensor] = []
+    seen: dict[int, torch.Tensor] = {}
 
     def keep(tensor: "torch.Tensor") -> "torch.Tensor":
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            seen[storage.data_ptr()] = storage.nbytes()
-            held.append(tensor)  # what is freed gives its place to another, and would be counted once
-        return tensor
+        # detached: what keeps a result for its own gradient would keep itself. It is held, for its place is taken again
+        place = tensor.untyped_storage().data_ptr()
+        if place not in own:
+            seen[place] = tensor.detach()
+        return tensor.detach()
 
     loss.model.train()
     with masks.learning(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss(pack(rows, loss.runtime.device))
-    held.clear()  # it holds on to what holds on to it
-    return sum(seen.values())
+    return sum(tensor.untyped_storage().nbytes() for tensor in seen.values())
 
 
 def _disagreement(loss: PackedLoss, rows: Sequence[TokenRow]) -> str | None:
