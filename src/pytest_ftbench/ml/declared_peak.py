@@ -1,7 +1,7 @@
 """The memory that a recipe takes as it is declared, measured by doing a little of it before a planned training.
 
-Two optimizer steps by TRL's own code, on the longest rows and those with the most targets: as many as a pass has under
-the recipe, checkpointing as the recipe says, so that gradients, optimizer and activations are there at once. What they
+Two optimizer steps by TRL's own code, the longest rows last: as many as a pass has under the recipe, checkpointing as
+the recipe says, so that gradients, optimizer and activations are there at once. What they
 change is put back bit by bit; what is kept for that is where nothing is measured: in a file on a CPU, else in RAM.
 """
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import torch
 
 _STEPS = 2  # the optimizer's moments are there from the second on
-_PASSES = 2  # and gradients from the second pass of a step on
 
 
 class KeptWeights:
@@ -97,9 +96,16 @@ def _steps(trainer: Any, batches: list[dict[str, Any]]) -> None:
 
 
 def _batches(trainer: Any, rows: Sequence[TokenRow]) -> list[dict[str, Any]]:
-    """A pass of the longest rows and one of those with the most targets, as TRL's collator makes them."""
+    """Passes of the shortest rows, of those with the most targets and of the longest, as TRL's collator makes them.
+
+    In a step that grows, as in any training, tensors don't find the place that a larger one has left.
+    """
     size, indices = trainer.args.per_device_train_batch_size, range(len(rows))
-    orders = [lambda index: len(rows[index]), lambda index: len(rows[index].labels)][:_PASSES]
+    orders = [
+        lambda index: -len(rows[index]),
+        lambda index: len(rows[index].labels),
+        lambda index: len(rows[index]),
+    ]
     picked = [sorted(indices, key=order, reverse=True)[:size] for order in orders]
     columns = ("input_ids", "labels")
     features = [[{name: trainer.train_dataset[index][name] for name in columns} for index in some] for some in picked]
