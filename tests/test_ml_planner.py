@@ -94,7 +94,7 @@ def test_a_recipe_that_pads_has_its_own_losses(run, declared, rows, method):
     training = prepared(rows[:-1], method, replace(recipe, num_train_epochs=1.5), dropout=True)
     slow, fast = declared(training), run(training)
     assert apart(slow, fast) <= 1e-5
-    assert fast["plan"]["rows"] == 6
+    assert fast["plan"]["rows"] == 3
     assert fast["points"][-1]["epoch"] == pytest.approx(slow["points"][-1]["epoch"])
 
 
@@ -191,7 +191,7 @@ def test_out_of_memory_costs_no_training(run, declared, rows, monkeypatch, metho
     short_of_memory(monkeypatch, most, shortage())
     facts = run(replace(prepared(rows, method, dropout=True), snapshots=(1,)))
     assert (facts["plan"]["layout"], facts["plan"]["rows"]) == (layout, passes)
-    assert "then out of memory with 8 rows per pass, without checkpointing; " in f"{facts['plan']['why']}; "
+    assert " rows per pass, without checkpointing; " in f"{facts['plan']['why']}; "
     assert apart(slow, facts) <= (1e-5 if most else 0)
     assert [point["epoch"] for point in facts["points"]] == [1, 2]
 
@@ -270,33 +270,32 @@ def needs(activations=1e5, free=100 * GIB, trained=10**8, **others):
 
 
 @pytest.mark.parametrize(
-    ("device", "free", "width", "steps", "found"),
+    ("device", "free", "length", "steps", "found"),
     [
-        ("cpu", 100, 128, 100, (8, False, False)),
-        ("cpu", 100, 1024, 100, (2, False, False)),
-        ("cuda", 100, 1024, 100, (8, False, True)),
-        ("cuda", 100, 1024, 2, (8, False, False)),
-        ("cuda", 0.4, 1024, 100, (4, False, False)),
-        ("cuda", 0.3, 1024, 100, (1, True, False)),
+        ("cpu", 100, 100, 100, (8, False, False)),
+        ("cpu", 100, 200, 100, (4, False, False)),
+        ("cpu", 100, 1000, 100, (1, False, False)),
+        ("cuda", 100, 200, 100, (8, False, True)),
+        ("cuda", 100, 200, 2, (8, False, False)),
+        ("cuda", 0.4, 200, 100, (4, False, False)),
+        ("cuda", 0.29, 200, 100, (1, True, False)),
     ],
-    ids=["cpu", "wide", "cuda", "short", "scarce", "scarcer"],
+    ids=["cpu", "long", "longer", "cuda", "short", "scarce", "scarcer"],
 )
-def test_the_plan_follows_from_device_memory_and_width(runtime, device, free, width, steps, found):
-    lengths = [200] * 8 * steps
-    plan = choose(
-        replace(runtime, device=device), Recipe(), lengths, width, needs(free=int(free * GIB)), device == "cuda"
-    )
+def test_the_plan_follows_from_device_memory_and_length(runtime, device, free, length, steps, found):
+    lengths = [length] * 8 * steps
+    plan = choose(replace(runtime, device=device), Recipe(), lengths, needs(free=int(free * GIB)), device == "cuda")
     assert (plan.rows, plan.checkpointing, plan.graphed) == found
 
 
 def test_a_refusal_is_the_declared_way(runtime):
-    plan = choose(runtime, Recipe(), [200] * 80, 128, needs(refused="it says another loss"), False)
+    plan = choose(runtime, Recipe(), [200] * 80, needs(refused="it says another loss"), False)
     assert plan == as_declared(Recipe(), runtime.threads, "it says another loss")
 
 
 def test_each_smaller_plan_takes_less_until_it_is_the_declared_one(runtime):
     machine = replace(runtime, device="cuda")
-    plan = choose(machine, Recipe(), [200] * 800, 1024, needs(), True)
+    plan = choose(machine, Recipe(), [200] * 800, needs(), True)
     found = []
     while plan is not None:
         found.append((plan.rows, plan.checkpointing, plan.graphed, plan.layout))

@@ -96,9 +96,8 @@ class Course:
         self._loss = PackedLoss(self.trainer.model, self.runtime)
         self._masks = SameMasks(self._loss.model, recipe.per_device_train_batch_size)
         needs = probe(self._loss, self._rows, self._masks)
-        width = self._loss.model.config.get_text_config().hidden_size
         graphs = self._loss.flash and self.training.quantization is None and not self._shares_ranks
-        return choose(self.runtime, recipe, [len(row) for row in self._rows], width, needs, graphs)
+        return choose(self.runtime, recipe, [len(row) for row in self._rows], needs, graphs)
 
     @property
     def _shares_ranks(self) -> bool:

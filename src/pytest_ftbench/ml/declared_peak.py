@@ -73,7 +73,8 @@ def declared_steps(
         finally:
             kept.put_back()
             trainer.begin_anew()
-            free(runtime)
+            if runtime.device == "cuda":
+                free(runtime)
 
 
 def _steps(trainer: Any, batches: list[dict[str, Any]]) -> None:

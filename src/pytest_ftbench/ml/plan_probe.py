@@ -14,7 +14,6 @@ from pytest_ftbench.ml.packing import IGNORED, TokenRow, pack
 from pytest_ftbench.ml.planned_step import PackedLoss
 from pytest_ftbench.ml.planner import Needs
 from pytest_ftbench.ml.runtime import own_randomness
-from pytest_ftbench.ml.segments import rows_apart
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +29,7 @@ def probe(loss: PackedLoss, rows: Sequence[TokenRow], masks: SameMasks) -> Needs
     dropping = bool(dropouts(loss.model))
     kept, refused = 0, None
     try:
-        with own_randomness(), rows_apart(loss.model):
+        with own_randomness():
             kept = _activations(loss, few, masks)
         with own_randomness():
             refused = _disagreement(loss, few)
@@ -57,8 +56,9 @@ def _activations(loss: PackedLoss, rows: Sequence[TokenRow], masks: SameMasks) -
         return tensor.detach()
 
     loss.model.train()
-    with masks.learning(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss(pack(rows, loss.runtime.device))
+    packed, hooks = pack(rows, loss.runtime.device), torch.autograd.graph.saved_tensors_hooks(keep, lambda each: each)
+    with masks.learning(), loss.layers_for(packed), hooks:
+        loss(packed)
     return sum(tensor.untyped_storage().nbytes() for tensor in seen.values())
 
 
@@ -67,8 +67,9 @@ def _disagreement(loss: PackedLoss, rows: Sequence[TokenRow]) -> str | None:
     import torch
 
     with torch.no_grad(), nothing_dropped(loss.model):
-        with rows_apart(loss.model):
-            fast = loss(pack(rows, loss.runtime.device)).item()
+        packed = pack(rows, loss.runtime.device)
+        with loss.layers_for(packed):
+            fast = loss(packed).item()
         declared = sum(_declared(loss, row) for row in rows)
     if abs(fast - declared) <= _TOLERANCE.get(loss.runtime.dtype, 0) * max(1.0, abs(declared)):
         return None

@@ -4,11 +4,12 @@ The sum is the recipe's: of all rows' losses over the number of target tokens of
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.dropout import SameMasks
 from pytest_ftbench.ml.graphs import StepGraphs
+from pytest_ftbench.ml.last_layer import targets_alone
 from pytest_ftbench.ml.packing import Packed, TokenRow, pack
 from pytest_ftbench.ml.planner import Plan
 from pytest_ftbench.ml.runtime import Runtime
@@ -41,6 +42,13 @@ class PackedLoss:
             head = self.model.get_output_embeddings()
             logits = linear(hidden.index_select(0, packed.at), head.weight, head.bias)
         return cross_entropy(logits.float(), packed.labels, reduction="sum")
+
+    @contextlib.contextmanager
+    def layers_for(self, packed: Packed) -> Iterator[None]:
+        """Let the layers compute what is asked of packed rows, forward and backward."""
+        on_cpu = self.runtime.device == "cpu"
+        with rows_apart(self.model), targets_alone(self.model, packed.at) if on_cpu else contextlib.nullcontext():
+            yield
 
     def _segments(self, lengths: list[int]) -> Segments:
         import torch
@@ -76,9 +84,12 @@ class PlannedStep:
     def __call__(self, indices: Sequence[int]) -> "torch.Tensor":
         """Add the gradients of a step's rows to the parameters'; the step's loss."""
         rows = [self.rows[index] for index in indices]
-        with rows_apart(self.loss.model):
-            found = None if self.graphs is None else self.graphs.step(rows)
-            return self._eager(rows) if found is None else found
+        if self.graphs is not None:
+            with rows_apart(self.loss.model):
+                found = self.graphs.step(rows)
+            if found is not None:
+                return found
+        return self._eager(rows)
 
     def _eager(self, rows: list[TokenRow]) -> "torch.Tensor":
         import torch
@@ -89,8 +100,9 @@ class PlannedStep:
         for start in range(0, len(rows), self.plan.rows):
             part = slice(start, start + self.plan.rows)
             masked = self.masks.applied(drawn, part) if self.masks and drawn else contextlib.nullcontext()
-            with masked:
-                loss = self.loss(pack(rows[part], self.loss.runtime.device)) / targets
+            packed = pack(rows[part], self.loss.runtime.device)
+            with masked, self.loss.layers_for(packed):
+                loss = self.loss(packed) / targets
                 torch.autograd.backward(loss)
             total += loss.detach()
         return total

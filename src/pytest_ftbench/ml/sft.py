@@ -65,7 +65,8 @@ def trainer_class() -> type["SFTTrainer"]:
             """Forget whatever a training before has left here, but for the weights."""
             self.optimizer = self.lr_scheduler = None
             self.model.zero_grad()
-            self.accelerator.free_memory()
+            if self.args.device.type == "cuda":  # a training begins with that, which goes through all there is
+                self.accelerator.free_memory()
             self._metrics["train"].clear()
             self._total_train_tokens = 0
 
