@@ -65,7 +65,8 @@ class Course:
         """Do the training; from its start again, by the next smaller plan, for as long as memory doesn't suffice."""
         while True:
             try:
-                with own_randomness(), self._stream():
+                is_declared = self.plan.layout == DECLARED
+                with own_randomness(), nullcontext() if is_declared else self._stream():
                     self._follow()
                     result = training()
                 break

@@ -125,6 +125,8 @@ def choose(runtime: Runtime, recipe: Recipe, lengths: Sequence[int], needs: Need
     checkpointing = need > spare
     amount = f"{need / _GIB:.2g} GiB of activations beside {needs.free / _GIB:.3g} GiB free"
     reasons.append(f"checkpointing for {amount}" if checkpointing else f"no checkpointing for {amount}")
+    if needs.masks == "others":
+        reasons.append("dropout by other random numbers of the same distribution")
     graphed = graphs and rows == whole and not checkpointing and recipe.steps(len(lengths)) >= _STEPS_FOR_GRAPHS
     if graphed:
         reasons.append("graphed, for the device waits for launches")
