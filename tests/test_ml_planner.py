@@ -332,7 +332,7 @@ def test_a_graphs_buffer_holds_the_step(ready, runtime, method, count, monkeypat
         expected = [parameter.grad.clone() for parameter in parameters]
         trainer.model.zero_grad()
         monkeypatch.setattr(segments, "_flash", flash)
-        graphs, shape = StepGraphs(loss, parameters, 8), (1536, 128)
+        graphs, shape = StepGraphs(loss, parameters, 8, 100), (1536, 128)
         values = torch.tensor(graphs._values(rows[:count], shape), dtype=torch.int32)
         with segments.rows_apart(loss.model):
             found = graphs._compute(values, shape)

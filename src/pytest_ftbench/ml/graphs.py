@@ -19,22 +19,28 @@ if TYPE_CHECKING:
 
 _TOKENS, _TARGETS = 256, 64  # shapes are multiples of so many: fewer to record, a few percent of padding
 _MOST = 16  # what comes after so many shapes isn't recorded
+_FEW_TARGETS = 512  # no more than so many cost little where a step has fewer
 
 Shape = tuple[int, int]
 
 
 class StepGraphs:
-    """The graphs of a model's training steps of at most so many rows; ``loss`` sums over targets."""
+    """The graphs of a model's training steps of at most so many rows; ``loss`` sums over targets.
+
+    ``most_targets`` is what no step exceeds: where they are few, all graphs are for so many.
+    """
 
     def __init__(
         self,
         loss: Callable[[Packed, Segments], "torch.Tensor"],
         parameters: "Sequence[torch.nn.Parameter]",
         step_rows: int,
+        most_targets: int,
     ) -> None:
         self.loss = loss
         self.parameters = parameters
         self.step_rows = step_rows
+        self.least_targets = most_targets if most_targets <= _FEW_TARGETS else 0
         self.graphs: dict[Shape, tuple[Any, torch.Tensor, torch.Tensor]] = {}
         self._gradients: list[torch.Tensor] = []
         self._pool: Any = None
@@ -46,7 +52,7 @@ class StepGraphs:
 
         tokens, targets = sum(map(len, rows)), sum(len(row.labels) for row in rows)
         # one token at least is left over, so that its row is never empty
-        shape = (_up(tokens + 1, _TOKENS), _up(targets, _TARGETS))
+        shape = (_up(tokens + 1, _TOKENS), _up(max(targets, self.least_targets), _TARGETS))
         if shape not in self.graphs and (len(self.graphs) >= _MOST or self.failed):
             return None
         values = torch.tensor(self._values(rows, shape), dtype=torch.int32)

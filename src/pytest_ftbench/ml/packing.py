@@ -62,10 +62,11 @@ def pack(rows: Sequence[TokenRow], device: str) -> Packed:
 
     lengths = [len(row) for row in rows]
     starts = [sum(lengths[:index]) for index in range(len(rows))]
+    at = [start + at for start, row in zip(starts, rows, strict=True) for at in row.at]
     return Packed(
         torch.tensor([[token for row in rows for token in row.ids]], device=device),
         torch.cat([torch.arange(length) for length in lengths])[None].to(device),
         lengths,
-        torch.tensor([start + at for start, row in zip(starts, rows, strict=True) for at in row.at], device=device),
+        torch.tensor(at, device=device, dtype=torch.long),
         torch.tensor([label for row in rows for label in row.labels], device=device, dtype=torch.long),
     )

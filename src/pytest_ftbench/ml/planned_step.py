@@ -79,7 +79,8 @@ class PlannedStep:
         self.plan = plan
         self.masks = masks
         parameters = [parameter for parameter in loss.model.parameters() if parameter.requires_grad]
-        self.graphs = StepGraphs(loss, parameters, step_rows) if plan.graphed else None
+        most_targets = sum(sorted((len(row.labels) for row in rows), reverse=True)[:step_rows])
+        self.graphs = StepGraphs(loss, parameters, step_rows, most_targets) if plan.graphed else None
 
     def __call__(self, indices: Sequence[int]) -> "torch.Tensor":
         """Add the gradients of a step's rows to the parameters'; the step's loss."""
