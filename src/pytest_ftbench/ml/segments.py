@@ -6,6 +6,7 @@ a name of its own, only while a forward pass of this package runs.
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.runtime import Runtime
@@ -108,8 +109,45 @@ def _flash(
     import torch
 
     bounds, longest = segments.bounds, segments.longest
-    heads = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    begun, ended = _strict_backward()
+    heads = begun.apply(*(tensor[0].transpose(0, 1) for tensor in (query, key, value)))
     found = torch.ops.aten._flash_attention_forward(
         *heads, bounds, bounds, longest, longest, 0.0, True, False, scale=scaling
     )
-    return found[0][None]  # type: ignore[no-any-return] # an operator's result is Any
+    return ended.apply(found[0])[None]  # type: ignore[no-any-return] # an operator's result is Any
+
+
+@cache
+def _strict_backward() -> tuple[Any, Any]:
+    """Two functions that change nothing; what stands between them is strictly deterministic in its backward pass.
+
+    Flash attention adds up in any order unless deterministic algorithms are asked for strictly, which nothing else here
+    need bear: a training asks for those there are.
+    """
+    import torch
+
+    def ask(strictly: bool) -> None:
+        if torch.are_deterministic_algorithms_enabled():
+            torch.use_deterministic_algorithms(True, warn_only=not strictly)
+
+    class Begun(torch.autograd.Function):
+        @staticmethod
+        def forward(_context: Any, *tensors: torch.Tensor) -> Any:
+            return tuple(tensor.view_as(tensor) for tensor in tensors)
+
+        @staticmethod
+        def backward(_context: Any, *gradients: torch.Tensor) -> Any:
+            ask(strictly=False)
+            return gradients
+
+    class Ended(torch.autograd.Function):
+        @staticmethod
+        def forward(_context: Any, tensor: torch.Tensor) -> Any:
+            return tensor.view_as(tensor)
+
+        @staticmethod
+        def backward(_context: Any, gradient: torch.Tensor) -> Any:
+            ask(strictly=True)
+            return gradient
+
+    return Begun, Ended
