@@ -100,10 +100,9 @@ def obstacle(trainer: Any, recipe: Recipe, quantization: str | None) -> str | No
         return "int8 looks for outliers over all rows of a pass"
     if any(word in recipe.optim for word in ("lomo", "layerwise", "schedule_free")):
         return f"{recipe.optim} is part of the backward pass"
-    config = model.config.get_text_config()
-    if getattr(config, "attention_dropout", 0) or getattr(trainer, "aux_loss_enabled", False):
-        return "its attention drops weights" if config.attention_dropout else "its loss has a part of its routers"
-    return None
+    if getattr(model.config.get_text_config(), "attention_dropout", 0):
+        return "its attention drops weights"
+    return "its loss has a part of its routers" if getattr(trainer, "aux_loss_enabled", False) else None
 
 
 def choose(runtime: Runtime, recipe: Recipe, lengths: Sequence[int], needs: Needs, graphs: bool) -> Plan:
