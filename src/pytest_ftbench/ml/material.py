@@ -28,7 +28,9 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
     return source_digest(*(_HERE / f"{name}.py" for name in names), *also)
 
 
-_TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", "trainer", also=[Path(recipe.__file__)])
+_STEPS = ("declared_peak", "dropout", "graphs", "last_layer", "packing", "planned_step", "segments")
+_PLANNING = ("course", "plan_probe", "planner", "sft", "train", "trainer")
+_TRAINING_CODE = _code(*_SHARED, *_STEPS, *_PLANNING, "memory", "targets", also=[Path(recipe.__file__)])
 _ENGINES = (
     "engine",
     "engine_cache",
