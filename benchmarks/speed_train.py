@@ -162,7 +162,7 @@ def do(
     clock = Clock(runtime, steps, arguments.clock == "process")
     spec = MethodSpec(arguments.method, (arguments.rank,))
     adapter = peft_config(spec, arguments.rank, way.recipe.steps(len(examples)))
-    training = Training(examples, way.recipe, adapter, 0)
+    training = Training(examples, way.recipe, adapter, 0, planning="on")
     with at_work(runtime.threads), TemporaryDirectory() as scratch:
         level = resident_level(runtime, "trl", "peft")
         with peak_memory(runtime, level) as peak:

@@ -305,6 +305,7 @@ SUITES = {
     "learning rate": (lambda suite: replace(suite, recipe=replace(suite.recipe, learning_rate=2e-2)), ALL),
     "epochs": (lambda suite: replace(suite, recipe=replace(suite.recipe, num_train_epochs=2)), ALL),
     "seed": (lambda suite: replace(suite, seeds=(1,)), ALL),
+    "planning": (lambda suite: replace(suite, planning="off"), ALL),
     "rank": (lambda suite: method(suite, ranks=(3,)), ALL),
     "alpha": (lambda suite: method(suite, options={"lora_alpha": 8}), ALL),
     "recipe of the method": (lambda suite: method(suite, recipe={"weight_decay": 0.1}), ALL),

@@ -104,6 +104,7 @@ class Materials:
             "adapter": adapter_fields(method, key.rank),
             **_quantized(method.trained_on),
             "seed": key.seed,
+            "planning": self.suite.planning,
             "code": _TRAINING_CODE,
             # only where there are any: they change no weight, and a checkpoint without a curve needs no other key
             **({"snapshots": list(snapshots)} if snapshots else {}),

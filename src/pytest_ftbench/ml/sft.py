@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Training:
     """What one training needs beside the model: examples, recipe, adapter (None: full fine-tuning), seed.
 
-    ``snapshots`` are the epochs after which it is saved on its way; ``quantization`` is the model's own.
+    ``snapshots`` are the epochs after which it is saved on its way; ``quantization`` is the model's own. ``planning``
+    says whether it may be computed by a plan: ``on``, ``off``, or ``auto``, on a CPU alone.
     """
 
     examples: Sequence[Example]
@@ -30,6 +31,7 @@ class Training:
     seed: int
     snapshots: tuple[int, ...] = ()
     quantization: str | None = None
+    planning: str = "auto"
 
 
 def trainer_class() -> type["SFTTrainer"]:

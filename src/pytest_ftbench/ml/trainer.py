@@ -67,7 +67,7 @@ class Trainer:
             method = self.suite.method(key.method)
             adapter = peft_config(method, key.rank, recipe.steps(len(examples)))
             snapshots = self.suite.snapshot_epochs(key.method) if not is_trial else ()
-            training = Training(examples, recipe, adapter, key.seed, snapshots, method.trained_on)
+            training = Training(examples, recipe, adapter, key.seed, snapshots, method.trained_on, self.suite.planning)
             model = load_weights(base.folder, desk.runtime, method.trained_on)
             say, give_way = lambda line: desk.say(f"{name}: {line}"), desk.machine.give_way
             tokens = round(recipe.num_train_epochs * sum(len(example.input_ids) for example in examples))
