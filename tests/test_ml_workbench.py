@@ -381,13 +381,13 @@ def test_one_letter_of_a_training_row_changes_the_checkpoints_key_and_an_unused_
 def test_a_damaged_checkpoint_is_noticed_and_trained_anew_to_the_same_bytes(first, suite, runtime, name):
     bench, _ = first
     key = suite.cells()[4].checkpoint_key
-    folder = bench.checkpoint(key).folder
+    whole = bench.checkpoint(key)
+    folder, weights = whole.folder, whole.weights
     sound = bytes_in(folder)
     damaged = bytearray(sound[name])
     damaged[len(damaged) // 2] ^= 1
     (folder / name).write_bytes(damaged)
     again = Bench(suite, bench.store.root, runtime)
-    weights = bench.checkpoint(key).weights
     checkpoint = again.checkpoint(key)
     assert checkpoint.folder == folder
     assert checkpoint.weights == weights
