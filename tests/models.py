@@ -7,7 +7,8 @@ from pytest_ftbench.ml.base import load_tokenizer, load_weights
 from pytest_ftbench.ml.prompts import Renderer, training_examples
 from pytest_ftbench.ml.runtime import at_work
 from pytest_ftbench.ml.scratch import make_tokenizer, make_weights
-from pytest_ftbench.ml.train import Training, make_trainer, train
+from pytest_ftbench.ml.sft import Training, make_trainer
+from pytest_ftbench.ml.train import train
 from pytest_ftbench.tasks import get_task
 
 SHAPE = lab.SHAPES["nano"] | {

@@ -8,8 +8,8 @@ BY_CONTENT = {"__init__", "countdown", "hub", "inspection", "material", "pretrai
 
 
 def test_every_module_that_decides_a_number_is_part_of_a_key():
-    keyed = set(material._SHARED) | {"train", "targets", "generate", "probe", "latency", "memory", "neighbours"}
-    keyed |= {*material._ENGINES, "engine_vllm", "latency_fast"}
+    keyed = {*material._SHARED, *material._STEPS, *material._PLANNING, *material._ENGINES}
+    keyed |= {"engine_vllm", "targets", "generate", "probe", "latency", "latency_fast", "memory", "neighbours"}
     keyed |= {"record", "embedder", "hygiene", "judge", "sweep", "trainer"}
     modules = {path.stem for path in Path(material.__file__).parent.glob("*.py")}
     assert modules == keyed | BY_CONTENT

@@ -305,6 +305,7 @@ SUITES = {
     "learning rate": (lambda suite: replace(suite, recipe=replace(suite.recipe, learning_rate=2e-2)), ALL),
     "epochs": (lambda suite: replace(suite, recipe=replace(suite.recipe, num_train_epochs=2)), ALL),
     "seed": (lambda suite: replace(suite, seeds=(1,)), ALL),
+    "planning": (lambda suite: replace(suite, planning="off"), ALL),
     "rank": (lambda suite: method(suite, ranks=(3,)), ALL),
     "alpha": (lambda suite: method(suite, options={"lora_alpha": 8}), ALL),
     "recipe of the method": (lambda suite: method(suite, recipe={"weight_decay": 0.1}), ALL),
@@ -380,13 +381,13 @@ def test_one_letter_of_a_training_row_changes_the_checkpoints_key_and_an_unused_
 def test_a_damaged_checkpoint_is_noticed_and_trained_anew_to_the_same_bytes(first, suite, runtime, name):
     bench, _ = first
     key = suite.cells()[4].checkpoint_key
-    folder = bench.checkpoint(key).folder
+    whole = bench.checkpoint(key)
+    folder, weights = whole.folder, whole.weights
     sound = bytes_in(folder)
     damaged = bytearray(sound[name])
     damaged[len(damaged) // 2] ^= 1
     (folder / name).write_bytes(damaged)
     again = Bench(suite, bench.store.root, runtime)
-    weights = bench.checkpoint(key).weights
     checkpoint = again.checkpoint(key)
     assert checkpoint.folder == folder
     assert checkpoint.weights == weights

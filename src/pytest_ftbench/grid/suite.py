@@ -15,6 +15,8 @@ from pytest_ftbench.grid.sweep import SweepSpec
 from pytest_ftbench.grid.thresholds import Thresholds
 
 REASONING = ("on", "off", "unlocked")
+PLANNING = ("auto", "on", "off")
+"""Whether trainings are computed by a plan of our own, at the recipe's losses: auto is on a CPU alone."""
 ADAPTERS = ("merged", "unmerged")
 """How an adapter answers on a base in its own dtype: as a part of its weights, or beside them."""
 QUANTIZED_ADAPTERS = ("as trained", "unmerged", "requantized")
@@ -122,7 +124,7 @@ class Suite:
 
     Where it is ``tuned``, ``sweep`` says how the learning rate of each way is chosen, around one that follows from the
     recipe's. ``questions`` are those that its report answers, by their names (empty: what its records can answer),
-    ``gate`` is what it may not become worse in (None: it says nothing of that).
+    ``gate`` is what it may not become worse in (None: it says nothing of that). ``planning`` is one of ``PLANNING``.
     """
 
     name: str
@@ -143,6 +145,7 @@ class Suite:
     dtype: str = "auto"
     questions: tuple[str, ...] = ()
     gate: Gate | None = None
+    planning: str = PLANNING[0]
 
     def cells(self) -> list[Cell]:
         """Every valid cell, those of one checkpoint side by side.

@@ -9,6 +9,7 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     device = "auto"                                # cpu, cuda, cuda:1
     dtype = "auto"                                 # bfloat16 on CUDA, float32 on CPU
     recipe = "published"                           # "tuned", or a table: recipe_table, for [sweep] as well
+    planning = "auto"                              # trainings computed our way: on (also on a GPU), off
     questions = ["does-rank-matter"]               # what the report is to answer, Q1 first: more in questions
 
     [models]
@@ -66,6 +67,7 @@ from pytest_ftbench.grid.questions import QUESTIONS
 from pytest_ftbench.grid.suite import (
     ADAPTERS,
     ENGINES,
+    PLANNING,
     QUANTIZED_ADAPTERS,
     REASONING,
     DataSpec,
@@ -91,6 +93,7 @@ _TOP = {
     "checks",
     "questions",
     "gate",
+    "planning",
 }
 
 
@@ -151,6 +154,7 @@ class _Reader(MethodTable, GateTable):
             dtype=self.choice("dtype", value.get("dtype", "auto"), ("auto", "float32", "bfloat16")),
             questions=self.questions(value.get("questions", [])),
             gate=self.gate(value["gate"]) if "gate" in value else None,
+            planning=self.choice("planning", value.get("planning", PLANNING[0]), PLANNING),
         )
 
     def questions(self, value: Any) -> tuple[str, ...]:

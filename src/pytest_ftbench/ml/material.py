@@ -28,7 +28,9 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
     return source_digest(*(_HERE / f"{name}.py" for name in names), *also)
 
 
-_TRAINING_CODE = _code(*_SHARED, "memory", "targets", "train", "trainer", also=[Path(recipe.__file__)])
+_STEPS = ("declared_peak", "dropout", "graphs", "last_layer", "packing", "planned_step", "segments")
+_PLANNING = ("course", "plan_probe", "planner", "sft", "train", "trainer")
+_TRAINING_CODE = _code(*_SHARED, *_STEPS, *_PLANNING, "memory", "targets", also=[Path(recipe.__file__)])
 _ENGINES = (
     "engine",
     "engine_cache",
@@ -102,6 +104,7 @@ class Materials:
             "adapter": adapter_fields(method, key.rank),
             **_quantized(method.trained_on),
             "seed": key.seed,
+            "planning": self.suite.planning,
             "code": _TRAINING_CODE,
             # only where there are any: they change no weight, and a checkpoint without a curve needs no other key
             **({"snapshots": list(snapshots)} if snapshots else {}),

@@ -39,6 +39,34 @@ def free(runtime: Runtime) -> None:
         torch.cuda.empty_cache()
 
 
+def free_bytes(runtime: Runtime) -> int:
+    """What can still be taken on the device: on CUDA with what torch's allocator holds unused, on a CPU for a worker.
+
+    Where the system doesn't say, nothing is known to be free.
+    """
+    if runtime.device == "cuda":
+        import torch
+
+        unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return int(torch.cuda.mem_get_info()[0]) + unused
+    with contextlib.suppress(OSError), Path("/proc/meminfo").open(encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * _KIB // runtime.workers
+    return 0
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that memory has run out."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # of a CPU's allocator, and of CUDA's libraries
+    words = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+
 def resident_level(runtime: Runtime, *libraries: str) -> int | None:
     """The resident set in KiB with nothing to give back and these libraries imported; None where nobody says."""
     if runtime.device == "cuda":

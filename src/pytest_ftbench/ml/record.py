@@ -33,6 +33,7 @@ _TRAIN_KEYS = (
     "template",
     "tokens",
     "losses",
+    "plan",
 )
 _CLUSTER_LENGTH = 12  # hexadecimal digits: enough to tell the passages of any test set apart
 _CIRCUMSTANCES = ("workers", "threads", "exclusive", "cores_of_others", "cores", "gpu_shared", "gpu_throttled")

@@ -1,4 +1,4 @@
-"""Trains one checkpoint with TRL's SFTTrainer and PEFT, exactly as the recipe says."""
+"""Trains one checkpoint with TRL's SFTTrainer and PEFT, exactly as the recipe says; a plan says how it is computed."""
 
 import contextlib
 import math
@@ -6,23 +6,22 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import Recipe, UserError, first_line
-from pytest_ftbench.ml.adapters import adalora_callback
+from pytest_ftbench.grid import UserError
 from pytest_ftbench.ml.base import live_dtype, parameter_count
 from pytest_ftbench.ml.countdown import Countdown
-from pytest_ftbench.ml.prompts import Example
+from pytest_ftbench.ml.course import Course
+from pytest_ftbench.ml.memory import Peak
 from pytest_ftbench.ml.runtime import Runtime
+from pytest_ftbench.ml.sft import Training, make_trainer
 from pytest_ftbench.ml.snapshots import Snapshots, Stopwatch, save
 
 if TYPE_CHECKING:
     import torch
-    from peft import PeftConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
 GiveWay = Callable[[Callable[[], AbstractContextManager[None]]], None]
 """Lets others go first between two steps, within a block that stops the clock."""
@@ -39,21 +38,6 @@ class DivergedError(UserError):
     tokens = 0
 
 
-@dataclass(frozen=True)
-class Training:
-    """What one training needs beside the model: examples, recipe, adapter (None: full fine-tuning), seed.
-
-    ``snapshots`` are the epochs after which it is saved on its way; ``quantization`` is the model's own.
-    """
-
-    examples: Sequence[Example]
-    recipe: Recipe
-    adapter: "PeftConfig | None"
-    seed: int
-    snapshots: tuple[int, ...] = ()
-    quantization: str | None = None
-
-
 def train(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
@@ -62,35 +46,67 @@ def train(
     folder: Path,
     say: Callable[[str], None],
     give_way: GiveWay = lambda _: None,
+    read_peak: Callable[[], Peak] | None = None,
 ) -> dict[str, Any]:
     """Train a model, save the adapter or the weights into a folder, and return the record's ``train`` object.
 
     The learning rate, seconds, steps and losses are those of the run. Read from the live model are parameter counts,
     ``dtype`` of all its parameters and ``base_dtype`` of those that an adapter stands beside. ``points`` says what was
-    reached at each snapshot and at the end. ``give_way`` is called after each step. Raises :class:`DivergedError` for a
-    loss or a weight that is not finite, :class:`UserError` where nothing was trained.
+    reached at each snapshot and at the end, ``plan`` how it was computed. ``give_way`` is called after each step. With
+    ``read_peak``, which reads the peaks since the model was loaded, ``peak_memory_gib`` is what the recipe takes as it
+    is declared. Raises :class:`DivergedError` for a loss or a weight that is not finite, :class:`UserError` where
+    nothing was trained.
     """
     with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime):
         cached, base = model.config.use_cache, list(model.parameters())
         trainer = make_trainer(model, tokenizer, training, runtime, Path(scratch))
-        watch = _Watch(say)
-        trainer.add_callback(watch.callback())
         sizes = _parameters(trainer.model, base, runtime)
-        stopwatch = Stopwatch(runtime)
-        snapshots = Snapshots(training.snapshots, folder, watch.losses, cached, stopwatch)
-        trainer.add_callback(snapshots.callback())
-        trainer.add_callback(_break_callback(lambda: give_way(stopwatch.paused)))
-        try:
-            outcome = trainer.train()
-            if not watch.losses:
-                raise UserError("recipe.num_train_epochs", "makes no training step", "give a number above 0")
-            end = snapshots.point(trainer.state)
-            _check_weights(trainer.model)
-        except DivergedError as error:
-            error.seconds = stopwatch.seconds()
-            error.share = trainer.state.global_step / trainer.state.max_steps
-            raise
+        course = Course(trainer, training, runtime, Path(scratch), read_peak)
+        facts = course.run(lambda: _run(trainer, training, runtime, folder, cached, say, give_way))
         save(trainer.model, folder, cached)
+    return {
+        **facts,
+        **sizes,
+        "checkpoint_bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+        **_declared(training, runtime),
+        "plan": course.plan.as_dict(),
+        **({} if course.peak is None else {"peak_memory_gib": course.peak}),
+    }
+
+
+def _run(
+    trainer: "SFTTrainer",
+    training: Training,
+    runtime: Runtime,
+    folder: Path,
+    cached: bool,
+    say: Callable[[str], None],
+    give_way: GiveWay,
+) -> dict[str, Any]:
+    """One training from its first step to its last."""
+    watch, stopwatch = _Watch(say), Stopwatch(runtime)
+    snapshots = Snapshots(training.snapshots, folder, watch.losses, cached, stopwatch)
+    callbacks = [
+        _epoch_callback(training),
+        watch.callback(),
+        snapshots.callback(),
+        _break_callback(lambda: give_way(stopwatch.paused)),
+    ]
+    for callback in callbacks:
+        trainer.add_callback(callback)
+    try:
+        outcome = trainer.train()
+        if not watch.losses:
+            raise UserError("recipe.num_train_epochs", "makes no training step", "give a number above 0")
+        end = snapshots.point(trainer.state)
+        _check_weights(trainer.model)
+    except DivergedError as error:
+        error.seconds = stopwatch.seconds()
+        error.share = trainer.state.global_step / trainer.state.max_steps
+        raise
+    finally:
+        for callback in callbacks:
+            trainer.remove_callback(callback)
     return {
         "seconds": end["seconds"],
         "steps": outcome.global_step,
@@ -98,9 +114,6 @@ def train(
         "mean_loss": outcome.training_loss,
         "losses": watch.losses,
         "points": [*snapshots.points, end],
-        **sizes,
-        "checkpoint_bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
-        **_declared(training, runtime),
     }
 
 
@@ -115,83 +128,6 @@ def _declared(training: Training, runtime: Runtime) -> dict[str, Any]:
         "device_name": runtime.device_name,
         "threads": runtime.threads,
     }
-
-
-def make_trainer(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    training: Training,
-    runtime: Runtime,
-    scratch: Path,
-) -> "SFTTrainer":
-    """The trainer for a recipe. The examples come tokenised; TRL builds the labels from their completion masks.
-
-    Raises :class:`UserError` for a value that only TRL or PEFT can tell is wrong, such as a target module there isn't.
-    """
-    from datasets import Dataset
-    from trl import SFTTrainer
-
-    rows = [{"input_ids": e.input_ids, "completion_mask": e.completion_mask} for e in training.examples]
-    try:
-        trainer = SFTTrainer(
-            model=model,
-            args=trainer_arguments(training.recipe, training.seed, runtime, scratch),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            peft_config=training.adapter,
-        )
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"recipe {training.recipe.name!r}",
-            f"it or the method is refused ({first_line(error)})",
-            "correct that value",
-        ) from error
-    # TRL brings adapters on quantized weights to bfloat16, others are in float32: all learn at one precision here
-    for parameter in trainer.model.parameters():
-        if parameter.requires_grad and training.adapter is not None:
-            parameter.data = parameter.data.float()
-    from transformers.trainer_callback import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
-    if hasattr(trainer.model, "update_and_allocate"):
-        trainer.add_callback(adalora_callback())
-    return trainer
-
-
-def trainer_arguments(recipe: Recipe, seed: int, runtime: Runtime, scratch: Path) -> "SFTConfig":
-    """TRL's configuration of a recipe."""
-    from trl import SFTConfig
-
-    arguments = SFTConfig(
-        output_dir=str(scratch),
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.lr_scheduler_type,
-        # below 1, Transformers 5 reads warmup_steps as the fraction that warmup_ratio was before; 1 would be one step
-        warmup_steps=min(recipe.warmup_ratio, math.nextafter(1, 0)),
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        per_device_train_batch_size=recipe.per_device_train_batch_size,
-        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
-        num_train_epochs=recipe.num_train_epochs,
-        max_length=recipe.max_length,
-        packing=recipe.packing,
-        gradient_checkpointing=recipe.gradient_checkpointing,
-        optim=recipe.optim,
-        completion_only_loss=True,
-        bf16=runtime.dtype == "bfloat16",
-        use_cpu=runtime.device == "cpu",
-        seed=seed,
-        data_seed=seed,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # the default hides steps whose loss is NaN
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=runtime.device == "cuda",
-    )
-    # on a machine of several GPUs the Trainer would spread the batch over them, which is another recipe
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
 
 
 class _Watch:
@@ -222,6 +158,26 @@ class _Watch:
         self._countdown.reached(step, steps, f"step {step} of {steps}, loss {loss:.3f}")
 
 
+def _epoch_callback(training: Training) -> Any:
+    """A callback of the Trainer that says amid an epoch how much of it is done as the recipe's own batches would say.
+
+    Under a plan a batch is a whole step.
+    """
+    from transformers import TrainerCallback
+
+    recipe = training.recipe
+    batches = -(-len(training.examples) // recipe.per_device_train_batch_size)
+    passes = recipe.gradient_accumulation_steps
+
+    class Callback(TrainerCallback):  # type: ignore[misc] # transformers is Any to mypy
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            if not recipe.packing:
+                epochs, step = divmod(state.global_step, -(-batches // passes))
+                state.epoch = epochs + step * passes / batches
+
+    return Callback()
+
+
 def _break_callback(take_break: Callable[[], None]) -> Any:
     """A callback of the Trainer that takes a break after each optimizer step."""
     from transformers import TrainerCallback
@@ -242,7 +198,11 @@ def _deterministic(runtime: Runtime) -> Iterator[None]:
     import torch
 
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    settings: Any = torch.utils.deterministic
+    filled = settings.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # a kernel for each new tensor, and nothing here reads what nobody wrote
+    settings.fill_uninitialized_memory = False
     try:
         with warnings.catch_warnings():
             # what has no deterministic kernel says so in every step
@@ -250,6 +210,7 @@ def _deterministic(runtime: Runtime) -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        settings.fill_uninitialized_memory = filled
 
 
 def _check_weights(model: Any) -> None:

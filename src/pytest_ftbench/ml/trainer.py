@@ -1,7 +1,7 @@
 """Trains the checkpoints of a suite, and tries ways of tuning at learning rates to choose from."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.grid import CheckpointKey, Recipe, Suite
 from pytest_ftbench.ml.base import BaseModel, load_tokenizer, load_weights
@@ -10,13 +10,17 @@ from pytest_ftbench.ml.desk import Desk
 from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.judge import judge
 from pytest_ftbench.ml.memory import peak_memory
-from pytest_ftbench.ml.prompts import Renderer, training_examples
+from pytest_ftbench.ml.prompts import Example, Renderer, training_examples
 from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.ml.sft import Training
 from pytest_ftbench.ml.sweep import way_name
 from pytest_ftbench.ml.targets import trained_on
-from pytest_ftbench.ml.train import DivergedError, Training
+from pytest_ftbench.ml.train import DivergedError
 from pytest_ftbench.store import write_json
-from pytest_ftbench.tasks import get_task
+from pytest_ftbench.tasks import Task, get_task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class Trainer:
@@ -27,6 +31,7 @@ class Trainer:
         self.rows = rows
         self.embedder = embedder
         self.desk = desk
+        self._tokenised: tuple[tuple[str, str, int], tuple[list[Example], int]] | None = None
 
     def attempt(self, key: CheckpointKey, base: BaseModel, recipe: Recipe, folder: Path, place: str) -> dict[str, Any]:
         """Train a way at one learning rate, and judge it on its validation rows as its cells are judged on theirs."""
@@ -55,31 +60,44 @@ class Trainer:
         desk.doing(f"{name}: getting ready to train")
         with desk.computing(), peak_memory(desk.runtime, desk.level("trl", "peft")) as peak:
             tokenizer = load_tokenizer(base.folder)
-            renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
-            examples, left_out = training_examples(renderer, task, self.rows.train(task), recipe.max_length)
+            examples, left_out = self._examples(tokenizer, base, task, recipe)
             if not is_trial:
                 too_long = f", {left_out} are too long" if left_out else ""
                 desk.say(f"{name}: training on {len(examples)} rows{too_long}")
             method = self.suite.method(key.method)
             adapter = peft_config(method, key.rank, recipe.steps(len(examples)))
             snapshots = self.suite.snapshot_epochs(key.method) if not is_trial else ()
-            training = Training(examples, recipe, adapter, key.seed, snapshots, method.trained_on)
+            training = Training(examples, recipe, adapter, key.seed, snapshots, method.trained_on, self.suite.planning)
             model = load_weights(base.folder, desk.runtime, method.trained_on)
             say, give_way = lambda line: desk.say(f"{name}: {line}"), desk.machine.give_way
             tokens = round(recipe.num_train_epochs * sum(len(example.input_ids) for example in examples))
             try:
-                facts = train(model, tokenizer, training, desk.runtime, folder, say, give_way)
+                # nobody asks for a trial's memory
+                read_peak = None if is_trial else peak
+                facts = train(model, tokenizer, training, desk.runtime, folder, say, give_way, read_peak)
             except DivergedError as error:
                 error.tokens = round(error.share * tokens)
                 raise
-            memory = peak()
-        facts |= {"tokens": tokens, "rows_left_out": left_out, "peak_memory_gib": memory}
+        facts |= {"tokens": tokens, "rows_left_out": left_out}
         facts |= trained_on(examples, tokenizer)
         if not is_trial:
             desk.say(f"{name}: trained in {facts['seconds']:.1f} s, last loss {facts['final_loss']:.3f}")
             desk.doing(f"{name}: storing the checkpoint")
         write_json(folder / "train.json", facts)
         return facts
+
+    def _examples(
+        self, tokenizer: "PreTrainedTokenizerBase", base: BaseModel, task: Task, recipe: Recipe
+    ) -> tuple[list[Example], int]:
+        """A task's training examples, and how many rows are too long; kept for the next training on the same ones.
+
+        The trials and the seeds of a way come one after the other. The level that memory is measured from has them.
+        """
+        wanted = base.fingerprint, task.name, recipe.max_length
+        if self._tokenised is None or self._tokenised[0] != wanted:
+            renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
+            self._tokenised = wanted, training_examples(renderer, task, self.rows.train(task), recipe.max_length)
+        return self._tokenised[1]
 
 
 def checkpoint_name(key: CheckpointKey) -> str:
