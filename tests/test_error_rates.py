@@ -12,10 +12,10 @@ from strategies_items import measured
 
 from pytest_ftbench.analysis import Evidence, contrasts, eval_task, pooled, rankings, reorderings, score_interval
 from pytest_ftbench.analysis.correlations import correlate
-from pytest_ftbench.analysis.differences import paired_interval
 from pytest_ftbench.analysis.intervals import seeds_interval, wilson
 from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.paired import holm_rows, mann_whitney, mcnemar, sign_flips, wilcoxon
+from pytest_ftbench.analysis.paired_intervals import paired_interval
 from pytest_ftbench.analysis.power import POWER, mcnemar_detectable, mean_detectable
 from pytest_ftbench.analysis.resampling import macro_f1_sample, mean_sample, resampled
 from pytest_ftbench.analysis.seeds import block_spread, p_value, variance_parts

@@ -8,12 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from pytest_ftbench.analysis.differences import (
-    all_or_none,
-    paired_distribution,
-    paired_interval,
-    same_clusters,
-)
+from pytest_ftbench.analysis.differences import paired_distribution
 from pytest_ftbench.analysis.gate_verdict import Kind
 from pytest_ftbench.analysis.gate_ways import Runs, Way, mean
 from pytest_ftbench.analysis.gate_worsening import LEAST_P, Need, Scale, Worsening, gap
@@ -21,6 +16,7 @@ from pytest_ftbench.analysis.intervals import full_score, newcombe, score_interv
 from pytest_ftbench.analysis.items import ItemTable
 from pytest_ftbench.analysis.metrics import EvalTask, item_count, number
 from pytest_ftbench.analysis.paired import mcnemar, sign_flips, summed, wins_ties_losses
+from pytest_ftbench.analysis.paired_intervals import all_or_none, paired_interval, same_clusters
 from pytest_ftbench.analysis.pooling import pool
 from pytest_ftbench.analysis.power import POWER
 from pytest_ftbench.grid import CellRecord

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from pytest_ftbench.analysis import refusals
-from pytest_ftbench.analysis.differences import aligned, difference_interval, difference_test, make_tests, same_clusters
+from pytest_ftbench.analysis.differences import difference_interval, difference_test, make_tests
 from pytest_ftbench.analysis.evidence import Evidence
 from pytest_ftbench.analysis.intervals import ALPHA, Interval
 from pytest_ftbench.analysis.items import Floats
 from pytest_ftbench.analysis.metrics import EvalTask, Trivial, above_zero
 from pytest_ftbench.analysis.paired import WinsTiesLosses, holm, mann_whitney, summed, wilcoxon, wins_ties_losses
+from pytest_ftbench.analysis.paired_intervals import aligned, same_clusters
 from pytest_ftbench.analysis.pairs import compared
 from pytest_ftbench.analysis.pooling import seeds_of
 from pytest_ftbench.analysis.table import checkpoint_key, eval_tasks
