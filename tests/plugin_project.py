@@ -39,7 +39,8 @@ def test_cell(result):
 """
 
 
-LIBRARIES = ("torch", "transformers", "datasets", "peft", "trl", "scipy.stats", "scipy.optimize")
+# trl itself imports hardly anything
+LIBRARIES = ("torch", "transformers", "datasets", "peft", "trl.trainer.sft_trainer", "scipy.stats", "scipy.optimize")
 OURS = ("collection", "gatekeeper", "github_actions", "terminal", "ml.workbench", "report.html", "report.markdown")
 
 
