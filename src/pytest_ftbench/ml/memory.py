@@ -8,6 +8,7 @@ import ctypes
 import gc
 import importlib
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,8 +72,11 @@ def resident_level(runtime: Runtime, *libraries: str) -> int | None:
     """The resident set in KiB with nothing to give back and these libraries imported; None where nobody says."""
     if runtime.device == "cuda":
         return None
-    for library in filter(find_spec, libraries):  # what isn't there, loading the model will say
-        importlib.import_module(library)
+    with warnings.catch_warnings():
+        # what libraries deprecate of each other is nothing to who runs cells
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for library in filter(find_spec, libraries):  # what isn't there, loading the model will say
+            importlib.import_module(library)
     free(runtime)
     return _status_kib("VmRSS")
 

@@ -132,8 +132,10 @@ def choose(runtime: Runtime, recipe: Recipe, lengths: Sequence[int], needs: Need
         rows //= 2
     need = needs.activations * sum(longest[:rows])
     checkpointing = need > spare
-    amount = f"{need / _GIB:.2g} GiB of activations beside {needs.free / _GIB:.3g} GiB free"
-    reasons.append(f"checkpointing for {amount}" if checkpointing else f"no checkpointing for {amount}")
+    amount = f"{need / _GIB:.2g} GiB of activations"
+    # how much else is free differs from run to run, and what decides nothing should not make records differ
+    said = f"checkpointing for {amount} beside {needs.free / _GIB:.3g} GiB free"
+    reasons.append(said if checkpointing else f"no checkpointing, for {amount} are no matter")
     if needs.masks == "others":
         reasons.append("dropout by other random numbers of the same distribution")
     graphed = graphs and rows == whole and not checkpointing and recipe.steps(len(lengths)) >= _STEPS_FOR_GRAPHS
