@@ -33,9 +33,7 @@ from dataclasses import fields
 from typing import Any
 
 from pytest_ftbench.grid.checks import Checks
-from pytest_ftbench.grid.gates import ACTIONS, CORRECTIONS, GROUPS, LARGEST, METRICS, Gate, GateMetric, GateRule
-
-_ON = ("on_inconclusive", "on_missing_baseline", "on_incomparable")
+from pytest_ftbench.grid.gates import ACTIONS, CASES, CORRECTIONS, GROUPS, LARGEST, METRICS, Gate, GateMetric, GateRule
 
 
 class GateTable(Checks):
@@ -58,7 +56,7 @@ class GateTable(Checks):
             given["rerun"] = table["rerun"]
         if "correction" in table:
             given["correction"] = self.choice("gate.correction", table["correction"], CORRECTIONS)
-        given |= {key: self.choice(f"gate.{key}", table[key], ACTIONS) for key in _ON if key in table}
+        given |= {key: self.choice(f"gate.{key}", table[key], ACTIONS) for key in CASES if key in table}
         if "baseline" in table:
             name = self.typed("gate.baseline", table["baseline"], str)
             given["baseline"] = self.path.parent / name
@@ -74,7 +72,7 @@ class GateTable(Checks):
     def _rule(self, metric: GateMetric, key: str, value: Any) -> GateRule:
         table = self.table(key, value)
         limit, change = ("floor", "largest_drop") if metric.higher_is_better else ("ceiling", "largest_rise")
-        self.known(key, table, ["cells", limit, change, "smallest_effect", "compare", *_ON])
+        self.known(key, table, ["cells", limit, change, "smallest_effect", "compare", *CASES])
         numbers = {
             name: self._number(f"{key}.{name}", table[name])
             for name in (limit, change, "smallest_effect")
@@ -100,7 +98,7 @@ class GateTable(Checks):
             allowed=allowed,
             effect=effect,
             compares=compares,
-            on={name: self.choice(f"{key}.{name}", table[name], ACTIONS) for name in _ON if name in table},
+            on={name: self.choice(f"{key}.{name}", table[name], ACTIONS) for name in CASES if name in table},
         )
 
     def _cells(self, key: str, value: Any) -> tuple[str, ...]:

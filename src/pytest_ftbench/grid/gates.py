@@ -13,6 +13,8 @@ from pytest_ftbench.grid.cell import Cell
 
 ACTIONS = ("fail", "warn", "skip", "pass")
 """What a verdict that is neither pass nor fail does to its test item: a warning lets it pass and is shown by pytest."""
+CASES = ("on_inconclusive", "on_missing_baseline", "on_incomparable")
+"""The keys, of a gate or of one of its rules, that say which action a verdict has."""
 HOLM, UNCORRECTED = "holm", "none"
 CORRECTIONS = (HOLM, UNCORRECTED)
 GROUPS = ("all", "base", "tuned", "in-domain")
@@ -144,7 +146,7 @@ class Gate:
         try:
             rules = [_rule(each) for each in value["rules"]]
             given: dict[str, Any] = {key: float(value[key]) for key in ("alpha", "timing_noise") if key in value}
-            given |= {key: str(value[key]) for key in ("correction", *_ON) if key in value}
+            given |= {key: str(value[key]) for key in ("correction", *CASES) if key in value}
             spread = value.get("seed_stddev")
             # what measures again isn't there, for stored results aren't measured
             given |= {"rerun": 0, "seed_stddev": None if spread is None else float(spread)}
@@ -155,7 +157,7 @@ class Gate:
 
     def _makes_sense(self) -> bool:
         """Whether every value is one that a suite's file might have given."""
-        cases = [case.removeprefix("on_") for case in _ON]
+        cases = [case.removeprefix("on_") for case in CASES]
         actions = {self.action(rule, case) for rule in (GateRule(""), *self.rules) for case in cases}
         numbers = [self.timing_noise, self.seed_stddev or 0.0]
         for rule in self.rules:
@@ -167,9 +169,6 @@ class Gate:
             and 0 < self.alpha < 1
             and self.correction in CORRECTIONS
         )
-
-
-_ON = ("on_inconclusive", "on_missing_baseline", "on_incomparable")
 
 
 def _rule(value: Mapping[str, Any]) -> GateRule:
