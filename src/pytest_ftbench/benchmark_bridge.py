@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_ftbench.analysis.table import timed_tokens
-from pytest_ftbench.fixtures import has_cell, is_gate
+from pytest_ftbench.fixtures import is_gate, measures
 from pytest_ftbench.grid import CellRecord, UserError
 from pytest_ftbench.plugin import ONLY, STORED_RUNS
 from pytest_ftbench.xdist_bridge import company_of
@@ -100,7 +100,7 @@ def choose_items(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
     And those that judge what was measured.
     """
     for item in items:
-        if _measures(item):
+        if is_gate(item) or measures(item):
             if _skips(config):
                 item.add_marker(pytest.mark.skip(reason="Skipping benchmark (--benchmark-skip active)."))
             else:
@@ -113,10 +113,6 @@ def _skips(config: pytest.Config) -> bool:
     """Whether benchmarks are skipped; to run only them outweighs it, as in pytest-benchmark."""
     only = config.getoption("benchmark_only") or ONLY in config.stash
     return bool(config.getoption("benchmark_skip")) and not only
-
-
-def _measures(item: pytest.Item) -> bool:
-    return is_gate(item) or (has_cell(item) and "result" in getattr(item, "fixturenames", ()))
 
 
 def _is_skip_by_only(mark: pytest.Mark) -> bool:

@@ -127,9 +127,8 @@ def entry_of(item: pytest.Item) -> Entry:
 
 
 def measured_by(item: pytest.Item) -> Entry | None:
-    """The entry of an item that measures its cell, which a test of checkpoints alone doesn't; None of any other."""
-    measures = fixtures.has_cell(item) and "result" in getattr(item, "fixturenames", ())
-    return entry_of(item) if measures else None
+    """The entry of an item that measures its cell; None of any other."""
+    return entry_of(item) if fixtures.measures(item) else None
 
 
 def _store(config: pytest.Config, cache: Path) -> Store | None:

@@ -26,6 +26,11 @@ def is_gate(item: pytest.Item) -> bool:
     return hasattr(item, "ftbench_way")
 
 
+def measures(item: pytest.Item) -> bool:
+    """Whether an item measures its cell, which a test of checkpoints alone doesn't."""
+    return has_cell(item) and "result" in getattr(item, "fixturenames", ())
+
+
 @pytest.fixture
 def _ftbench(request: pytest.FixtureRequest) -> "Entry":
     """The suite and the cell of an item, as collection made them."""

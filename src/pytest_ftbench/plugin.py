@@ -27,7 +27,8 @@ FOUND: pytest.StashKey[list[str]] = pytest.StashKey()
 """What collection found the matter with rows."""
 
 _BY_CHECKPOINT: pytest.StashKey[bool] = pytest.StashKey()
-_PHASES = ("setup", "call", "teardown")
+PHASES = ("setup", "call", "teardown")
+"""What reports on items are of; what xdist says for a worker that died is of none."""
 
 _MARKERS = (
     "cell(model, method, rank, train, eval, seed): set on every cell; select with -m \"cell(method='lora')\".",
@@ -125,7 +126,7 @@ class _Listener:
         said = vars(report).keys() & {"ftbench", "ftbench_gate", "ftbench_note"}
         # subtests copy a report's attributes onto reports of their own type
         # what xdist says for a worker that died is of no phase
-        lost = report.when not in _PHASES and LEDGER in self.config.stash
+        lost = report.when not in PHASES and LEDGER in self.config.stash
         if type(report) is pytest.TestReport and (said or lost):
             from pytest_ftbench.ledger import ledger_of
 

@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 
-from pytest_ftbench.plugin import ONLY
+from pytest_ftbench.plugin import ONLY, PHASES
 from pytest_ftbench.progress import show
 from pytest_ftbench.records_channel import Inbox, Outbox
 
 _SLOT = "ftbench_slot"
 _GROUPS = "ftbench_groups"
 _RECORDS = "ftbench_records"
-_PHASES = ("setup", "call", "teardown")
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class Controller:
         note = getattr(report, "ftbench_note", None)
         if note is not None and "begun" in note:
             self.outbox.begun(report.nodeid)
-        elif report.when == "teardown" or (note is None and report.when not in _PHASES):
+        elif report.when == "teardown" or (note is None and report.when not in PHASES):
             self.outbox.ended(report.nodeid)
 
     @pytest.hookimpl(tryfirst=True)

@@ -50,11 +50,8 @@ def free_bytes(runtime: Runtime) -> int:
 
         unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
         return int(torch.cuda.mem_get_info()[0]) + unused
-    with contextlib.suppress(OSError), Path("/proc/meminfo").open(encoding="ascii") as lines:
-        for line in lines:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * _KIB // runtime.workers
-    return 0
+    available = _kib("/proc/meminfo", "MemAvailable")
+    return 0 if available is None else available * _KIB // runtime.workers
 
 
 def is_shortage(error: BaseException) -> bool:
@@ -119,8 +116,13 @@ def _resident_growth(level: int | None) -> float | None:
 
 
 def _status_kib(key: str) -> int | None:
-    """A size from /proc/self/status, in KiB."""
-    with contextlib.suppress(OSError), Path("/proc/self/status").open(encoding="ascii", errors="replace") as lines:
+    """A size of this process, in KiB."""
+    return _kib("/proc/self/status", key)
+
+
+def _kib(file: str, key: str) -> int | None:
+    """A size from one of the system's files of names and sizes, in KiB; None where it doesn't say."""
+    with contextlib.suppress(OSError), Path(file).open(encoding="ascii", errors="replace") as lines:
         for line in lines:
             if line.startswith(f"{key}:"):
                 return int(line.split()[1])
