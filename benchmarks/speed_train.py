@@ -11,6 +11,7 @@ which tells their losses. Prints the times and how far the losses are apart as a
 
 import argparse
 import gc
+import hashlib
 import random
 import statistics
 import time
@@ -55,6 +56,7 @@ class Way:
     medians: list[float] = field(default_factory=list)
     wholes: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    weights: str = ""
     peak: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -162,12 +164,12 @@ def do(
     clock = Clock(runtime, steps, arguments.clock == "process")
     spec = MethodSpec(arguments.method, (arguments.rank,))
     adapter = peft_config(spec, arguments.rank, way.recipe.steps(len(examples)))
-    training = Training(examples, way.recipe, adapter, 0, planning="on")
+    training = Training(examples, way.recipe, adapter, 0)
     with at_work(runtime.threads), TemporaryDirectory() as scratch:
         level = resident_level(runtime, "trl", "peft")
         with peak_memory(runtime, level) as peak:
             if way.name == OURS:
-                facts = ours(folder, training, runtime, Path(scratch), clock, peak)
+                facts, weights = ours(folder, training, runtime, Path(scratch), clock, peak)
                 whole = facts["seconds"]
                 if not way.peak:
                     print(f"plan: {facts['plan']}")
@@ -179,14 +181,19 @@ def do(
     free(runtime)
     way.medians.append(clock.step)
     if way.losses and way.name == OURS:
-        print(f"the same losses as in the first round: {clock.losses == way.losses}")
+        same = clock.losses == way.losses and weights == way.weights
+        print(f"the same losses and weights as in the first round: {same}")
+    if way.name == OURS:
+        way.weights = way.weights or weights
     if steps is None:
         way.wholes.append(whole)
     way.losses = way.losses or clock.losses
 
 
-def ours(folder: Path, training: Training, runtime: Runtime, scratch: Path, clock: Clock, peak: Any) -> dict[str, Any]:
-    """As a cell trains."""
+def ours(
+    folder: Path, training: Training, runtime: Runtime, scratch: Path, clock: Clock, peak: Any
+) -> tuple[dict[str, Any], str]:
+    """As a cell trains; its facts, and the digest of the weights it saved."""
     tokenizer, model = load_tokenizer(folder), load_weights(folder, runtime)
     out = scratch / "out"
     out.mkdir()
@@ -194,7 +201,8 @@ def ours(folder: Path, training: Training, runtime: Runtime, scratch: Path, cloc
     # the clock comes by the way that a cell's pauses come
     facts = train(model, tokenizer, training, runtime, out, print, lambda _: clock.look(), peak)
     clock.losses = facts["losses"]
-    return facts
+    saved = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(out.glob("*.safetensors"))))
+    return facts, saved.hexdigest()
 
 
 def trls(way: Way, folder: Path, training: Training, runtime: Runtime, scratch: Path, clock: Clock) -> float:

@@ -13,6 +13,8 @@ from test_ml_engine import FAMILIES, some_prompts
 from pytest_ftbench.ml.engine_fast import Fast
 from pytest_ftbench.ml.engine_plain import Plain
 from pytest_ftbench.ml.latency_fast import time_tokens
+from pytest_ftbench.ml.memory import free
+from pytest_ftbench.ml.runtime import Runtime
 
 torch = pytest.importorskip("torch")
 pytestmark = [
@@ -88,12 +90,15 @@ def test_another_models_weights_are_computed_by_the_same_recorded_steps():
 def test_what_it_held_is_given_back():
     model = on_gpu("Qwen3")
     alone(model, [[1, 2]])
+    runtime = Runtime.choose("cuda", "float32")
+    free(runtime)
     before = torch.cuda.memory_allocated()
     engine = engine_of(model)
     with at_work():
         engine.generate(some_prompts(), BUDGET, ())
         assert torch.cuda.memory_allocated() > before
         engine.release()
+    free(runtime)
     assert torch.cuda.memory_allocated() == before
 
 

@@ -8,13 +8,12 @@ from models import FAST, SHAPE, bytes_in, make_examples, make_trainer, make_weig
 
 from pytest_ftbench import lab
 from pytest_ftbench.grid import Recipe
-from pytest_ftbench.grid.suite import PLANNING
 from pytest_ftbench.ml import course as courses
 from pytest_ftbench.ml.base import load_tokenizer, load_weights
 from pytest_ftbench.ml.memory import is_shortage
 from pytest_ftbench.ml.packing import TokenRow, token_rows
 from pytest_ftbench.ml.planned_step import PackedLoss
-from pytest_ftbench.ml.planner import Needs, as_declared, choose, unwanted
+from pytest_ftbench.ml.planner import Needs, as_declared, choose
 from pytest_ftbench.ml.runtime import at_work
 
 pytestmark = pytest.mark.torch
@@ -287,13 +286,6 @@ def test_the_plan_follows_from_device_memory_and_length(runtime, device, free, l
     lengths = [length] * 8 * steps
     plan = choose(replace(runtime, device=device), Recipe(), lengths, needs(free=int(free * GIB)), device == "cuda")
     assert (plan.rows, plan.checkpointing, plan.graphed) == found
-
-
-def test_on_a_gpu_a_plan_has_to_be_asked_for(runtime):
-    gpu = replace(runtime, device="cuda")
-    assert [unwanted(planning, runtime) is None for planning in PLANNING] == [True, True, False]
-    assert [unwanted(planning, gpu) is None for planning in PLANNING] == [False, True, False]
-    assert 'planning = "on"' in unwanted("auto", gpu)
 
 
 def test_a_suite_that_wants_no_plan_has_none(run, rows):

@@ -29,7 +29,8 @@ def make_slow(self, model, *arguments):
 
 Decoder.__init__ = make_slow
 """
-LIMITS = ("--ftbench-compare-fail=score:10%", "--ftbench-compare-fail=ms_per_token:100%")
+# a busy machine doubles a time; SLOW takes ten times as long
+LIMITS = ("--ftbench-compare-fail=score:10%", "--ftbench-compare-fail=ms_per_token:400%")
 TUNED, BASE = "nano-nopeft-arc-to-arc", "nano-base-to-arc"
 
 both = pytest.mark.parametrize("workers", ["0", "2"])
@@ -79,7 +80,7 @@ def change_of(outcome, row):
 
 @both
 def test_the_same_commit_passes(first, workers):
-    outcome = compared(first(workers), workers, *LIMITS, "--benchmark-compare-fail=median:100%")
+    outcome = compared(first(workers), workers, *LIMITS, "--benchmark-compare-fail=median:400%")
     assert outcome.ret == pytest.ExitCode.OK
     for row in ("NoPeft", "Base"):
         assert "+0.000" in change_of(outcome, row)
@@ -94,10 +95,10 @@ def test_a_slower_decode_is_seen_and_fails_the_run(first, workers):
     for row in ("NoPeft", "Base"):
         assert "+0.000" in change_of(outcome, row)
         ms_per_token = change_of(outcome, row)[-5]
-        assert float(ms_per_token) > 100
+        assert float(ms_per_token) > 400
     outcome.stdout.fnmatch_lines_random([f"{TUNED}: ms per token rose from *", f"{BASE}: ms per token rose from *"])
     outcome.stdout.no_fnmatch_line("*score* fell from*")
-    assert compared(project, workers, "--benchmark-compare-fail=median:100%").ret != pytest.ExitCode.OK
+    assert compared(project, workers, "--benchmark-compare-fail=median:400%").ret != pytest.ExitCode.OK
 
 
 @both
@@ -111,7 +112,7 @@ def test_a_worse_checkpoint_is_seen_and_fails_the_run(first, workers):
     assert {"INVALID", "was", "ok"} <= set(change_of(outcome, "NoPeft"))
     assert "+0.000" in change_of(outcome, "Base")
     # its latency alone would have passed
-    assert compared(project, workers, "--benchmark-compare-fail=median:100%").ret == pytest.ExitCode.OK
+    assert compared(project, workers, "--benchmark-compare-fail=median:400%").ret == pytest.ExitCode.OK
 
 
 def test_other_items_workers_and_absent_cells_are_said_and_not_compared(first):

@@ -15,8 +15,8 @@ from pytest_ftbench.grid.sweep import SweepSpec
 from pytest_ftbench.grid.thresholds import Thresholds
 
 REASONING = ("on", "off", "unlocked")
-PLANNING = ("auto", "on", "off")
-"""Whether trainings are computed by a plan of our own, at the recipe's losses: auto is on a CPU alone."""
+PLANNING = ("on", "off")
+"""Whether trainings are computed by a plan of our own, at the recipe's losses."""
 ADAPTERS = ("merged", "unmerged")
 """How an adapter answers on a base in its own dtype: as a part of its weights, or beside them."""
 QUANTIZED_ADAPTERS = ("as trained", "unmerged", "requantized")

@@ -12,7 +12,7 @@ from pytest_ftbench.ml.memory import Peak, free, is_shortage
 from pytest_ftbench.ml.packing import token_rows
 from pytest_ftbench.ml.plan_probe import probe
 from pytest_ftbench.ml.planned_step import PackedLoss, PlannedStep
-from pytest_ftbench.ml.planner import DECLARED, Plan, as_declared, choose, obstacle, unwanted
+from pytest_ftbench.ml.planner import DECLARED, Plan, as_declared, choose, obstacle
 from pytest_ftbench.ml.runtime import Runtime, own_randomness
 from pytest_ftbench.ml.sft import Training
 
@@ -86,8 +86,8 @@ class Course:
 
     def _planned(self) -> Plan:
         recipe = self.training.recipe
-        refused = unwanted(self.training.planning, self.runtime)
-        refused = refused or obstacle(self.trainer, recipe, self.training.quantization)
+        wanted = self.training.planning == "on"
+        refused = obstacle(self.trainer, recipe, self.training.quantization) if wanted else "the suite wants no plan"
         if refused is not None:
             return as_declared(recipe, self.runtime.threads, refused)
         self._rows = token_rows(self.trainer.train_dataset)

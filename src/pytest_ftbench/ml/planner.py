@@ -87,16 +87,6 @@ def as_declared(recipe: Recipe, threads: int, why: str, masks: str = "declared")
     return Plan(rows, DECLARED, checkpointing, False, threads, "declared" if masks == "others" else masks, why)
 
 
-def unwanted(planning: str, runtime: Runtime) -> str | None:
-    """Why a suite wants no plan, by its key ``planning``; None where it may have one."""
-    if planning == "off":
-        return "the suite wants no plan"
-    if planning == "auto" and runtime.device != "cpu":
-        # flash attention's backward adds up in an order of its own unless it is told otherwise
-        return 'on a GPU a plan has to be asked for (planning = "on"): that it repeats itself bit by bit is not shown'
-    return None
-
-
 def obstacle(trainer: Any, recipe: Recipe, quantization: str | None) -> str | None:
     """Why a training can't be planned, seen without computing anything; None where it can."""
     model = trainer.model

@@ -22,7 +22,7 @@ class Training:
     """What one training needs beside the model: examples, recipe, adapter (None: full fine-tuning), seed.
 
     ``snapshots`` are the epochs after which it is saved on its way; ``quantization`` is the model's own. ``planning``
-    says whether it may be computed by a plan: ``on``, ``off``, or ``auto``, on a CPU alone.
+    says whether it may be computed by a plan: ``on`` or ``off``.
     """
 
     examples: Sequence[Example]
@@ -31,7 +31,7 @@ class Training:
     seed: int
     snapshots: tuple[int, ...] = ()
     quantization: str | None = None
-    planning: str = "auto"
+    planning: str = "on"
 
 
 def trainer_class() -> type["SFTTrainer"]:
