@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 EARLY_PLUGIN_TESTS := $(wildcard tests/test_plugin_[a-c]*.py)
 PLUGIN_TESTS := $(filter-out $(EARLY_PLUGIN_TESTS),$(wildcard tests/test_plugin_*.py))
 
-.PHONY: bench gate test test-plugin test-others fast wheel clean
+.PHONY: bench gate test test-plugin test-others faults fast wheel clean
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pytest benchmarks $(ARGS)
@@ -36,6 +36,10 @@ test-plugin: $(INSTALLED)
 test-others: $(INSTALLED)
 	$(BIN)/python -m pytest $(filter-out $(PLUGIN_TESTS) $(EARLY_PLUGIN_TESTS),$(wildcard tests/test_*.py))
 	$(BIN)/python -m pytest $(EARLY_PLUGIN_TESTS)
+
+# the tests of faults in full: a thousand kills, ten thousand flipped bits; a slice of each is part of `make test`
+faults: $(INSTALLED)
+	$(BIN)/python -m pytest $(wildcard tests/test_faults_*.py) --faults=long -rP $(ARGS)
 
 # what needs no torch: seconds
 fast: $(INSTALLED)

@@ -1,5 +1,6 @@
-"""Shared by all tests: pytester, to run the plugin in a pytest of its own; Hypothesis without its wall clock."""
+"""Shared by all tests: pytester, to run the plugin in a pytest of its own; Hypothesis; how many faults are provoked."""
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["pytester"]
@@ -7,3 +8,14 @@ pytest_plugins = ["pytester"]
 # two cores that also train models make a deadline a matter of luck
 settings.register_profile("ftbench", deadline=None)
 settings.load_profile("ftbench")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--faults", choices=("short", "long"), default="short", help="how many faults are provoked")
+
+
+@pytest.fixture(scope="session")
+def faults(request):
+    """How many faults a test provokes: the fewer in every run of the tests, the more in ``make faults``."""
+    asked = request.config.getoption("--faults")
+    return lambda short, long: long if asked == "long" else short
