@@ -1,5 +1,7 @@
 """Shared by all tests: pytester, to run the plugin in a pytest of its own; Hypothesis; how many faults are provoked."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import settings
 
@@ -10,12 +12,13 @@ settings.register_profile("ftbench", deadline=None)
 settings.load_profile("ftbench")
 
 
-def pytest_addoption(parser):
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many faults the tests of faults provoke."""
     parser.addoption("--faults", choices=("short", "long"), default="short", help="how many faults are provoked")
 
 
 @pytest.fixture(scope="session")
-def faults(request):
+def faults(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
     """How many faults a test provokes: the fewer in every run of the tests, the more in ``make faults``."""
     asked = request.config.getoption("--faults")
     return lambda short, long: long if asked == "long" else short
