@@ -19,7 +19,7 @@ from typing import Literal
 
 from filelock import ReadWriteLock, Timeout
 
-_SECONDS_BETWEEN_TURNS = 1.0
+_SECONDS_BETWEEN_TURNS = 0.2
 _SECONDS_UNINTERRUPTIBLE = 1.0  # a wait inside SQLite hears no Ctrl-C
 _SECONDS_OF_PATIENCE = 10.0
 
