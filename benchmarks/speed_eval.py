@@ -12,17 +12,17 @@ rounds with 95 % bootstrap intervals, and the time to the first result: loading,
 """
 
 import argparse
-import random
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from ratios import Ratios
 
 from pytest_ftbench import lab
 from pytest_ftbench.grid import DataSpec, ModelSpec
@@ -36,7 +36,6 @@ from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
 from pytest_ftbench.tasks import get_task
 
-DRAWS = 2000
 BUDGET = 24  # what the embedded suite allows an answer
 BATCH = {"cpu": 100, "cuda": 200}  # the embedded suite's, and the one asked of a GPU
 PER_PROMPT, BATCHED, TPOT = {"cpu": 5.0, "cuda": 200.0}, {"cpu": 1.0, "cuda": 5.0}, 8.0
@@ -52,28 +51,6 @@ class Work:
     budget: int
     ends: frozenset[int]
     pad: int
-
-
-@dataclass
-class Ratios:
-    """How many times faster, round by round, and how many times it has to be."""
-
-    name: str
-    least: float
-    values: list[float] = field(default_factory=list)
-
-    def line(self) -> str:
-        """The median with its interval."""
-        median, (low, high) = statistics.median(self.values), interval(self.values)
-        kept = "ok" if median >= self.least else "BROKEN"
-        return f"{self.name:44} {median:8.2f}× [{low:.2f}, {high:.2f}]  at least {self.least:g}×  {kept}"
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the median."""
-    draw = random.Random(0)
-    medians = sorted(statistics.median(draw.choices(values, k=len(values))) for _ in range(DRAWS))
-    return medians[DRAWS // 40], medians[-DRAWS // 40 - 1]
 
 
 def one_by_one(work: Work, indices: Sequence[int]) -> list[list[int]]:
@@ -124,8 +101,7 @@ def compare(work: Work, device: str, rounds: int, sampled: int) -> bool:
     print(f"answers other than generate()'s at batch 1: {flips} of {len(indices)}")
     for ratios in (alone, batched):
         print(ratios.line())
-    kept = [statistics.median(each.values) >= each.least for each in (alone, batched)]
-    return all(kept) and (flips == 0 or work.model.dtype is not torch.float32)
+    return alone.kept and batched.kept and (flips == 0 or work.model.dtype is not torch.float32)
 
 
 def first_result(work: Work, engine: Fast) -> list[list[int]]:
@@ -164,7 +140,7 @@ def compare_tokens(work: Work, rounds: int) -> bool:
         )
     print(f"first answer after {cold:.2f} s, {engine.recorded[1]:.2f} s of them recording {engine.recorded[0]} steps")
     print(ratios.line())
-    return statistics.median(ratios.values) >= ratios.least
+    return ratios.kept
 
 
 def embedded(runtime: Runtime, name: str, task_name: str, count: int) -> Work:

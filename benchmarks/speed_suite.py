@@ -15,7 +15,6 @@ taken for all. Answers of random weights never end, so each has ``--tokens`` tok
 
 import argparse
 import json
-import math
 import subprocess
 import sys
 import time
@@ -27,7 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from xml.etree import ElementTree
 
-from speed_train import interval
+from ratios import Ratios
 
 from pytest_ftbench.grid import Cell, Suite, load_suite
 from pytest_ftbench.ml.runtime import Runtime
@@ -120,15 +119,6 @@ def worked(report: Path) -> float:
     return sum(float(case.get("time", 0)) for case in ElementTree.parse(report).iter("testcase"))
 
 
-def line(name: str, ratios: Sequence[float], least: float = 0.0, most: float = math.inf) -> bool:
-    """Print a ratio's median with its interval and its limit; whether that is kept."""
-    (low, high), kept = interval(ratios), least <= median(ratios) <= most
-    limit = f"at least {least:g}×" if least else f"at most {most:g}×"
-    found = f"{median(ratios):8.3g}× [{low:.3g}, {high:.3g}], n = {len(ratios)}"
-    print(f"{name:50} {found:34} {limit:>14}  {'ok' if kept else 'BROKEN'}")
-    return kept
-
-
 def in_rounds(suite: Path, rounds: int, folder: Path) -> bool:
     """The suite by two workers, again, and the plain scripts, on this machine's cores."""
     scripts = scripts_of(load_suite(suite, TASK_NAMES), folder)
@@ -154,17 +144,17 @@ def in_rounds(suite: Path, rounds: int, folder: Path) -> bool:
     whole = sum(script.seconds for script in scripts)
     print(f"{len(scripts)} scripts took {whole:.0f} s; the suite {median(first):.1f} s, again {median(again):.1f} s")
     agreement(scripts, folder / "results.json")
-    kept = [
-        line("two workers, against the scripts one by one", [whole / seconds for seconds in first], SCRIPTS),
-        line("work of the first run, against that of the second", works, AGAIN),
-        median(again) <= AGAIN_SECONDS,
+    ratios = [
+        Ratios("two workers, against the scripts one by one", SCRIPTS, values=[whole / seconds for seconds in first]),
+        Ratios("work of the first run, against that of the second", AGAIN, values=works),
     ]
-    return all(kept)
+    print("\n".join(each.line() for each in ratios))
+    return all(each.kept for each in ratios) and median(again) <= AGAIN_SECONDS
 
 
 def overhead(suite: Path, rounds: int, folder: Path) -> bool:
     """One process of pytest against a bare loop, each from an empty cache."""
-    ratios = []
+    ratios = Ratios(f"{suite.stem}: one process, against a bare loop", most=OVERHEAD)
     for number in range(rounds):
         ways = [
             lambda cache: harness(suite, cache, "cpu", "--ftbench-gate=off"),
@@ -173,9 +163,10 @@ def overhead(suite: Path, rounds: int, folder: Path) -> bool:
         taken = {}
         for way in ((number + shift) % 2 for shift in range(2)):
             taken[way] = ways[way](folder / f"overhead{number}-{way}")
-        ratios.append(taken[0] / taken[1])
+        ratios.values.append(taken[0] / taken[1])
         print(f"round {number + 1}: one process {taken[0]:.1f} s, a bare loop {taken[1]:.1f} s", flush=True)
-    return line(f"{suite.stem}: one process, against a bare loop", ratios, most=OVERHEAD)
+    print(ratios.line())
+    return ratios.kept
 
 
 def agreement(scripts: Sequence[Script], results: Path) -> None:
@@ -206,7 +197,9 @@ def grid(model: Path, data: Path, tokens: int, latency: int, folder: Path) -> bo
             print(f"{script.kind} ({script.cell.id}): {script.seconds:.0f} s", flush=True)
     extrapolated = sum(sampled[script.kind] for script in scripts)
     print(f"{len(scripts)} scripts: {extrapolated:.0f} s, extrapolated from {len(sampled)}")
-    return line("the harness, against the scripts", [extrapolated / whole], GRID)
+    ratio = Ratios("the harness, against the scripts", GRID, values=[extrapolated / whole])
+    print(ratio.line())
+    return ratio.kept
 
 
 def grid_text(model: Path, data: Path, tokens: int, latency: int) -> str:

@@ -57,17 +57,15 @@ class Runtime:
             _show_only(slot % gpus)
         if kind != "cpu":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        import torch
-
-        if kind == "cuda" and not torch.cuda.is_available():
+        name = None if kind == "cpu" else _gpu_name()
+        if kind == "cuda" and name is None:
             raise UserError(
                 "device", f"is {device!r} but torch finds no CUDA device", "give cpu, or install torch with CUDA"
             )
-        on_cuda = kind != "cpu" and torch.cuda.is_available()
         return cls(
-            device="cuda" if on_cuda else "cpu",
-            dtype=dtype if dtype != "auto" else ("bfloat16" if on_cuda else "float32"),
-            device_name=torch.cuda.get_device_name() if on_cuda else _processor(),
+            device="cpu" if name is None else "cuda",
+            dtype=dtype if dtype != "auto" else ("float32" if name is None else "bfloat16"),
+            device_name=_processor() if name is None else name,
             threads=usable_threads(),
             workers=workers,
             gpus=gpus,
@@ -99,6 +97,20 @@ class Runtime:
             import torch
 
             torch.cuda.synchronize()
+
+
+def _gpu_name() -> str | None:
+    """The name of the GPU that torch would compute on; None where there is none.
+
+    Where Linux has no device that a driver would have made, torch needn't be asked: importing it takes a second, and a
+    run that finds everything stored needs it for nothing else.
+    """
+    devices = ("nvidiactl", "nvidia0", "nvmap", "nvhost-ctrl", "dxg", "kfd")  # of NVIDIA, its Jetsons, WSL and AMD
+    if sys.platform == "linux" and not any(Path("/dev", name).exists() for name in devices):
+        return None
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def _gpu_count() -> int:
@@ -150,9 +162,9 @@ def usable_threads() -> int:
     Two threads on two cores wait for each other, and for whatever else runs, most of the time. The number doesn't
     depend on how many workers there are, for sums are rounded by how they are split: a training has one result.
     """
-    import torch
-
     if os.environ.get("OMP_NUM_THREADS"):
+        import torch
+
         return torch.get_num_threads()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // 4)
