@@ -36,6 +36,20 @@ def test_a_second_run_trains_nothing_and_says_the_same(project):
     assert second["cells"] == first["cells"]
 
 
+def test_a_run_that_finds_everything_stored_imports_none_of_the_libraries(project):
+    project.results()
+    heavy = ("torch", "transformers", "trl", "peft", "datasets")
+    project.pytester.makeconftest(f"""
+        import sys
+
+        def pytest_unconfigure(config):
+            print("imported:", *(name for name in {heavy} if name in sys.modules))
+    """)
+    outcome = project.run("-s", new_process=True)
+    outcome.assert_outcomes(passed=CELLS)
+    outcome.stdout.fnmatch_lines(["imported:"])
+
+
 def test_stored_results_are_rendered_as_they_were_and_nothing_runs(project):
     project.results()
     path = project.pytester.path / "results.json"
