@@ -9,6 +9,7 @@ import pytest
 from killed_builders import KINDS, builder, files_in
 
 from pytest_ftbench.store import Store, digest, read_json, write_json
+from pytest_ftbench.store.manifest import imprint
 
 SEED = 4
 
@@ -268,6 +269,15 @@ def test_a_whole_entry_is_read_once_by_a_process_until_it_is_written_to(tmp_path
     (folder / "train.json").touch()
     assert store.find("checkpoints", 7) == folder
     assert len(read) == 8
+
+
+def test_what_was_written_a_moment_ago_may_be_written_to_again_unseen(tmp_path, monkeypatch):
+    """Files' times stand still for some milliseconds: an entry so new is read in full each time."""
+    folder = Store(tmp_path).get("records", 7, builder("records", 7))
+    written = (folder / "record.json").stat().st_ctime_ns
+    for after, told in ((0, False), (10_000_000, False), (30_000_000, True), (10**12, True)):
+        monkeypatch.setattr("pytest_ftbench.store.manifest.time.time_ns", lambda now=written + after: now)
+        assert (imprint(folder) is not None) == told
 
 
 @pytest.mark.parametrize("meddle", [extra_link, extra_pipe, lambda folder: (folder / "manifest.json").write_text("")])

@@ -306,6 +306,43 @@ def test_a_saver_with_errors_of_its_own_is_understood(tmp_path):
     assert list((tmp_path / "building").iterdir()) == []
 
 
+@pytest.mark.parametrize("ask", ["get", "offer"])
+def test_a_lock_is_let_go_of_though_that_fails_at_first(tmp_path, monkeypatch, ask):
+    files = FailingFiles(monkeypatch, 10**9, errno.EIO)
+
+    def build(folder):
+        files.at = files.count + 1
+        raise SaverError("first")
+
+    def step(name, path=None):
+        if name == "flock":
+            FailingFiles.step(files, name, path)
+
+    files.step = step
+    with files, pytest.raises(SaverError) as caught:
+        getattr(Store(tmp_path), ask)("checkpoints", "x", build)
+    assert files.failed == "flock"
+    check_whole(tmp_path, [])
+    assert str(caught.value) == "first"
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_process_that_can_open_nothing_more_sets_nothing_aside(tmp_path, monkeypatch, code):
+    build, said = Checkpoint(), []
+    Store(tmp_path).get("checkpoints", "x", build)
+
+    def refuse(path):
+        raise OSError(code, os.strerror(code), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pytest_ftbench.store.manifest.file_digest", refuse)
+        with pytest.raises(StorageError, match=os.strerror(code)):
+            Store(tmp_path, said.append).get("checkpoints", "x", build)
+    assert Store(tmp_path, said.append).find("checkpoints", "x") is not None
+    assert build.built == 1
+    assert said == []
+
+
 def test_too_many_open_files_cost_no_entry(tmp_path):
     build, said = Checkpoint(), []
     Store(tmp_path).get("checkpoints", "x", build)

@@ -47,8 +47,6 @@ def fault_of(error: Exception, root: Path, kind: str | None = None, folder: Path
 
     It has where the error names a file in the cache, or says what only a disk says.
     """
-    if isinstance(error, ExceptionGroup):  # a lock's, where letting go of it failed as well
-        return next(filter(None, (fault_of(inner, root, kind, folder) for inner in error.exceptions)), None)
     if not isinstance(error, OSError):
         found = _RUST.search(str(error))
         if found is None:

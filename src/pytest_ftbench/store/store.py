@@ -168,8 +168,6 @@ class Store:
             raise
         except OSError as error:
             raise storage_error(error, self.root) from None
-        except ExceptionGroup as error:
-            raise fault_of(error, self.root) or error from None
 
     def _set_aside(self, folder: Path, problem: str) -> None:
         name = "-".join((*folder.relative_to(self.root).parts, secrets.token_hex(4)))
@@ -184,7 +182,7 @@ class Store:
         with contextlib.suppress(OSError):  # a cache that may only be read
             for folder in (self.root / "building").iterdir():
                 lock = FileLock(self._lock_path(folder.name))
-                with contextlib.suppress(OSError, ExceptionGroup):  # a wait that ends, too
+                with contextlib.suppress(OSError):  # a wait that ends, too
                     lock.acquire(timeout=0)
                     try:
                         remove(folder)
@@ -197,8 +195,8 @@ class Store:
 
 def _release(lock: FileLock) -> None:
     """Let go of a lock, whatever fails: an error on the way here is not to be hidden by another."""
-    for _ in range(2):  # one that wasn't let go of is still held
-        with contextlib.suppress(OSError, ExceptionGroup):
+    for _ in range(2):  # where that failed it is still held, for as long as an error's traceback knows it
+        with contextlib.suppress(OSError):
             lock.release()
             return
 
