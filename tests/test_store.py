@@ -1,5 +1,6 @@
 """The store under everything that may befall it: damage, crashes, kills, and several processes at once."""
 
+import hashlib
 import json
 import os
 import random
@@ -152,6 +153,7 @@ def empty_list_for_manifest(folder):
     write_json(folder / "manifest.json", [])
 
 
+EMPTY_LOG = {"logs/train.json": {"size": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}}
 DAMAGES = {
     "truncated": (truncate, "weights.bin has changed"),
     "emptied": (empty, "weights.bin has changed"),
@@ -164,8 +166,9 @@ DAMAGES = {
     "other manifest": (empty_list_for_manifest, "its manifest can't be read"),
     "no files": (manifest(files=None), "its manifest can't be read"),
     "files without digest": (manifest(files={"weights.bin": {"size": 16384}}), "its manifest can't be read"),
+    "a file less": (manifest(files=EMPTY_LOG), "weights.bin is no part of it"),
     "other digest": (
-        manifest(files={"weights.bin": {"size": 16384, "sha256": "0" * 64}}),
+        manifest(files=EMPTY_LOG | {"weights.bin": {"size": 16384, "sha256": "0" * 64}}),
         "weights.bin has changed",
     ),
     "other material": (manifest(material={"rank": 64}), "its manifest belongs to another entry"),

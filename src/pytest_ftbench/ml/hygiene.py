@@ -27,7 +27,7 @@ from pytest_ftbench.store import (
     digest,
     folder_digest,
     package_versions,
-    read_json,
+    read_stored,
     source_digest,
     write_json,
 )
@@ -138,7 +138,7 @@ class Hygiene:
                 write_json(folder / "finding.json", make())
 
         folder = self.store.get("hygiene", self._keyed(material), build)
-        finding: Finding = read_json(folder / "finding.json")
+        finding: Finding = read_stored(folder / "finding.json")
         return finding
 
     def _is_stored(self, material: Any) -> bool:

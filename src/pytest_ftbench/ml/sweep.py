@@ -15,7 +15,7 @@ from pytest_ftbench.grid import CheckpointKey, Recipe, Suite, Sweep, Trial, User
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.train import DivergedError
-from pytest_ftbench.store import Store, read_json, write_json
+from pytest_ftbench.store import Store, read_stored, write_json
 from pytest_ftbench.tasks import Metric, get_task
 
 Try = Callable[[CheckpointKey, Recipe, Path, str], dict[str, Any]]
@@ -183,7 +183,7 @@ def _read(path: Path) -> Trial:
 
     Raises :class:`UserError` where it has other fields, from who knows where.
     """
-    value = read_json(path)
+    value = read_stored(path)
     if not isinstance(value, dict) or set(value) != {field.name for field in fields(Trial)}:
         raise UserError(path, "is no trial of a learning rate", "remove its folder")
     return Trial(**value)

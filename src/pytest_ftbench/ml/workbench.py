@@ -29,7 +29,7 @@ from pytest_ftbench.ml.runtime import Runtime, at_work
 from pytest_ftbench.ml.sweep import Sweeps
 from pytest_ftbench.ml.train import DivergedError
 from pytest_ftbench.ml.trainer import Trainer, checkpoint_name
-from pytest_ftbench.store import MachineLock, Store, digest, read_json, write_json
+from pytest_ftbench.store import MachineLock, Store, digest, read_stored, write_json
 from pytest_ftbench.tasks import Task, get_task
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Workbench:
             # the cells that share it need not train it to the same end; the error itself would hold on to the model
             self._failed[key] = " ".join(str(error).split())[:200] or type(error).__name__
             raise
-        return Checkpoint(base, digest(material), folder, read_json(folder / "train.json"))
+        return Checkpoint(base, digest(material), folder, read_stored(folder / "train.json"))
 
     def measure(self, cell: Cell) -> CellRecord:
         """The record of a cell, made of whatever the store already holds."""
@@ -125,7 +125,7 @@ class Workbench:
         key = digest(self.materials.checkpoint(cell.checkpoint_key, base, recipe))
         sweep = self.sweeps.told(cell.checkpoint_key, base)
         folder = self.store.get("records", self.materials.record(cell, key, sweep), build)
-        return CellRecord.from_json(read_json(folder / "record.json"), folder)
+        return CellRecord.from_json(read_stored(folder / "record.json"), folder)
 
     def time_again(self, cell: Cell) -> CellRecord:
         """The record of a cell with timings of its own, which nobody else is given."""
@@ -144,7 +144,7 @@ class Workbench:
                     self.materials.trivial(task),
                     lambda empty: write_json(empty / "scores.json", self._trivial_scores(self.embedder.fitted(task))),
                 )
-                self._trivial[task_name] = read_json(folder / "scores.json")
+                self._trivial[task_name] = read_stored(folder / "scores.json")
         return self._trivial[task_name]
 
     def _trivial_scores(self, task: Task) -> dict[str, dict[str, float | None]]:
@@ -232,7 +232,7 @@ class Workbench:
                 self.say(f"{cell.id}: {stage} answered")
 
         folder = self.store.get("answers", self.materials.answers(cell, checkpoint.key), build)
-        answered: dict[str, Any] = read_json(folder / "answers.json")
+        answered: dict[str, Any] = read_stored(folder / "answers.json")
         return answered
 
     def _stored_timings(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -240,7 +240,7 @@ class Workbench:
             write_json(folder / "timings.json", self._time(cell, checkpoint))
 
         folder = self.store.get("timings", self.materials.timings(cell, checkpoint.key), build)
-        timed: dict[str, Any] = read_json(folder / "timings.json")
+        timed: dict[str, Any] = read_stored(folder / "timings.json")
         return timed
 
     def _time(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -12,50 +12,50 @@ locks are the operating system's, so a dead process holds none. Layout::
 """
 
 import contextlib
-import json
-import os
 import secrets
-import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from pytest_ftbench.grid import UserError
-from pytest_ftbench.store.keys import digest, file_digest
-
-MANIFEST = "manifest.json"
-SCHEMA = 1
+from pytest_ftbench.store.faults import StorageError, fault_of, storage_error
+from pytest_ftbench.store.files import remove, sync
+from pytest_ftbench.store.keys import digest
+from pytest_ftbench.store.manifest import Imprint, imprint, mismatch, seal
 
 
 class Store:
     """A folder of entries, each found by kind and key.
 
-    ``say`` receives one line for whatever a user should know: an entry set aside, another process waited for.
+    Every entry is verified before it is served: the first time in full, then again where anything has been written to
+    its files since. ``say`` receives one line for whatever a user should know: an entry set aside, another process
+    waited for. An operation that fails raises :class:`StorageError`, and leaves every entry whole.
     """
 
     def __init__(self, root: Path, say: Callable[[str], None] = print) -> None:
         self.root = root
         self.say = say
-        self._verified: set[Path] = set()
+        self._verified: dict[Path, Imprint] = {}
         try:
-            (root / "locks").mkdir(parents=True, exist_ok=True)
-            (root / "building").mkdir(exist_ok=True)
-        except OSError as error:
-            raise self._unusable(error) from None
+            for name in ("locks", "building", "set-aside"):
+                if (root / name).is_symlink():  # what is unfinished is removed, and that would be somebody else's
+                    raise StorageError(root / name, "is a link", "remove it, or give --ftbench-cache another folder")
+            for name in ("locks", "building"):
+                (root / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # whichever of its folders it is, this is no cache
+            raise storage_error(OSError(error.errno, error.strerror), root) from None
         self._sweep()
 
     def find(self, kind: str, material: Any) -> Path | None:
         """The folder of a verified entry; None where there is none."""
-        folder = self.root / kind / digest(material)
-        if folder in self._verified:
-            return folder
-        if not folder.exists():
-            return None
-        if _mismatch(folder) is None:
-            self._verified.add(folder)
-            return folder
+        folder = self._folder_of(kind) / digest(material)
+        with self._usable():
+            if _mode(folder) is None:
+                return None
+            if self._problem(folder) is None:
+                return folder
         # another process may be replacing it this very moment: what is set aside is judged under the lock
         with self._lock(kind, folder.name):
             return self._find_locked(folder)
@@ -82,39 +82,68 @@ class Store:
         try:
             return self._find_locked(self.root / kind / key) or self._build(kind, material, build)
         finally:
-            lock.release()
+            _release(lock)
+
+    def _folder_of(self, kind: str) -> Path:
+        """The folder of a kind's entries; a link to another, or a file, is none."""
+        folder = self.root / kind
+        with self._usable():
+            if _is_folder_or_absent(folder):
+                return folder
+        with self._lock(kind, "folder"), self._usable():
+            if not _is_folder_or_absent(folder):
+                self._set_aside(folder, "it is no folder")
+        return folder
+
+    def _problem(self, folder: Path) -> str | None:
+        """What is wrong with an entry, or None; one that is as it was when it was verified isn't read again."""
+        seen = imprint(folder)
+        if seen is not None and self._verified.get(folder) == seen:
+            return None
+        problem = mismatch(folder)
+        if problem is None and seen is not None:
+            self._verified[folder] = seen
+        return problem
 
     def _find_locked(self, folder: Path) -> Path | None:
-        if not folder.exists():
-            return None
-        if problem := _mismatch(folder):
-            self._set_aside(folder, problem)
-            return None
-        self._verified.add(folder)
+        with self._usable():
+            if _mode(folder) is None:
+                return None
+            if problem := self._problem(folder):
+                self._set_aside(folder, problem)
+                return None
         return folder
 
     def _build(self, kind: str, material: Any, build: Callable[[Path], object]) -> Path:
         final = self.root / kind / digest(material)
         with self._workplace(f"{kind}-{final.name}") as folder:
-            build(folder)
-            _write_manifest(folder, kind, material)
-            final.parent.mkdir(exist_ok=True)
-            folder.rename(final)
-            _sync(final.parent)
-        self._verified.add(final)
+            try:
+                build(folder)
+                seal(folder, kind, material)
+                final.parent.mkdir(parents=True, exist_ok=True)
+                sealed = imprint(folder)
+                folder.rename(final)
+                sync(final.parent)
+            except Exception as error:
+                fault = fault_of(error, self.root, kind, folder)
+                if fault is None:
+                    raise
+                raise fault from None
+        if sealed is not None:
+            self._verified[final] = sealed
         return final
 
     @contextlib.contextmanager
     def _workplace(self, name: str) -> Iterator[Path]:
         """The private folder of an entry's builder; who holds the entry's lock is the only one."""
         folder = self.root / "building" / name
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         with self._usable():
-            folder.mkdir()
+            folder.mkdir(parents=True)
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
     @contextlib.contextmanager
     def _lock(self, kind: str, key: str) -> Iterator[None]:
@@ -123,28 +152,26 @@ class Store:
             lock.acquire(timeout=1)
         if not lock.is_locked:
             self.say(f"waiting for another process that makes {kind} {key[:8]}")
-            lock.acquire()
+            with self._usable():
+                lock.acquire()  # it looks again and again, so a Ctrl-C is heard
         try:
             yield
         finally:
-            lock.release()
+            _release(lock)
 
     @contextlib.contextmanager
     def _usable(self) -> Iterator[None]:
-        """Say of a folder that can't be written to which one it is; a wait that ends is another matter."""
+        """Say of an operation that fails which file it was about; a wait that ends is another matter."""
         try:
             yield
         except TimeoutError:
             raise
         except OSError as error:
-            raise self._unusable(error) from None
-
-    def _unusable(self, error: OSError) -> UserError:
-        problem = f"can't be used as cache ({error.strerror or error})"
-        return UserError(self.root, problem, "give --ftbench-cache another folder")
+            raise storage_error(error, self.root) from None
 
     def _set_aside(self, folder: Path, problem: str) -> None:
-        grave = self.root / "set-aside" / f"{folder.parent.name}-{folder.name}-{secrets.token_hex(4)}"
+        name = "-".join((*folder.relative_to(self.root).parts, secrets.token_hex(4)))
+        grave = self.root / "set-aside" / name
         with self._usable():
             grave.parent.mkdir(exist_ok=True)
             folder.rename(grave)
@@ -152,78 +179,36 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what was left unfinished: whoever builds an entry holds its lock, on this machine or another."""
-        for folder in (self.root / "building").iterdir():
-            lock = FileLock(self._lock_path(folder.name))
-            # a wait that ends, or a cache that may only be read
-            with contextlib.suppress(OSError), lock.acquire(timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a cache that may only be read
+            for folder in (self.root / "building").iterdir():
+                lock = FileLock(self._lock_path(folder.name))
+                with contextlib.suppress(OSError):  # a wait that ends, too
+                    lock.acquire(timeout=0)
+                    try:
+                        remove(folder)
+                    finally:
+                        _release(lock)
 
     def _lock_path(self, name: str) -> Path:
         return self.root / "locks" / f"{name}.lock"
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write a text file so that it is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+def _release(lock: FileLock) -> None:
+    """Let go of a lock, whatever fails: an error on the way here is not to be hidden by another."""
+    for _ in range(2):  # where that failed it is still held, for as long as an error's traceback knows it
+        with contextlib.suppress(OSError):
+            lock.release()
+            return
+
+
+def _mode(path: Path) -> int | None:
+    """The mode of whatever is at a path, a link itself; None where nothing is."""
     try:
-        draft.write_text(text, encoding="utf-8")
-        _sync(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+        return path.lstat().st_mode
+    except FileNotFoundError:
+        return None
 
 
-def file_digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file of a stored entry by its path in it, as its manifest has them."""
-    files = read_json(folder / MANIFEST)["files"]
-    return {name: entry["sha256"] for name, entry in files.items()}
-
-
-def read_json(path: Path) -> Any:
-    """The JSON value in a file."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON value so that it is there whole or not at all."""
-    write_file(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _write_manifest(folder: Path, kind: str, material: Any) -> None:
-    files = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        _sync(path)
-        files[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": file_digest(path)}
-    write_json(folder / MANIFEST, {"schema": SCHEMA, "kind": kind, "material": material, "files": files})
-    _sync(folder)
-
-
-def _mismatch(folder: Path) -> str | None:
-    """What is wrong with an entry, or None."""
-    try:
-        manifest = read_json(folder / MANIFEST)
-        files = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
-        same_key = digest(manifest["material"]) == folder.name
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "its manifest can't be read"
-    if not same_key:
-        return "its manifest belongs to another entry"
-    for name, (size, sha256) in files.items():
-        path = folder / name
-        try:
-            if path.is_symlink() or not path.is_file():
-                return f"{name} is missing"
-            if path.stat().st_size != size or file_digest(path) != sha256:
-                return f"{name} has changed"
-        except OSError as error:  # also where another process sets the entry aside meanwhile
-            return f"{name} can't be read ({error.strerror})"
-    return None
-
-
-def _sync(path: Path) -> None:
-    """Make a file's content, or a folder's names, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _is_folder_or_absent(path: Path) -> bool:
+    mode = _mode(path)
+    return mode is None or stat.S_ISDIR(mode)
