@@ -9,6 +9,7 @@ locks are the operating system's, so a dead process holds none. Layout::
     {cache}/building/{kind}-{key}/             unfinished
     {cache}/set-aside/{kind}-{key}-{random}/  did not match its manifest
     {cache}/locks/{kind}-{key}.lock
+    {cache}/locks/in-use                       which entries are used now (usage.py)
 """
 
 import contextlib
@@ -23,21 +24,27 @@ from typing import Any
 from filelock import FileLock
 
 from pytest_ftbench.grid import UserError
+from pytest_ftbench.store.cap import Cap
+from pytest_ftbench.store.contents import MANIFEST
 from pytest_ftbench.store.keys import digest, file_digest
+from pytest_ftbench.store.usage import Usage
 
-MANIFEST = "manifest.json"
 SCHEMA = 1
 
 
 class Store:
     """A folder of entries, each found by kind and key.
 
-    ``say`` receives one line for whatever a user should know: an entry set aside, another process waited for.
+    ``say`` receives one line for whatever a user should know: an entry set aside, another process waited for. Whatever
+    was asked for is in use, and so kept by every clean-up, until ``release``; with a ``cap`` in bytes there is one
+    whenever the folder grows beyond it.
     """
 
-    def __init__(self, root: Path, say: Callable[[str], None] = print) -> None:
+    def __init__(self, root: Path, say: Callable[[str], None] = print, cap: int | None = None) -> None:
         self.root = root
         self.say = say
+        self._usage = Usage(root)
+        self._cap = None if cap is None else Cap(root, cap, say)
         self._verified: set[Path] = set()
         try:
             (root / "locks").mkdir(parents=True, exist_ok=True)
@@ -49,6 +56,7 @@ class Store:
     def find(self, kind: str, material: Any) -> Path | None:
         """The folder of a verified entry; None where there is none."""
         folder = self.root / kind / digest(material)
+        self._usage.begin(folder)  # before it is looked for: what is seen from here on stays
         if folder in self._verified:
             return folder
         if not folder.exists():
@@ -84,6 +92,25 @@ class Store:
         finally:
             lock.release()
 
+    def release(self) -> None:
+        """Use nothing any more: clean-up may remove it, and what is asked for later is verified anew."""
+        self._verified.clear()
+        self._usage.end()
+
+    def check(self, kind: str, key: str, repair: bool = False) -> str | None:
+        """What is wrong with an entry, if it is there and anything is; to ``repair`` it is to set it aside."""
+        folder = self.root / kind / key
+        self._usage.hold(folder)
+        problem = _mismatch(folder) if folder.exists() else None
+        if problem is None:
+            return None
+        # as in find: another process may be replacing it
+        with self._lock(kind, key):
+            problem = _mismatch(folder) if folder.exists() else None
+            if problem is not None and repair:
+                self._set_aside(folder, problem)
+        return problem
+
     def _find_locked(self, folder: Path) -> Path | None:
         if not folder.exists():
             return None
@@ -102,6 +129,8 @@ class Store:
             folder.rename(final)
             _sync(final.parent)
         self._verified.add(final)
+        if self._cap is not None:
+            self._cap.grew(final)
         return final
 
     @contextlib.contextmanager
