@@ -148,6 +148,10 @@ def left(folders):
     return "".join(name for name, folder in folders.items() if folder.exists())
 
 
+def refuse(*_, **__):
+    raise PermissionError(13, "Permission denied")
+
+
 remove_all = partial(unused_since, moment=float("inf"))
 
 
@@ -190,9 +194,12 @@ def _sorted(root, folders):
     return [found[folder] for folder in folders.values()]
 
 
-def test_what_is_chosen_and_used_before_it_is_removed_stays(root, locks):
+@pytest.mark.parametrize("may_touch", [True, False])
+def test_what_is_chosen_and_used_before_it_is_removed_stays(root, locks, monkeypatch, may_touch):
     folders = fill(root, "ab")
     store = Store(root, pytest.fail)
+    if not may_touch:  # who may only read leaves no time of use
+        monkeypatch.setattr(os, "utime", refuse)
 
     def choose(entries):
         chosen = remove_all(entries)
@@ -201,10 +208,11 @@ def test_what_is_chosen_and_used_before_it_is_removed_stays(root, locks):
 
     prune(root, choose)
     assert "b" in left(folders)
-    # also where who used it has ended by then
+    # also where who used it has ended by then, if it left a time
     store.release()
-    prune(root, lambda entries: [entry for entry in entries if Usage(root).begin(entry.folder(root)) is None])
-    assert "b" in left(folders)
+    if may_touch:
+        prune(root, lambda entries: [entry for entry in entries if Usage(root).begin(entry.folder(root)) is None])
+        assert "b" in left(folders)
 
 
 def test_who_wants_an_entry_that_is_being_removed_waits_and_builds_it(root, locks):
@@ -365,9 +373,6 @@ def test_a_cache_that_may_only_be_read_is_used_and_not_cleaned_up(root, monkeypa
         if flags & (os.O_WRONLY | os.O_RDWR):
             raise PermissionError(13, "Permission denied")
         return real(path, flags, *rest, **named)
-
-    def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", open_for_reading)
     monkeypatch.setattr(os, "utime", refuse)

@@ -36,6 +36,8 @@ class Cap:
         if is_over and not self._is_told:
             self._is_told = True
             taken, allowed = format_size(removal.rest), format_size(self.size)
-            self.say(f"cache: {taken} is left, more than its cap of {allowed}: all of it is in use, or can't be removed")
+            self.say(
+                f"cache: {taken} is left, more than its cap of {allowed}: all of it is in use, or can't be removed"
+            )
         share = self.size // _SHARE
         self._allowance = share if is_over else min(self.size - removal.rest, share)

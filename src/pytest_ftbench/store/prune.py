@@ -153,12 +153,13 @@ def _remove_leftover(root: Path, folder: Path, is_draft: bool, dry_run: bool) ->
 def _locked(root: Path, name: str) -> Iterator[bool]:
     """The lock of an entry; False where another process has it, or none can be had."""
     lock = FileLock(lock_path(root, name))
-    with contextlib.suppress(OSError):  # a wait that ends is one, too
+    with contextlib.suppress(OSError, ExceptionGroup):  # a wait that ends is one, too
         lock.acquire(timeout=0)
     try:
         yield lock.is_locked
     finally:
-        lock.release()
+        with contextlib.suppress(OSError, ExceptionGroup):
+            lock.release()
 
 
 def _discarded(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 import math
 import re
 from datetime import datetime
+from fractions import Fraction
 
 from pytest_ftbench.grid import UserError
 
@@ -34,7 +35,7 @@ def parse_age(place: str, text: str) -> float:
     age = _quantity(text, _SECONDS)
     if age is None:
         raise UserError(place, f"is {text!r}, which is no time", "write a number of hours, days or weeks, as in 30d")
-    return age
+    return float(age)
 
 
 def format_size(size: int) -> str:
@@ -50,7 +51,7 @@ def format_time(moment: float) -> str:
     return datetime.fromtimestamp(min(max(moment, 0.0), _LAST_MOMENT)).strftime("%Y-%m-%d %H:%M")
 
 
-def _quantity(text: str, units: dict[str, int]) -> float | None:
+def _quantity(text: str, units: dict[str, int]) -> Fraction | None:
     match = _QUANTITY.fullmatch(text.strip())
     unit = None if match is None else units.get(match[2].lower())
-    return None if match is None or unit is None else float(match[1]) * unit
+    return None if match is None or unit is None else Fraction(match[1]) * unit
