@@ -125,6 +125,7 @@ def test_every_entry_is_held_against_its_manifest(root, capsys):
     repaired = said(capsys, "verify", "--repair", code=1)
     assert repaired[:2] == [f"{line}; set aside" for line in expected[:2]]
     assert len(graves(root)) == 2
+    assert said(capsys, "list")[-1].startswith("and 2 set aside or unfinished, 3.")
     assert said(capsys, "verify") == [f"{root}: 6 entries are whole"]
     # to look at an entry is not to use it
     assert {entry.key: entry.used for entry in contents(root)} == {k: u for k, u in used.items() if k != broken.name}

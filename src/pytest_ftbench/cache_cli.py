@@ -87,7 +87,7 @@ def _list(given: argparse.Namespace, say: Say) -> int:
     for line in _table(entries, named) if entries else ():
         say(line)
     if left:
-        say(f"and {counted(len(left), 'left-over', 'left-overs')} set aside or unfinished, {format_size(sum(left))}")
+        say(f"and {len(left)} set aside or unfinished, {format_size(sum(left))}")
     return 0
 
 
