@@ -72,7 +72,8 @@ class Usage:
             yield is_mine
         finally:
             if is_mine:
-                self._lock(fcntl.F_UNLCK, name)
+                with contextlib.suppress(OSError):
+                    self._lock(fcntl.F_UNLCK, name)
 
     def is_used(self, folder: Path) -> bool:
         """Whether another store, of this process or of any, uses an entry; also where nobody can tell."""
@@ -108,13 +109,18 @@ class Usage:
             except OSError:
                 # enough to use entries, too little to remove any
                 self._file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
-            self._closing = weakref.finalize(self, os.close, self._file)
+            self._closing = weakref.finalize(self, _close, self._file)
         return self._file
 
 
 def entry_name(folder: Path) -> str:
     """What locks, drafts and graves of an entry are called by: its kind and its key."""
     return f"{folder.parent.name}-{folder.name}"
+
+
+def _close(file: int) -> None:
+    with contextlib.suppress(OSError):  # what was held is let go of, even so
+        os.close(file)
 
 
 def _byte(kind: int, name: str) -> bytes:
