@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ftbench import fixtures
+from pytest_ftbench.cache_keeper import kept_open
 from pytest_ftbench.gate_settings import gate_of
 from pytest_ftbench.grid import Cell, Gate, Suite, UserError, load_suite, printable
 from pytest_ftbench.ml.base import check_source
@@ -135,7 +136,7 @@ def _store(config: pytest.Config, cache: Path) -> Store | None:
     """The store of what is found at collection, if there is a cache; a mere list of items makes none."""
     runs = not config.option.collectonly
     try:
-        return Store(cache, partial(_say, config)) if runs or cache.is_dir() else None
+        return kept_open(config, Store(cache, partial(_say, config))) if runs or cache.is_dir() else None
     except UserError:
         if runs:
             raise

@@ -13,6 +13,7 @@ from pytest_ftbench.fixtures import CELL_PARAMETER, _ftbench, cell, checkpoint, 
 
 if TYPE_CHECKING:
     from pytest_ftbench.ledger import Ledger
+    from pytest_ftbench.store import Store
 
 __all__ = ["_ftbench", "cell", "checkpoint", "result"]
 
@@ -25,6 +26,10 @@ STORED_RUNS: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
 
 FOUND: pytest.StashKey[list[str]] = pytest.StashKey()
 """What collection found the matter with rows."""
+
+STORES: "pytest.StashKey[list[Store]]" = pytest.StashKey()
+CACHE_SAID: pytest.StashKey[list[str]] = pytest.StashKey()
+"""What is to be said of the cache's clean-up at the end."""
 
 _BY_CHECKPOINT: pytest.StashKey[bool] = pytest.StashKey()
 PHASES = ("setup", "call", "teardown")
@@ -60,6 +65,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--ftbench-device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N")
     add("--ftbench-dtype", choices=("auto", "float32", "bfloat16"), help="of weights, in training and evaluation")
     add("--ftbench-cache", metavar="FOLDER", help="where checkpoints and results are kept")
+    add(
+        "--ftbench-cache-size",
+        metavar="SIZE",
+        help="keep that within, such as 20GiB: what was used longest ago goes first",
+    )
     add("--ftbench-retime", action="store_true", help="time every answer anew, also where timings are stored")
     add("--ftbench-json", metavar="FILE", help="write the results to a file")
     add("--ftbench-markdown", metavar="FILE", help="write the report as Markdown, for a comment on a pull request")
@@ -85,6 +95,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("ftbench_suite", "the suite to run where neither option nor marker names one", default=None)
     parser.addini("ftbench_cache", "where checkpoints and results are kept", default=None)
+    parser.addini("ftbench_cache_size", "keep that within, such as 20GiB", default=None)
 
 
 # before pytest-benchmark's, which refuses --benchmark-only where there are workers
@@ -257,9 +268,13 @@ def pytest_report_teststatus(report: object, config: pytest.Config) -> "tuple[st
 # around pytest-benchmark's, which stores what it has been given by then
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
-    """Write the results, also of a run that was interrupted."""
+    """Write the results, also of a run that was interrupted, and clean up the cache."""
     if ledger := session.config.stash.get(LEDGER, None):
         ledger.finish(session)
+    if LEDGER in session.config.stash or STORES in session.config.stash:
+        from pytest_ftbench.cache_keeper import finish
+
+        finish(session.config)
     return (yield)
 
 
@@ -285,6 +300,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         from pytest_ftbench.terminal import summarize
 
         summarize(terminalreporter, ledger)
+    for line in config.stash.get(CACHE_SAID, []):
+        terminalreporter.write_line(line)
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ftbench.cache_keeper import kept_open
 from pytest_ftbench.collection import Entry, SuiteRun, entry_of, runtime_of
 from pytest_ftbench.fixtures import has_cell, is_gate
 from pytest_ftbench.grid import CellRecord, UserError, first_line
@@ -160,7 +161,7 @@ def _workbench(config: pytest.Config, run: SuiteRun, progress: Progress) -> "Wor
         machine = MachineLock(progress.say)
         with machine.shared():  # it imports torch, which a neighbour's timing would feel
             runtime = runtime_of(config, run.suite)
-        store = Store(run.settings.cache, progress.say)
+        store = kept_open(config, Store(run.settings.cache, progress.say, run.settings.cache_size))
         run.workbench = Workbench(run.suite, store, runtime, progress.say, run.retimes, machine, progress.now)
         config.add_cleanup(run.workbench.close)
     return run.workbench

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ftbench.grid import TUNED, Suite, UserError, acceptance, read_results
+from pytest_ftbench.store import SIZE_VARIABLE, default_folder, parse_size
 
 if TYPE_CHECKING:
     from pytest_ftbench.analysis import Limit
@@ -38,6 +39,7 @@ class Settings:
     json: Path | None
     retime: bool
     recipe: str | None = None
+    cache_size: int | None = None
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> "Settings":
@@ -54,6 +56,7 @@ class Settings:
             device=option("ftbench_device"),
             dtype=option("ftbench_dtype"),
             cache=cache_folder(config),
+            cache_size=cache_size(config),
             json=json_path(config),
             recipe=option("ftbench_recipe"),
             retime=option("ftbench_retime") or stores_benchmarks(config),
@@ -167,9 +170,21 @@ def cache_folder(config: pytest.Config) -> Path:
         return here / Path(option).expanduser()
     if configured := config.getini("ftbench_cache"):
         return config.rootpath / Path(configured).expanduser()
-    if named := os.environ.get("FTBENCH_CACHE"):
-        return here / Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pytest-ftbench"
+    return default_folder(here)
+
+
+def cache_size(config: pytest.Config) -> int | None:
+    """The bytes that the cache is kept within: the option's, else the configuration's or the environment's; or None.
+
+    Raises :class:`UserError` for what is no size.
+    """
+    if (option := config.getoption("ftbench_cache_size")) is not None:
+        return parse_size("--ftbench-cache-size", option)
+    if configured := config.getini("ftbench_cache_size"):
+        return parse_size(f"{config.inipath}: ftbench_cache_size", configured)
+    if named := os.environ.get(SIZE_VARIABLE):
+        return parse_size(SIZE_VARIABLE, named)
+    return None
 
 
 def stores_benchmarks(config: pytest.Config) -> bool:

@@ -9,6 +9,7 @@ locks are the operating system's, so a dead process holds none. Layout::
     {cache}/building/{kind}-{key}/             unfinished
     {cache}/set-aside/{kind}-{key}-{random}/  did not match its manifest
     {cache}/locks/{kind}-{key}.lock
+    {cache}/locks/in-use                       which entries are used now (usage.py)
 """
 
 import contextlib
@@ -20,10 +21,12 @@ from typing import Any
 
 from filelock import FileLock
 
+from pytest_ftbench.store.cap import Cap
 from pytest_ftbench.store.faults import StorageError, fault_of, storage_error
 from pytest_ftbench.store.files import remove, sync
 from pytest_ftbench.store.keys import digest
 from pytest_ftbench.store.manifest import Imprint, imprint, mismatch, seal
+from pytest_ftbench.store.usage import Usage
 
 
 class Store:
@@ -31,12 +34,16 @@ class Store:
 
     Every entry is verified before it is served: the first time in full, then again where anything has been written to
     its files since. ``say`` receives one line for whatever a user should know: an entry set aside, another process
-    waited for. An operation that fails raises :class:`StorageError`, and leaves every entry whole.
+    waited for. An operation that fails raises :class:`StorageError`, and leaves every entry whole. Whatever was asked
+    for is in use, and so kept by every clean-up, until ``release``; with a ``cap`` in bytes there is one whenever the
+    folder grows beyond it.
     """
 
-    def __init__(self, root: Path, say: Callable[[str], None] = print) -> None:
+    def __init__(self, root: Path, say: Callable[[str], None] = print, cap: int | None = None) -> None:
         self.root = root
         self.say = say
+        self._usage = Usage(root)
+        self._cap = None if cap is None else Cap(root, cap, say)
         self._verified: dict[Path, Imprint] = {}
         try:
             for name in ("locks", "building", "set-aside"):
@@ -52,6 +59,7 @@ class Store:
         """The folder of a verified entry; None where there is none."""
         folder = self._folder_of(kind) / digest(material)
         with self._usable():
+            self._usage.begin(folder)  # before it is looked for: what is seen from here on stays
             if _mode(folder) is None:
                 return None
             if self._problem(folder) is None:
@@ -105,6 +113,25 @@ class Store:
             self._verified[folder] = seen
         return problem
 
+    def release(self) -> None:
+        """Use nothing any more: clean-up may remove it, and what is asked for later is verified anew."""
+        self._verified.clear()
+        self._usage.end()
+
+    def check(self, kind: str, key: str, repair: bool = False) -> str | None:
+        """What is wrong with an entry, if it is there and anything is; to ``repair`` it is to set it aside."""
+        folder = self.root / kind / key
+        self._usage.hold(folder)
+        problem = mismatch(folder) if folder.exists() else None
+        if problem is None:
+            return None
+        # as in find: another process may be replacing it
+        with self._lock(kind, key):
+            problem = mismatch(folder) if folder.exists() else None
+            if problem is not None and repair:
+                self._set_aside(folder, problem)
+        return problem
+
     def _find_locked(self, folder: Path) -> Path | None:
         with self._usable():
             if _mode(folder) is None:
@@ -131,6 +158,8 @@ class Store:
                 raise fault from None
         if sealed is not None:
             self._verified[final] = sealed
+        if self._cap is not None:
+            self._cap.grew(final)
         return final
 
     @contextlib.contextmanager
