@@ -8,6 +8,7 @@ import pytest
 from models import at_work
 
 from pytest_ftbench import lab
+from pytest_ftbench.grid import DivergedError
 from pytest_ftbench.ml.base import end_tokens, load_tokenizer, load_weights
 from pytest_ftbench.ml.engine import Engines
 from pytest_ftbench.ml.engine_fast import Fast
@@ -198,7 +199,8 @@ def test_a_model_that_computes_no_numbers_is_left_to_the_plain_engine_and_leaves
         expected = engine.generate(prompts, BUDGET, ())
         broken.model.layers[0].self_attn.k_proj.weight.fill_(float("nan"))
         assert "logits" in (engine.load(broken) or "")
-        engine.generate(prompts, BUDGET, ())
+        with pytest.raises(DivergedError, match="its logits are not numbers"):
+            engine.generate(prompts, BUDGET, ())
         assert engine.load(model) is None
         assert engine.generate(prompts, BUDGET, ()) == expected
 

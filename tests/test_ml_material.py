@@ -3,14 +3,15 @@ from pathlib import Path
 from pytest_ftbench.ml import material
 
 # what they do reaches a key by what they yield: rows and models by their content, material by the keys themselves;
-# countdown and inspection only speak
+# countdown, inspection, outlay and remedies only speak, and finite refuses
 BY_CONTENT = {"__init__", "countdown", "hub", "inspection", "material", "pretrain", "rows", "scratch"}
+BY_CONTENT |= {"finite", "outlay", "remedies"}
 
 
 def test_every_module_that_decides_a_number_is_part_of_a_key():
     keyed = {*material._SHARED, *material._STEPS, *material._PLANNING, *material._ENGINES}
     keyed |= {"engine_vllm", "targets", "generate", "probe", "latency", "latency_fast", "memory", "neighbours"}
-    keyed |= {"record", "embedder", "hygiene", "judge", "sweep", "trainer"}
+    keyed |= {"timing", "record", "embedder", "hygiene", "judge", "sweep", "trainer"}
     modules = {path.stem for path in Path(material.__file__).parent.glob("*.py")}
     assert modules == keyed | BY_CONTENT
     assert not keyed & BY_CONTENT

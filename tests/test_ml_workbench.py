@@ -507,7 +507,7 @@ class Turns:
 def test_answers_are_timed_alone_and_everything_else_is_done_beside_others(suite, runtime, tmp_path, monkeypatch):
     turns = Turns()
     for name in ("train", "load_decoder", "time_answers", "assemble"):
-        module = "pytest_ftbench.ml.train" if name == "train" else "pytest_ftbench.ml.workbench"
+        module = f"pytest_ftbench.ml.{ {'train': 'train', 'time_answers': 'timing'}.get(name, 'workbench') }"
         real = getattr(importlib.import_module(module), name)
 
         def noting(*given, _real=real, _name=name, **more):

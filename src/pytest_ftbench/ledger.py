@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftbench import __version__
-from pytest_ftbench.grid import Results, UserError, read_results
+from pytest_ftbench.grid import KILLED, Failure, Results, UserError, read_results
 from pytest_ftbench.plugin import LEDGER
 from pytest_ftbench.progress import show
 from pytest_ftbench.provenance import git_state
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_ftbench.report import Contents
 
 _PACKAGES = ("pytest", "torch", "transformers", "tokenizers", "accelerate", "trl", "peft", "datasets", "bitsandbytes")
+_KILLED = "if it was for want of memory: fewer workers (-n), a lower recipe.per_device_train_batch_size, or lora"
 
 
 def ledger_of(config: pytest.Config) -> "Ledger":
@@ -66,6 +67,7 @@ class Ledger:
         """Record as failed the cell whose worker died; the report is what xdist says instead."""
         if report.failed and (payload := self._begun.pop(report.nodeid, None)) is not None:
             payload["record"]["error"] = str(report.longrepr)
+            payload["record"] |= Failure(KILLED, _KILLED).as_extra()
             self._take(payload, report.nodeid)
 
     def _take(self, payload: dict[str, Any], nodeid: str) -> None:

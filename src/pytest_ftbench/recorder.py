@@ -12,10 +12,10 @@ import pytest
 from pytest_ftbench.cache_keeper import kept_open
 from pytest_ftbench.collection import Entry, SuiteRun, entry_of, runtime_of
 from pytest_ftbench.fixtures import has_cell, is_gate
-from pytest_ftbench.grid import CellRecord, UserError, first_line
+from pytest_ftbench.grid import CellRecord, Failure, UserError, first_line, release
 from pytest_ftbench.plugin import FOUND
 from pytest_ftbench.progress import Progress, send
-from pytest_ftbench.xdist_bridge import tell_groups
+from pytest_ftbench.xdist_bridge import tell_groups, trail_of
 
 if TYPE_CHECKING:
     from pytest_ftbench.ml.checkpoint import Checkpoint
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _RECORD: pytest.StashKey[CellRecord] = pytest.StashKey()
 _SAID: pytest.StashKey[list[str]] = pytest.StashKey()
 """What is the matter with the rows of an item's cell."""
+
+_FAILURE: pytest.StashKey[Failure] = pytest.StashKey()
+"""Why an item's cell failed, where that was seen here."""
 
 _PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
 _REASON_LENGTH = 300
@@ -71,7 +74,9 @@ def measured(item: pytest.Item, entry: Entry) -> dict[str, Any]:
             record = workbench.measure(entry.cell)
             said = workbench.hygiene.said(entry.cell, workbench.base(entry.cell.model))
     except Exception as error:  # a cell that fails is a record, here as where its own item runs
-        record = CellRecord.of(entry.cell, status="failed", error=first_line(error))
+        why = Failure.of(error)
+        record = CellRecord.of(entry.cell, status="failed", error=first_line(error), extra=why.as_extra())
+        release(error)
     return _payload(entry, record, said)
 
 
@@ -112,12 +117,23 @@ def _outcome(
         asked = "result" in getattr(item, "fixturenames", ())
         if not asked or report.passed:
             return None
-        return CellRecord.of(entry.cell, status=report.outcome, error=_reason(call))
+        return CellRecord.of(entry.cell, status=report.outcome, error=_reason(call), extra=_failure(item, report))
     if call.when != "call":
         return None
     # measured, and its numbers stay; but the test that judges them has failed
     record.error = f"its test failed: {_reason(call)}" if report.failed else None
     return record
+
+
+def _failure(item: pytest.Item, report: pytest.TestReport) -> dict[str, Any]:
+    """What a failed record has of its class and the advice; JUnit's file gets the class as the case's property."""
+    if not report.failed:
+        return {}
+    failure = item.stash.get(_FAILURE, Failure("error"))
+    told = "ftbench_failure", failure.kind
+    if told not in item.user_properties:
+        item.user_properties.append(told)
+    return failure.as_extra()
 
 
 def _reason(call: pytest.CallInfo[None]) -> str | None:
@@ -132,13 +148,22 @@ def _reason(call: pytest.CallInfo[None]) -> str | None:
 @contextmanager
 def _at_work(item: pytest.Item, entry: Entry) -> Iterator["Workbench"]:
     """The cell's workbench, its progress told; a user's mistake is the sentence it is, no traceback through here."""
-    if entry.cell.id in entry.run.faults:
-        pytest.fail(entry.run.faults[entry.cell.id], pytrace=False)
+    said = entry.run.faults.get(entry.cell.id)
+    if said is not None:
+        item.stash[_FAILURE] = Failure(UserError.failure)
+        pytest.fail(said, pytrace=False)
     try:
         with at_work(item, entry.run, entry.cell.id) as workbench:
             yield workbench
-    except UserError as error:
-        pytest.fail(str(error), pytrace=False)
+    except Exception as error:
+        item.stash[_FAILURE] = Failure.of(error)
+        if not isinstance(error, UserError):
+            raise
+        said = str(error)
+        # pytest keeps what failed for as long as the item, and the next one needs the memory
+        release(error)
+    if said is not None:
+        raise pytest.fail.Exception(said, pytrace=False) from None
 
 
 @contextmanager
@@ -162,6 +187,7 @@ def _workbench(config: pytest.Config, run: SuiteRun, progress: Progress) -> "Wor
         with machine.shared():  # it imports torch, which a neighbour's timing would feel
             runtime = runtime_of(config, run.suite)
         store = kept_open(config, Store(run.settings.cache, progress.say, run.settings.cache_size))
-        run.workbench = Workbench(run.suite, store, runtime, progress.say, run.retimes, machine, progress.now)
+        given = progress.say, run.retimes, machine, progress.now, trail_of(config)
+        run.workbench = Workbench(run.suite, store, runtime, *given)
         config.add_cleanup(run.workbench.close)
     return run.workbench

@@ -6,6 +6,8 @@ for one training. A run with cells is scheduled by checkpoint instead, unless so
 
 import json
 import shutil
+import signal
+import subprocess
 import tempfile
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -14,13 +16,17 @@ from typing import Any
 
 import pytest
 
+from pytest_ftbench.grid import KILLED
 from pytest_ftbench.plugin import ONLY, PHASES
 from pytest_ftbench.progress import show
 from pytest_ftbench.records_channel import Inbox, Outbox
+from pytest_ftbench.store import Trail, killed_since, kills
 
 _SLOT = "ftbench_slot"
 _GROUPS = "ftbench_groups"
 _RECORDS = "ftbench_records"
+_TRAIL = "ftbench_trail"
+_PATIENCE = 5.0  # seconds: a worker whose pipe is closed is about to end
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,14 @@ def inbox_of(config: pytest.Config) -> Inbox:
     return Inbox(Path(config.workerinput[_RECORDS]))  # type: ignore[attr-defined]
 
 
+def trail_of(config: pytest.Config) -> Trail:
+    """What this process knows of the others of its run: a worker, which of them died of what."""
+    given: dict[str, Any] = getattr(config, "workerinput", {})
+    folder = Path(given[_TRAIL]) if _TRAIL in given else None
+    # that of a controller on another machine isn't there
+    return Trail(folder if folder is not None and folder.parent.is_dir() else None, f"worker {given.get('workerid')}")
+
+
 class Controller:
     """The process that hands out items to workers: it gives each worker a slot, and items by checkpoint.
 
@@ -94,6 +108,8 @@ class Controller:
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         self._groups = folder / "groups"
         self._records = folder / "records"
+        self._trail = folder / "trail"
+        self._kills = kills()
         self.outbox: Outbox | None = None
 
     def groups(self) -> dict[str, str]:
@@ -117,6 +133,7 @@ class Controller:
         self._slots[node.gateway.id] = node.workerinput[_SLOT] = slot
         node.workerinput[_GROUPS] = str(self._groups)
         node.workerinput[_RECORDS] = str(self._records)
+        node.workerinput[_TRAIL] = str(self._trail)
         if self.outbox is not None and self.outbox.lost:
             self.outbox.lost -= 1
             self.outbox.say()
@@ -128,6 +145,30 @@ class Controller:
         if self.outbox is not None and error is not None:
             self.outbox.lost += 1
             self.outbox.say()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, report: pytest.TestReport) -> None:
+        """Add to what is said of an item whose worker died how that ended, as far as the system tells."""
+        how = self._end_of(report.node)
+        report.longrepr = f"{report.longrepr}: {KILLED}{how}"
+
+    def _end_of(self, node: Any) -> str:
+        """By what a worker of this machine ended. Only a count of the kernel's makes it certain what it was for."""
+        if not node.gateway.spec.popen:
+            return ""
+        where, self._kills = killed_since(self._kills), kills()
+        try:
+            code = node.gateway._io.popen.wait(_PATIENCE)
+        except (AttributeError, subprocess.TimeoutExpired):
+            return ""
+        if code >= 0:
+            return f", it ended with status {code}"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        if -code != signal.SIGKILL:
+            return f", it ended by {name}"
+        if where is not None:
+            return f" by {name}, and the kernel killed for want of memory in {where}"
+        return f" by {name}, most likely by the kernel for want of memory"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take note of which cells are being measured, where a gate waits for them."""

@@ -3,6 +3,15 @@
 from pytest_ftbench.grid.baseline import Acceptance, acceptance, baseline_of, baseline_text
 from pytest_ftbench.grid.cell import Cell, CheckpointKey, format_cell, model_name, parse_cell
 from pytest_ftbench.grid.errors import UserError, first_line, printable, suggestion
+from pytest_ftbench.grid.failures import (
+    KILLED,
+    DivergedError,
+    FailedBeforeError,
+    Failure,
+    KilledError,
+    ShortageError,
+    release,
+)
 from pytest_ftbench.grid.gate_table import GateTable
 from pytest_ftbench.grid.gates import METRICS as GATE_METRICS
 from pytest_ftbench.grid.gates import Gate, GateMetric, GateRule
@@ -27,6 +36,7 @@ __all__ = [
     "ATTENTION",
     "BAG_OF_WORDS",
     "GATE_METRICS",
+    "KILLED",
     "METHODS",
     "MULTIPLE_OF_RANK",
     "PROMPTS",
@@ -40,17 +50,22 @@ __all__ = [
     "CellRecord",
     "CheckpointKey",
     "DataSpec",
+    "DivergedError",
     "EvaluationSpec",
+    "FailedBeforeError",
+    "Failure",
     "Gate",
     "GateMetric",
     "GateRule",
     "GateTable",
     "HubSource",
+    "KilledError",
     "Method",
     "MethodSpec",
     "ModelSpec",
     "Recipe",
     "Results",
+    "ShortageError",
     "Suite",
     "Sweep",
     "SweepSpec",
@@ -70,5 +85,6 @@ __all__ = [
     "plain",
     "printable",
     "read_results",
+    "release",
     "suggestion",
 ]

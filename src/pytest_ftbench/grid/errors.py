@@ -6,7 +6,10 @@ from typing import ClassVar
 
 
 class UserError(Exception):
-    """Bad input, said in one sentence that names the place (file, key), the problem and the fix."""
+    """Bad input, said in one sentence that names the place (file, key), the problem and the fix.
+
+    ``failure`` is the class of failure that a cell's record names; see ``grid.failures``.
+    """
 
     failure: ClassVar[str] = "input"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.base import BaseModel, load_tokenizer, load_weights
 from pytest_ftbench.ml.engine import Engines
+from pytest_ftbench.ml.finite import check_base, check_tuned
 from pytest_ftbench.ml.probe import MergeProbe
 from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.ml.snapshots import snapshot_folder
@@ -78,6 +79,7 @@ def load_decoder(
         if form == "requantized":
             model = _quantized(model, runtime, quantization)
             probe.requantized(model)
+    (check_base if folder is None else check_tuned)(model, checkpoint.base)
     return Decoder(model, tokenizer, max_new_tokens, probe.found, engines)
 
 

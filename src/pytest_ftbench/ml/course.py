@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pytest_ftbench.ml.declared_peak import KeptWeights, declared_steps
 from pytest_ftbench.ml.dropout import SameMasks
 from pytest_ftbench.ml.memory import Peak, free, is_shortage
+from pytest_ftbench.ml.outlay import Outlay
 from pytest_ftbench.ml.packing import token_rows
 from pytest_ftbench.ml.plan_probe import probe
 from pytest_ftbench.ml.planned_step import PackedLoss, PlannedStep
@@ -48,13 +49,20 @@ class Course:
     """
 
     def __init__(
-        self, trainer: Any, training: Training, runtime: Runtime, scratch: Path, read_peak: Callable[[], Peak] | None
+        self,
+        trainer: Any,
+        training: Training,
+        runtime: Runtime,
+        scratch: Path,
+        read_peak: Callable[[], Peak] | None,
+        outlay: Outlay | None = None,
     ) -> None:
         self.trainer = trainer
         self.training = training
         self.runtime = runtime
         self.peak: Peak | None = None
         self._read_peak = read_peak
+        self._outlay = outlay
         self._scratch = scratch
         self._kept: KeptWeights | None = None
         self._step: PlannedStep | None = None
@@ -98,6 +106,10 @@ class Course:
         self._loss = PackedLoss(self.trainer.model, self.runtime)
         self._masks = SameMasks(self._loss.model, recipe.per_device_train_batch_size)
         needs = probe(self._loss, self._rows, self._masks)
+        # the declared way is what is done last, and then nobody has looked at what checkpointing leaves of it
+        if self._outlay is not None and needs.activations and not recipe.gradient_checkpointing:
+            longest = max(len(row) for row in self._rows)
+            self._outlay.activations = round(needs.activations * recipe.per_device_train_batch_size * longest)
         graphs = self._loss.flash and self.training.quantization is None and not self._shares_ranks
         return choose(self.runtime, recipe, [len(row) for row in self._rows], needs, graphs)
 

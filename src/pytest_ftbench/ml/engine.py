@@ -8,8 +8,9 @@ for engines that bring a model of their own.
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
-from pytest_ftbench.grid import UserError
+from pytest_ftbench.grid import DivergedError, UserError
 from pytest_ftbench.ml.engine_plain import Plain
+from pytest_ftbench.ml.memory import is_shortage
 
 _NO_ROOM = "the device has no room for it beside the model"
 
@@ -61,15 +62,16 @@ class Engines:
         """The new tokens of each prompt by the engine that answers for a model, and what a record is told of it.
 
         Where a fast one finds no room, not even for one row, the plain one answers. Raises :class:`UserError` where the
-        one asked for isn't installed.
+        one asked for isn't installed, :class:`DivergedError` where logits aren't numbers.
         """
-        import torch
-
         engine = self.loaded(model, tokenizer, batch_size)
         try:
             return engine.generate(prompts, budget, ends, reached), engine.told()
-        except torch.OutOfMemoryError:
-            if engine.name == Plain.name:
+        except DivergedError:
+            engine.release()  # what isn't a number is in its cache
+            raise
+        except Exception as error:
+            if engine.name == Plain.name or not is_shortage(error):
                 raise
             engine.release()
         plain = _plain(model, tokenizer, batch_size, _NO_ROOM)
@@ -80,14 +82,14 @@ class Engines:
 
         Raises :class:`UserError` where the one asked for isn't installed.
         """
-        import torch
-
         why: str | None = "it was asked for"
         if self.wish != "plain":
             engine = self._fast(model)
             try:
                 why = engine.refuses(model) or engine.load(model)
-            except torch.OutOfMemoryError:
+            except Exception as error:
+                if not is_shortage(error):
+                    raise
                 why = _NO_ROOM
             if why is None:
                 found: Engine = engine

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.ml.engine_stack import Stack
+from pytest_ftbench.ml.finite import check_logits
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +104,10 @@ class Cache:
             return self._attended(query, both[0], both[1], masks[layer])
 
         state = self.stack.hidden(ids, self.turns[begun : begun + width], attend, lengths - begun - 1)
-        self.tokens[rows] = self.stack.chosen(state[:, 0])
+        logits = self.stack.logits(state[:, 0])
+        # a model that is broken is so from the first token on; the steps, which may be recorded, aren't looked at
+        check_logits(logits, self.stack.name)
+        self.tokens[rows] = logits.argmax(-1)
         self.positions[rows] = lengths
 
     def move(self, sources: Sequence[int], targets: Sequence[int], length: int) -> None:

@@ -15,6 +15,7 @@ from pytest_ftbench.ml.engine_cache import Cache
 from pytest_ftbench.ml.engine_graphs import Graphs
 from pytest_ftbench.ml.engine_stack import Shape, Stack, why_not
 from pytest_ftbench.ml.engine_work import Pace, Reached, Work
+from pytest_ftbench.ml.memory import is_shortage
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +76,9 @@ class Fast:
                     work = Work(cache, self.pace, prompts, budget, ends)
                     work.run(step, reached)
                     return work.answers
-                except torch.OutOfMemoryError:
+                except Exception as error:
+                    if not is_shortage(error):
+                        raise
                     # where a third of a card is not to be had, there is a smaller cache, down to one row
                     if self.rows == 1:
                         raise

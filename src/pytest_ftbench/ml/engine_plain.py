@@ -7,6 +7,8 @@ architecture.
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from pytest_ftbench.ml.finite import check_logits, name_of
+
 
 class Plain:
     """``generate()`` of up to ``batch_size`` prompts at once; ``why`` says what kept a faster one from answering."""
@@ -65,6 +67,18 @@ class Plain:
                 max_new_tokens=budget,
                 # without an end token it neither stops early nor looks for one
                 eos_token_id=sorted(ends) or None,
+                logits_processor=[_Numbers(name_of(self._model))],
             )
         rows: list[list[int]] = whole[:, longest:].tolist()
         return rows
+
+
+class _Numbers:
+    """Looks at the logits of each step, and leaves them as they are."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, _ids: Any, logits: Any) -> Any:
+        check_logits(logits, self._name)
+        return logits

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_ftbench.ml.finite import name_of
+
 if TYPE_CHECKING:
     import torch
 
@@ -97,6 +99,7 @@ class Stack:
         """Compute with the weights of this model, of the same shape, from now on."""
         import torch
 
+        self.name = name_of(model)
         self._rotary = model.model.rotary_emb
         with torch.inference_mode():
             for name, value in _weights(model):

@@ -43,7 +43,7 @@ _ENGINES = (
 )
 _ANSWER_CODE = _code(*_SHARED, *_ENGINES, "generate", "probe")
 _VLLM_CODE = _code("engine_vllm")
-_TIMING_CODE = _code("latency", "latency_fast", "memory", "neighbours")
+_TIMING_CODE = _code("latency", "latency_fast", "memory", "neighbours", "timing")
 # of a trial: how it is judged; of all that trains and answers, its checkpoint's and answers' keys tell
 _TRIAL_SOURCES = (
     *(_HERE / f"{name}.py" for name in ("embedder", "judge", "sweep")),

@@ -5,6 +5,7 @@ Each phase is measured by itself: what nothing refers to any more is given back 
 
 import contextlib
 import ctypes
+import errno
 import gc
 import importlib
 import os
@@ -15,7 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pytest_ftbench.grid import UserError
 from pytest_ftbench.ml.runtime import Runtime
+from pytest_ftbench.store import available_bytes
 
 _GIB = 1024**3
 _KIB = 1024
@@ -51,19 +54,24 @@ def free_bytes(runtime: Runtime) -> int:
 
         unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
         return int(torch.cuda.mem_get_info()[0]) + unused
-    available = _kib("/proc/meminfo", "MemAvailable")
-    return 0 if available is None else available * _KIB // runtime.workers
+    return (available_bytes() or 0) // runtime.workers
 
 
-def is_shortage(error: BaseException) -> bool:
-    """Whether an error says that memory has run out."""
+def is_shortage(error: BaseException | None) -> bool:
+    """Whether an error says that memory has run out, or was raised for one that does."""
     import torch
+    from safetensors import SafetensorError
 
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
     # of a CPU's allocator, and of CUDA's libraries
-    words = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed")
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    words = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "alloc_failed")
+    if isinstance(error, (RuntimeError, SafetensorError)) and any(word in str(error).lower() for word in words):
+        return True
+    # one of ours, in a sentence
+    return isinstance(error, UserError) and is_shortage(error.__cause__)
 
 
 def resident_level(runtime: Runtime, *libraries: str) -> int | None:
@@ -130,6 +138,12 @@ def _begin_resident_peak() -> bool:
 def _resident_growth(level: int | None) -> float | None:
     peak = None if level is None else _status_kib("VmHWM")
     return None if level is None or peak is None else max(0, peak - level) * _KIB / _GIB
+
+
+def resident_bytes() -> int | None:
+    """What of this process is in memory now; None where nobody says."""
+    found = _status_kib("VmRSS")
+    return None if found is None else found * _KIB
 
 
 def _status_kib(key: str) -> int | None:

@@ -11,10 +11,19 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftbench.grid import CheckpointKey, Recipe, Suite, Sweep, Trial, UserError
+from pytest_ftbench.grid import (
+    CheckpointKey,
+    DivergedError,
+    FailedBeforeError,
+    Failure,
+    Recipe,
+    Suite,
+    Sweep,
+    Trial,
+    UserError,
+)
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.material import Materials
-from pytest_ftbench.ml.train import DivergedError
 from pytest_ftbench.store import Store, read_stored, write_json
 from pytest_ftbench.tasks import Metric, get_task
 
@@ -37,7 +46,7 @@ class Sweeps:
         self.say = say
         self.attempt = attempt
         self._made: dict[CheckpointKey, Sweep] = {}
-        self._failed: dict[CheckpointKey, str] = {}
+        self._failed: dict[CheckpointKey, Failure] = {}
 
     def check(self) -> None:
         """Check that there are rows to choose learning rates by; what is on the Hub is not looked at before.
@@ -65,15 +74,13 @@ class Sweeps:
         quantization = self.suite.quantizations_of(key.method)[0]
         way = key._replace(quantization=quantization, seed=self.suite.selection_seed)
         if way in self._failed:
-            raise UserError(
-                way_name(way), f"its sweep failed before ({self._failed[way]})", "see the cell it failed in"
-            )
+            raise FailedBeforeError(way_name(way), "sweep", self._failed[way])
         if way not in self._made:
             try:
                 self._made[way] = self._make(way, base)
             except Exception as error:
                 # as with a checkpoint: its other cells need not try the same again
-                self._failed[way] = " ".join(str(error).split())[:200] or type(error).__name__
+                self._failed[way] = Failure.of(error)
                 raise
         return self._made[way]
 
@@ -81,7 +88,7 @@ class Sweeps:
         """What is to be said where a checkpoint diverges: where its rate was chosen, by what, and what to do."""
         if not self.suite.tuned:
             return error
-        return UserError(
+        return DivergedError(
             f"{way_name(key)}, seed {key.seed}",
             f"its training diverges at the rate that its sweep chose, {recipe.learning_rate:g} ({error.place}: "
             f"{error.problem}), though it did not with the sweep's seed, {self.suite.selection_seed}",
@@ -129,7 +136,7 @@ class Sweeps:
 
         sweep = spec.search(recipe.learning_rate, run, metric.higher_is_better)
         if sweep is None:
-            raise UserError(
+            raise DivergedError(
                 way_name(way),
                 f"its training diverges at every rate tried ({_listed(tried)})",
                 f"lower {self._middle(way)}, which they lie around",

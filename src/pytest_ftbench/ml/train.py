@@ -9,11 +9,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import UserError
+from pytest_ftbench.grid import DivergedError, UserError
 from pytest_ftbench.ml.base import live_dtype, parameter_count
 from pytest_ftbench.ml.countdown import Countdown
 from pytest_ftbench.ml.course import Course
 from pytest_ftbench.ml.memory import Peak
+from pytest_ftbench.ml.outlay import Outlay
 from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.ml.sft import Training, make_trainer
 from pytest_ftbench.ml.snapshots import Snapshots, Stopwatch, save
@@ -27,17 +28,6 @@ GiveWay = Callable[[Callable[[], AbstractContextManager[None]]], None]
 """Lets others go first between two steps, within a block that stops the clock."""
 
 
-class DivergedError(UserError):
-    """A training whose loss or weights are finite no more: its learning rate is too high.
-
-    It trained for ``seconds``, a ``share`` of all its steps and so about as many ``tokens``.
-    """
-
-    seconds = 0.0
-    share = 1.0
-    tokens = 0
-
-
 def train(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
@@ -47,6 +37,7 @@ def train(
     say: Callable[[str], None],
     give_way: GiveWay = lambda _: None,
     read_peak: Callable[[], Peak] | None = None,
+    outlay: Outlay | None = None,
 ) -> dict[str, Any]:
     """Train a model, save the adapter or the weights into a folder, and return the record's ``train`` object.
 
@@ -54,14 +45,16 @@ def train(
     ``dtype`` of all its parameters and ``base_dtype`` of those that an adapter stands beside. ``points`` says what was
     reached at each snapshot and at the end, ``plan`` how it was computed. ``give_way`` is called after each step. With
     ``read_peak``, which reads the peaks since the model was loaded, ``peak_memory_gib`` is what the recipe takes as it
-    is declared. Raises :class:`DivergedError` for a loss or a weight that is not finite, :class:`UserError` where
-    nothing was trained.
+    is declared. The ``outlay`` is told what it takes as soon as that is known. Raises :class:`DivergedError` for a loss
+    or a weight that is not finite, :class:`UserError` where nothing was trained.
     """
     with tempfile.TemporaryDirectory() as scratch, _deterministic(runtime):
         cached, base = model.config.use_cache, list(model.parameters())
         trainer = make_trainer(model, tokenizer, training, runtime, Path(scratch))
         sizes = _parameters(trainer.model, base, runtime)
-        course = Course(trainer, training, runtime, Path(scratch), read_peak)
+        if outlay is not None:
+            outlay.know(trainer.model.parameters(), training.recipe)
+        course = Course(trainer, training, runtime, Path(scratch), read_peak, outlay)
         facts = course.run(lambda: _run(trainer, training, runtime, folder, cached, say, give_way))
         save(trainer.model, folder, cached)
     return {

@@ -1,21 +1,24 @@
 """Trains the checkpoints of a suite, and tries ways of tuning at learning rates to choose from."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import CheckpointKey, Recipe, Suite
+from pytest_ftbench.grid import CheckpointKey, DivergedError, Recipe, Suite
 from pytest_ftbench.ml.base import BaseModel, load_tokenizer, load_weights
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.desk import Desk
 from pytest_ftbench.ml.embedder import Embedder
+from pytest_ftbench.ml.finite import check_base
 from pytest_ftbench.ml.judge import judge
 from pytest_ftbench.ml.memory import peak_memory
+from pytest_ftbench.ml.outlay import Outlay, told
 from pytest_ftbench.ml.prompts import Example, Renderer, training_examples
+from pytest_ftbench.ml.remedies import check_room, for_answering, for_training, stored_bytes
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.sft import Training
 from pytest_ftbench.ml.sweep import way_name
 from pytest_ftbench.ml.targets import trained_on
-from pytest_ftbench.ml.train import DivergedError
 from pytest_ftbench.store import write_json
 from pytest_ftbench.tasks import Task, get_task
 
@@ -39,7 +42,8 @@ class Trainer:
         self.embedder.check(task)
         facts = self.train(key, base, recipe, folder, place, is_trial=True)
         desk.doing(f"{place}: answering")
-        with desk.computing():
+        outlay = Outlay.begun(desk.runtime, stored_bytes(base, desk.runtime, key.quantization))
+        with told(place, outlay, partial(for_answering, evaluation, desk.runtime)), desk.computing():
             form = self.suite.adapter_form(key.method, key.quantization)
             trained = Checkpoint(base, "", folder, facts)
             longest, engines = evaluation.max_new_tokens, desk.engines
@@ -68,13 +72,17 @@ class Trainer:
             adapter = peft_config(method, key.rank, recipe.steps(len(examples)))
             snapshots = self.suite.snapshot_epochs(key.method) if not is_trial else ()
             training = Training(examples, recipe, adapter, key.seed, snapshots, method.trained_on, self.suite.planning)
-            model = load_weights(base.folder, desk.runtime, method.trained_on)
             say, give_way = lambda line: desk.say(f"{name}: {line}"), desk.machine.give_way
             tokens = round(recipe.num_train_epochs * sum(len(example.input_ids) for example in examples))
+            outlay = Outlay.begun(desk.runtime, stored_bytes(base, desk.runtime, method.trained_on))
+            check_room(name, base, method, recipe, desk.runtime)
             try:
-                # nobody asks for a trial's memory
-                read_peak = None if is_trial else peak
-                facts = train(model, tokenizer, training, desk.runtime, folder, say, give_way, read_peak)
+                with told(name, outlay, partial(for_training, method, recipe, desk.runtime)):
+                    model = load_weights(base.folder, desk.runtime, method.trained_on)
+                    check_base(model, base)
+                    # nobody asks for a trial's memory
+                    read_peak = None if is_trial else peak
+                    facts = train(model, tokenizer, training, desk.runtime, folder, say, give_way, read_peak, outlay)
             except DivergedError as error:
                 error.tokens = round(error.share * tokens)
                 raise

@@ -6,30 +6,42 @@ interrupted suite continues where it stopped, and one that is complete loads no 
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Recipe, Suite, UserError
+from pytest_ftbench.grid import (
+    Cell,
+    CellRecord,
+    CheckpointKey,
+    DivergedError,
+    FailedBeforeError,
+    Failure,
+    Recipe,
+    ShortageError,
+    Suite,
+)
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.desk import Desk, Say
 from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.engine import Engines, check_engine
 from pytest_ftbench.ml.hygiene import Hygiene
-from pytest_ftbench.ml.latency import PROTOCOL, strided, time_answers
-from pytest_ftbench.ml.latency_fast import time_fast
+from pytest_ftbench.ml.latency import PROTOCOL, strided
 from pytest_ftbench.ml.material import Materials
-from pytest_ftbench.ml.memory import free, peak_memory
-from pytest_ftbench.ml.neighbours import neighbours
+from pytest_ftbench.ml.memory import free
+from pytest_ftbench.ml.outlay import Outlay, told
 from pytest_ftbench.ml.probe import probe_prompts
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.record import assemble, learning_curve
+from pytest_ftbench.ml.remedies import for_answering, stored_bytes
 from pytest_ftbench.ml.rows import RowSource
-from pytest_ftbench.ml.runtime import Runtime, at_work
+from pytest_ftbench.ml.runtime import Runtime
 from pytest_ftbench.ml.sweep import Sweeps
-from pytest_ftbench.ml.train import DivergedError
+from pytest_ftbench.ml.timing import timed_alone
 from pytest_ftbench.ml.trainer import Trainer, checkpoint_name
-from pytest_ftbench.store import MachineLock, Store, digest, read_stored, write_json
+from pytest_ftbench.store import MachineLock, Store, Trail, digest, read_stored, write_json
 from pytest_ftbench.tasks import Task, get_task
 
 if TYPE_CHECKING:
@@ -40,7 +52,8 @@ class Workbench:
     """The suite's cells on this machine. With ``fresh_timings`` stored timings are not taken, but measured anew.
 
     Whatever it computes it does in turn with the ``machine``'s other processes, and times alone. ``say`` is given lines
-    of progress, ``doing`` what takes a while and tells nothing itself.
+    of progress, ``doing`` what takes a while and tells nothing itself. By its ``trail`` it knows which trainings ended
+    another process of this run.
     """
 
     def __init__(
@@ -52,6 +65,7 @@ class Workbench:
         fresh_timings: bool = False,
         machine: MachineLock | None = None,
         doing: Say = lambda _: None,
+        trail: Trail | None = None,
     ) -> None:
         self.suite = suite
         self.store = store
@@ -60,6 +74,7 @@ class Workbench:
         self.doing = doing
         self.fresh_timings = fresh_timings
         self.machine = machine or MachineLock(say)
+        self.trail = trail or Trail()
         check_engine(suite.evaluation.engine)
         self.engines = Engines(suite.evaluation.engine)
         self.desk = Desk(runtime, self.machine, say, doing, suite.quantizes, self.engines)
@@ -71,7 +86,7 @@ class Workbench:
         self.sweeps = Sweeps(suite, store, self.materials, say, self._attempt)
         self._bases: dict[str, BaseModel] = {}
         self._timed: dict[str, dict[str, Any]] = {}
-        self._failed: dict[CheckpointKey, str] = {}
+        self._failed: dict[CheckpointKey, Failure] = {}
         self._trivial: dict[str, dict[str, dict[str, float | None]]] = {}
         self._answering_level: int | None = None
         self._ready: tuple[tuple[str, str | None, str | None], Decoder] | None = None
@@ -89,16 +104,14 @@ class Workbench:
         if key.train_task is None:
             return Checkpoint(base, digest(self.materials.checkpoint(key, base)))
         if key in self._failed:
-            raise UserError(
-                checkpoint_name(key), f"its training failed before ({self._failed[key]})", "see the cell it failed in"
-            )
+            raise FailedBeforeError(checkpoint_name(key), "training", self._failed[key])
         recipe = self.sweeps.recipe(key, base)
         material = self.materials.checkpoint(key, base, recipe)
         try:
             folder = self.store.get("checkpoints", material, lambda empty: self._train(key, base, recipe, empty))
         except Exception as error:
             # the cells that share it need not train it to the same end; the error itself would hold on to the model
-            self._failed[key] = " ".join(str(error).split())[:200] or type(error).__name__
+            self._failed[key] = Failure.of(error)
             raise
         return Checkpoint(base, digest(material), folder, read_stored(folder / "train.json"))
 
@@ -161,14 +174,34 @@ class Workbench:
 
     def _train(self, key: CheckpointKey, base: BaseModel, recipe: Recipe, folder: Path) -> None:
         self.close()
+        name = checkpoint_name(key)
         try:
-            self.trainer.train(key, base, recipe, folder, checkpoint_name(key))
+            with self.trail.work(name, self.suite.place):
+                self.trainer.train(key, base, recipe, folder, name)
         except DivergedError as error:
             raise self.sweeps.explained(key, recipe, error) from error
 
     def _attempt(self, key: CheckpointKey, recipe: Recipe, folder: Path, place: str) -> dict[str, Any]:
         self.close()
-        return self.trainer.attempt(key, self.base(key.model), recipe, folder, place)
+        with self.trail.work(place, self.suite.place):
+            return self.trainer.attempt(key, self.base(key.model), recipe, folder, place)
+
+    @contextmanager
+    def _answering(self, cell: Cell, checkpoint: Checkpoint) -> Iterator[None]:
+        """Compute answers in the block; where they have no room, the model is off the device for the next cell."""
+        weights = stored_bytes(checkpoint.base, self.runtime, cell.quantization)
+        outlay = Outlay.begun(self.runtime, weights, None if self._ready is None else self._ready[1].model)
+        try:
+            with told(cell.id, outlay, partial(for_answering, self.suite.evaluation, self.runtime)):
+                yield
+        except ShortageError:
+            self.close()
+            raise
+        except DivergedError as error:
+            if checkpoint.train is None:
+                raise
+            fix = "lower the learning rate or use a wider --ftbench-dtype"
+            raise DivergedError(f"{cell.id}, tuned", error.problem, fix) from error
 
     def _record(self, cell: Cell, checkpoint: Checkpoint, timed: dict[str, Any]) -> CellRecord:
         task, base = get_task(cell.eval_task), checkpoint.base
@@ -214,7 +247,7 @@ class Workbench:
 
         def build(folder: Path) -> None:
             place = f"{cell.id}: {stage}, " if stage else f"{cell.id}: "
-            with self.desk.computing():
+            with self._answering(cell, checkpoint), self.desk.computing():
                 decoder = self._decoder(cell, checkpoint)
                 prompts = self._prompts(cell, decoder)
                 self.doing(f"{place}answering {len(prompts)} questions")
@@ -251,29 +284,14 @@ class Workbench:
         def say(line: str) -> None:
             self.say(f"{cell.id}: {line}")
 
-        with self.desk.computing():
-            decoder = self._decoder(cell, checkpoint)
-            prompts = self._prompts(cell, decoder)
-            self.engines.release()  # what they keep is no part of the memory that is measured
-        some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
-        self.doing(f"{cell.id}: timing {len(some)} answers")
-        with (
-            self.machine.alone(),
-            at_work(self.runtime.threads),
-            # one answer at a time, for batches only show how large they are
-            peak_memory(self.runtime, self._answering_level) as peak,
-            neighbours(self.runtime) as beside,
-        ):
-            timed = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say)
-            timed |= beside()
-            timed["peak_memory_gib"] = peak()
-            # after the peak was read, which is that of the answers as they are
-            if length := evaluation.latency_tokens:
-                timed["fixed"] = time_answers(decoder, some, evaluation.latency_warmup, self.runtime, say, length)
-            if evaluation.latency_fast:
-                timed |= time_fast(decoder, some, evaluation.latency_warmup, length, say)
-        run = {"workers": self.runtime.workers, "threads": self.runtime.threads, "exclusive": self.machine.works}
-        return timed | run
+        with self._answering(cell, checkpoint):
+            with self.desk.computing():
+                decoder = self._decoder(cell, checkpoint)
+                prompts = self._prompts(cell, decoder)
+                self.engines.release()  # what they keep is no part of the memory that is measured
+            some = [prompts[index] for index in strided(len(prompts), evaluation.latency_prompts)]
+            self.doing(f"{cell.id}: timing {len(some)} answers")
+            return timed_alone(self.desk, decoder, some, evaluation, self._answering_level, say)
 
     def _prompts(self, cell: Cell, decoder: "Decoder") -> list[str]:
         task = get_task(cell.eval_task)

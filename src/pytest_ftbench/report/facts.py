@@ -13,10 +13,11 @@ from pytest_ftbench.analysis import (
     seeds_of,
     trivial_scores,
 )
-from pytest_ftbench.grid import CellRecord, Results
+from pytest_ftbench.grid import CellRecord, Failure, Results
 from pytest_ftbench.report.words import clean, elided, score
 
 _NAME_ROOM = 40
+_CLASSES = 7  # as many as there are
 _ERROR_ROOM = 600  # an error can carry a whole traceback: results.json keeps all of it
 
 _APART = ((Standing.INVALID, "INVALID"), (Standing.TRIVIAL, "<trivial"))
@@ -39,9 +40,16 @@ def counts(results: Results, table: FullTable) -> str:
     apart = [f"{found[s]} {word}" for s, word in _APART if found[s]]
     text = (
         f"{found.total()} cells{_seeds(results.cells)}: {measured} ok{' (' + ', '.join(apart) + ')' if apart else ''},"
-        f" {failed} failed"
+        f" {failed} failed{_classes(results.cells)}"
     )
     return text + (f", {skipped} skipped" if skipped else "")
+
+
+def _classes(records: Sequence[CellRecord]) -> str:
+    """Of which classes the failures are, the most frequent first; empty where no record says."""
+    found = Counter(failure.kind for record in records if (failure := Failure.told(record)) is not None)
+    listed = (f"{count} {elided(clean(kind), _NAME_ROOM)}" for kind, count in found.most_common(_CLASSES))
+    return f" ({', '.join(listed)})" if found else ""
 
 
 def facts(results: Results, table: FullTable) -> Iterator[str]:
@@ -111,4 +119,16 @@ def reasons(records: Sequence[CellRecord]) -> Iterator[Reason]:
         if record.ok and why:
             yield Reason(clean(record.id), "†", why)
         elif not record.ok and (why or record.status != "skipped"):
-            yield Reason(clean(record.id), clean(record.status), why or "no reason was recorded")
+            what, advice = _class(record)
+            yield Reason(clean(record.id), what, f"{why or 'no reason was recorded'}{advice}")
+
+
+def _class(record: CellRecord) -> tuple[str, str]:
+    """A failed cell's status with the class of its failure, and the advice as far as the reason doesn't give it."""
+    failure, status = Failure.told(record), clean(record.status)
+    if failure is None:
+        return status, ""
+    advice = elided(clean(failure.advice or ""), _ERROR_ROOM)
+    fix = advice.rpartition(": ")[2]
+    told = not advice or fix in clean(record.error)
+    return f"{status} ({elided(clean(failure.kind), _NAME_ROOM)})", "" if told else f" (advice: {advice})"

@@ -4,6 +4,7 @@ from pytest_ftbench.store.cap import Cap
 from pytest_ftbench.store.contents import LOCKS, Stored, contents, drafts, entry_folders, graves, read_manifest, size_of
 from pytest_ftbench.store.faults import StorageError, fault_of, read_stored
 from pytest_ftbench.store.files import read_json, write_file, write_json
+from pytest_ftbench.store.kernel import available_bytes, killed_since, kills
 from pytest_ftbench.store.keys import digest, file_digest, folder_digest, package_versions, source_digest
 from pytest_ftbench.store.machine import MachineLock
 from pytest_ftbench.store.manifest import file_digests
@@ -11,6 +12,7 @@ from pytest_ftbench.store.place import SIZE_VARIABLE, default_folder
 from pytest_ftbench.store.prune import Removal, counted, keep_within, prune, surplus, unused_since
 from pytest_ftbench.store.sizes import format_size, format_time, parse_age, parse_size
 from pytest_ftbench.store.store import Store
+from pytest_ftbench.store.trail import Trail
 from pytest_ftbench.store.usage import Usage
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "StorageError",
     "Store",
     "Stored",
+    "Trail",
     "Usage",
+    "available_bytes",
     "contents",
     "counted",
     "default_folder",
@@ -37,6 +41,8 @@ __all__ = [
     "format_time",
     "graves",
     "keep_within",
+    "killed_since",
+    "kills",
     "package_versions",
     "parse_age",
     "parse_size",
