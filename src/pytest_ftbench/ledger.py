@@ -66,6 +66,8 @@ class Ledger:
         """Record as failed the cell whose worker died; the report is what xdist says instead."""
         if report.failed and (payload := self._begun.pop(report.nodeid, None)) is not None:
             payload["record"]["error"] = str(report.longrepr)
+            if failure := vars(report).get("ftbench_failure"):  # its worker left word of why it ended
+                payload["record"]["failure"] = failure
             self._take(payload, report.nodeid)
 
     def _take(self, payload: dict[str, Any], nodeid: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftbench.grid import CheckpointKey, Recipe, Suite, Sweep, Trial, UserError
+from pytest_ftbench.grid import CheckpointKey, Recipe, Suite, Sweep, TimeUpError, Trial, UserError
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.train import DivergedError
@@ -71,7 +71,7 @@ class Sweeps:
         if way not in self._made:
             try:
                 self._made[way] = self._make(way, base)
-            except Exception as error:
+            except (Exception, TimeUpError) as error:
                 # as with a checkpoint: its other cells need not try the same again
                 self._failed[way] = " ".join(str(error).split())[:200] or type(error).__name__
                 raise

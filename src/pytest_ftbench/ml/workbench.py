@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Recipe, Suite, UserError
+from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Recipe, Suite, TimeUpError, UserError
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.desk import Desk, Say
@@ -96,7 +96,7 @@ class Workbench:
         material = self.materials.checkpoint(key, base, recipe)
         try:
             folder = self.store.get("checkpoints", material, lambda empty: self._train(key, base, recipe, empty))
-        except Exception as error:
+        except (Exception, TimeUpError) as error:
             # the cells that share it need not train it to the same end; the error itself would hold on to the model
             self._failed[key] = " ".join(str(error).split())[:200] or type(error).__name__
             raise

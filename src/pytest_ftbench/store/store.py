@@ -32,12 +32,19 @@ SCHEMA = 1
 class Store:
     """A folder of entries, each found by kind and key.
 
-    ``say`` receives one line for whatever a user should know: an entry set aside, another process waited for.
+    ``say`` receives one line for whatever a user should know: an entry set aside, another process waited for. It waits
+    within ``waiting()``.
     """
 
-    def __init__(self, root: Path, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        root: Path,
+        say: Callable[[str], None] = print,
+        waiting: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+    ) -> None:
         self.root = root
         self.say = say
+        self.waiting = waiting
         self._verified: set[Path] = set()
         try:
             (root / "locks").mkdir(parents=True, exist_ok=True)
@@ -119,11 +126,12 @@ class Store:
     @contextlib.contextmanager
     def _lock(self, kind: str, key: str) -> Iterator[None]:
         lock = FileLock(self._lock_path(f"{kind}-{key}"))
-        with contextlib.suppress(TimeoutError), self._usable():
+        with contextlib.suppress(TimeoutError), self._usable(), self.waiting():
             lock.acquire(timeout=1)
         if not lock.is_locked:
             self.say(f"waiting for another process that makes {kind} {key[:8]}")
-            lock.acquire()
+            with self.waiting():
+                lock.acquire()
         try:
             yield
         finally:
