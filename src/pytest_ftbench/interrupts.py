@@ -4,6 +4,8 @@ Python raises KeyboardInterrupt between two of its own steps. Where a cell is am
 session is finished from another thread, which hears of the signal at once; pressed again, that ends too.
 """
 
+import atexit
+import contextlib
 import os
 import signal
 import socket
@@ -11,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -23,6 +26,7 @@ from pytest_ftbench.timeouts import in_debugger
 PATIENCE = 1.0
 """So many seconds a cell may take to stop."""
 
+_BRIEF = "ftbench-brief"
 _WATCH: pytest.StashKey["InterruptWatch | None"] = pytest.StashKey()
 
 
@@ -90,10 +94,42 @@ class InterruptWatch:
         end_session(session, pytest.ExitCode.INTERRUPTED, tell)
 
 
+class Brief:
+    """Lets an interrupted run end at once.
+
+    pytest renders every frame, and whatever their functions were given, to show one line, unless all is asked for. And
+    Python takes apart what is imported. With torch among that, and others at work on the machine, each takes seconds.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self._is_interrupted = False
+        config.add_cleanup(self._leave)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Keep the innermost frame."""
+        if not self.config.option.fulltrace and len(excinfo.traceback) > 1:
+            excinfo.traceback = type(excinfo.traceback)(excinfo.traceback[-1:])
+        self._is_interrupted = True
+
+    def _leave(self) -> None:
+        """End the process of an interrupted run, once all is said and done, without taking its libraries apart."""
+        if self._is_interrupted and _is_the_program() and not is_worker(self.config):
+            self.config._cleanup_stack.close()  # what others have left to do
+            atexit._run_exitfuncs()
+            for file in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError):
+                    file.flush()
+            os._exit(pytest.ExitCode.INTERRUPTED)
+
+
 @contextmanager
 def interruptible(session: pytest.Session, doing: Callable[[], str]) -> Iterator[None]:
     """Let Ctrl-C end the block, be it amid a call of C, and say what it was ``doing``."""
     watch = _watch_of(session.config)
+    if not session.config.pluginmanager.has_plugin(_BRIEF):
+        session.config.pluginmanager.register(Brief(session.config), _BRIEF)
     try:
         if watch is None:
             yield
@@ -103,7 +139,6 @@ def interruptible(session: pytest.Session, doing: Callable[[], str]) -> Iterator
     except KeyboardInterrupt:
         if session.config.option.fulltrace:
             raise
-        # pytest would render every frame of the libraries, and every model among their arguments, to show one line
         raise KeyboardInterrupt(doing()) from None
 
 
@@ -117,6 +152,13 @@ def _watch_of(config: pytest.Config) -> InterruptWatch | None:
             signal.set_wakeup_fd(taken)
         config.stash[_WATCH] = InterruptWatch(config) if taken == -1 and os.name == "posix" else None
     return config.stash[_WATCH]
+
+
+def _is_the_program() -> bool:
+    """Whether this process was started to run pytest, and does nothing after it."""
+    main = sys.modules.get("__main__")
+    name = getattr(getattr(main, "__spec__", None), "name", None) or Path(getattr(main, "__file__", None) or "").name
+    return name in ("pytest.__main__", "pytest", "py.test") and threading.current_thread() is threading.main_thread()
 
 
 @contextmanager
