@@ -68,6 +68,8 @@ class Ledger:
         if report.failed and (payload := self._begun.pop(report.nodeid, None)) is not None:
             payload["record"]["error"] = str(report.longrepr)
             payload["record"] |= Failure(KILLED, _KILLED).as_extra()
+            if failure := vars(report).get("ftbench_failure"):  # its worker left word of why it ended
+                payload["record"]["failure"] = failure
             self._take(payload, report.nodeid)
 
     def _take(self, payload: dict[str, Any], nodeid: str) -> None:
@@ -115,10 +117,13 @@ class Ledger:
 
     @cached_property
     def _told(self) -> "list[tuple[Results, Contents]]":
+        found = self._found()
+        if not found:  # a run that ends at once need not wait for what nothing is told by
+            return []
         from pytest_ftbench.analysis import set_flags
         from pytest_ftbench.report import Contents
 
-        told = [(results, Contents.of(results, self.baseline)) for results in self._found()]
+        told = [(results, Contents.of(results, self.baseline)) for results in found]
         for results, contents in told:
             set_flags(results.cells, contents.alone)
         return told
@@ -129,6 +134,8 @@ class Ledger:
                 self.stored.extra |= suite.said_of_gates
                 self.stored.provenance["gate"] = suite.gate
             return [self.stored]
+        if not self.suites:
+            return []
         common = {
             **git_state(self.config.rootpath),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -161,11 +168,13 @@ class Ledger:
 
     def _benchmark(self, session: pytest.Session) -> None:
         """Hand the cells to pytest-benchmark, in the order of their suites, and compare them with stored runs."""
+        pattern = self.config.getoption("benchmark_compare")
+        if not (self.suites or pattern):
+            return
         from pytest_ftbench.benchmark_bridge import Baseline, baselines, feed
 
         suites = [suite for _, suite in sorted(self.suites.items())]
         feed(self.config, [pair for suite in suites for pair in suite.measured()])
-        pattern = self.config.getoption("benchmark_compare")
         if not pattern:
             return
         named = "" if pattern is True else f" for {pattern}"

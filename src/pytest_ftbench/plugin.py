@@ -71,6 +71,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="keep that within, such as 20GiB: what was used longest ago goes first",
     )
     add("--ftbench-retime", action="store_true", help="time every answer anew, also where timings are stored")
+    add(
+        "--ftbench-timeout",
+        metavar="SECONDS",
+        type=float,
+        help="how long a cell may take, what it waits for others not counted (default: the suite's cell_timeout)",
+    )
     add("--ftbench-json", metavar="FILE", help="write the results to a file")
     add("--ftbench-markdown", metavar="FILE", help="write the report as Markdown, for a comment on a pull request")
     add("--ftbench-html", metavar="FILE", help="write the report as one page that opens offline, without scripts")
@@ -116,6 +122,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
         controller = Controller(config, config.stash.get(_BY_CHECKPOINT, False))
         config.pluginmanager.register(controller, "ftbench-controller")
+        from pytest_ftbench.xdist_endings import Endings
+
+        config.pluginmanager.register(Endings(config), "ftbench-endings")
     written = ("json", "markdown", "html", "compare_fail", "baseline")
     if any(config.getoption(f"ftbench_{name}") is not None for name in written):
         from pytest_ftbench.ledger import ledger_of
@@ -132,16 +141,22 @@ class _Listener:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    # before anybody else's: a report that Ctrl-C interrupts is heard here, whoever misses it
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, None, None]:
         """Pass on a record, a note from a worker, or the end of one."""
         said = vars(report).keys() & {"ftbench", "ftbench_gate", "ftbench_note"}
         # subtests copy a report's attributes onto reports of their own type
         # what xdist says for a worker that died is of no phase
         lost = report.when not in PHASES and LEDGER in self.config.stash
         if type(report) is pytest.TestReport and (said or lost):
+            from pytest_ftbench.interrupts import as_a_whole
             from pytest_ftbench.ledger import ledger_of
 
-            ledger_of(self.config).listen(report)
+            with as_a_whole():
+                ledger_of(self.config).listen(report)
+                return (yield)
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -214,8 +229,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     # where collection failed, nothing runs
     if not session.testsfailed or session.config.option.continue_on_collection_errors:
         from pytest_ftbench.collection import look_at_rows
+        from pytest_ftbench.interrupts import interruptible
 
-        look_at_rows(session)
+        with interruptible(session, lambda: "looking at the rows"):
+            look_at_rows(session)
     if is_worker(session.config):
         from pytest_ftbench.recorder import tell_checkpoints
 

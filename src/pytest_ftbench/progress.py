@@ -7,12 +7,15 @@ PYTEST_DONT_REWRITE. A worker's output is seen by nobody. What it has to say tra
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ftbench.plugin import is_worker
+
+if TYPE_CHECKING:
+    from pytest_ftbench.timeouts import Clock
 
 SECONDS_OF_SILENCE = 30.0
 """After so long without a line, it is said what is being done and for how long."""
@@ -25,6 +28,7 @@ class Progress:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self.clock: Clock | None = None
         self._item: pytest.Item | None = None
         self._last = ""
         self._began = self._spoke = 0.0
@@ -41,6 +45,15 @@ class Progress:
         """Take note of what is done now, to be said where it takes long."""
         with self._lock:
             self._last, self._began = doing, time.monotonic()
+
+    @property
+    def doing(self) -> str:
+        """What is done now, or was last."""
+        return self._last
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Wait for others in the block: that is not the cell's own time."""
+        return nullcontext() if self.clock is None else self.clock.paused()
 
     @contextmanager
     def of(self, item: pytest.Item, cell: str) -> Iterator[None]:

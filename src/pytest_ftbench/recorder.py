@@ -15,6 +15,7 @@ from pytest_ftbench.fixtures import has_cell, is_gate
 from pytest_ftbench.grid import CellRecord, Failure, UserError, first_line, release
 from pytest_ftbench.plugin import FOUND
 from pytest_ftbench.progress import Progress, send
+from pytest_ftbench.supervision import supervised
 from pytest_ftbench.xdist_bridge import tell_groups, trail_of
 
 if TYPE_CHECKING:
@@ -87,6 +88,12 @@ def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
     if record is None:
         return
     vars(report)["ftbench"] = _payload(entry, record, item.stash.get(_SAID, []))
+
+
+def failed_payload(item: pytest.Item, error: UserError) -> dict[str, Any]:
+    """What is told of an item's cell where that can't tell it itself any more."""
+    entry, extra = entry_of(item), Failure.of(error).as_extra()
+    return _payload(entry, CellRecord.of(entry.cell, status="failed", error=str(error), extra=extra))
 
 
 def _payload(entry: Entry, record: CellRecord, said: list[str] | None = None) -> dict[str, Any]:
@@ -169,8 +176,9 @@ def _at_work(item: pytest.Item, entry: Entry) -> Iterator["Workbench"]:
 @contextmanager
 def at_work(item: pytest.Item, run: SuiteRun, name: str) -> Iterator["Workbench"]:
     """A suite's workbench, whose progress is told as that of an item under a name."""
-    with progress_of(item).of(item, name):
-        yield _workbench(item.config, run, progress_of(item))
+    progress = progress_of(item)
+    with progress.of(item, name), supervised(item, run, name, progress):
+        yield _workbench(item.config, run, progress)
 
 
 def progress_of(item: pytest.Item) -> Progress:
@@ -183,10 +191,10 @@ def _workbench(config: pytest.Config, run: SuiteRun, progress: Progress) -> "Wor
         from pytest_ftbench.ml.workbench import Workbench
         from pytest_ftbench.store import MachineLock, Store
 
-        machine = MachineLock(progress.say)
+        machine = MachineLock(progress.say, waiting=progress.waiting)
         with machine.shared():  # it imports torch, which a neighbour's timing would feel
             runtime = runtime_of(config, run.suite)
-        store = kept_open(config, Store(run.settings.cache, progress.say, run.settings.cache_size))
+        store = kept_open(config, Store(run.settings.cache, progress.say, run.settings.cache_size, progress.waiting))
         given = progress.say, run.retimes, machine, progress.now, trail_of(config)
         run.workbench = Workbench(run.suite, store, runtime, *given)
         config.add_cleanup(run.workbench.close)

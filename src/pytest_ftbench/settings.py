@@ -1,5 +1,6 @@
 """The options of a run as one value, and a suite with these options applied. PYTEST_DONT_REWRITE."""
 
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +41,7 @@ class Settings:
     retime: bool
     recipe: str | None = None
     cache_size: int | None = None
+    timeout: float | None = None
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> "Settings":
@@ -59,6 +61,7 @@ class Settings:
             cache_size=cache_size(config),
             json=json_path(config),
             recipe=option("ftbench_recipe"),
+            timeout=_seconds("--ftbench-timeout", option("ftbench_timeout")),
             retime=option("ftbench_retime") or stores_benchmarks(config),
         )
 
@@ -82,6 +85,7 @@ class Settings:
             dtype=self.dtype or suite.dtype,
             # nothing else of its recipe changes: published is what the suite itself says, at its own rates
             tuned=suite.tuned if self.recipe is None else self.recipe == TUNED,
+            cell_timeout=self.timeout or suite.cell_timeout,
         )
         suite.check_sweep()
         if suite.tuned:
@@ -205,6 +209,12 @@ def _check_validation(suite: Suite) -> None:
     from pytest_ftbench.tasks import get_task
 
     RowSource.of(suite).check_validation(get_task(name) for name in suite.train_tasks)
+
+
+def _seconds(option: str, value: float | None) -> float | None:
+    if value is not None and not 0 < value < math.inf:
+        raise UserError(option, f"is {value:g}", "give seconds, a number above 0")
+    return value
 
 
 def _positive(option: str, value: int | None) -> int | None:

@@ -22,13 +22,14 @@ def result_word(report: Any) -> tuple[str, str, Any] | None:
 
 def summarize(reporter: Any, ledger: Ledger) -> None:
     """Print the tables of a run or of stored results."""
-    from pytest_ftbench.report import render
-
     detail = ledger.config.option.verbose > 0
     for contents in ledger.contents:
+        from pytest_ftbench.report import render
+
         reporter.section("fine-tuning comparison")
         _write(reporter, render(contents, reporter._tw.fullwidth, reporter.hasmarkup, detail))
-    _write_comparisons(reporter, ledger)
+    if ledger.contents or ledger.comparisons:  # a run that ends before there is anything to tell imports nothing for it
+        _write_comparisons(reporter, ledger)
     # a path is only of use as it is: pytest escapes what can't be printed of it
     for file in ledger.written:
         reporter.write_line(f"results written to {file}")

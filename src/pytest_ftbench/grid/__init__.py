@@ -31,6 +31,7 @@ from pytest_ftbench.grid.suite import BAG_OF_WORDS, DataSpec, EvaluationSpec, Hu
 from pytest_ftbench.grid.suite_file import load_suite
 from pytest_ftbench.grid.sweep import Sweep, SweepSpec, Trial
 from pytest_ftbench.grid.thresholds import Thresholds
+from pytest_ftbench.grid.time_limit import TimedOutError, TimeUpError
 
 __all__ = [
     "ATTENTION",
@@ -70,6 +71,8 @@ __all__ = [
     "Sweep",
     "SweepSpec",
     "Thresholds",
+    "TimeUpError",
+    "TimedOutError",
     "Trial",
     "UserError",
     "acceptance",

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from pytest_ftbench.grid.errors import UserError
 from pytest_ftbench.grid.records import CellRecord
+from pytest_ftbench.grid.time_limit import TimedOutError, TimeUpError
 
 KILLED, SHORTAGE = "killed", "out-of-memory"
 _KEY = "failure"
@@ -71,6 +72,8 @@ class Failure:
         said = " ".join(str(error).split())[:_ROOM] or type(error).__name__
         if isinstance(error, UserError):
             return cls(error.failure, _advice(error), said)
+        if isinstance(error, TimeUpError):
+            return cls(TimedOutError.failure, None, "its time was up")
         # where nobody could say what for: plain Python asks for memory everywhere
         return cls(SHORTAGE if isinstance(error, MemoryError) else "error", None, said)
 

@@ -124,7 +124,8 @@ class Suite:
 
     Where it is ``tuned``, ``sweep`` says how the learning rate of each way is chosen, around one that follows from the
     recipe's. ``questions`` are those that its report answers, by their names (empty: what its records can answer),
-    ``gate`` is what it may not become worse in (None: it says nothing of that). ``planning`` is one of ``PLANNING``.
+    ``gate`` is what it may not become worse in (None: it says nothing of that). ``planning`` is one of ``PLANNING``,
+    ``cell_timeout`` how many seconds a cell may take (None: any).
     """
 
     name: str
@@ -146,6 +147,7 @@ class Suite:
     questions: tuple[str, ...] = ()
     gate: Gate | None = None
     planning: str = PLANNING[0]
+    cell_timeout: float | None = None
 
     def cells(self) -> list[Cell]:
         """Every valid cell, those of one checkpoint side by side.

@@ -10,6 +10,7 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     dtype = "auto"                                 # bfloat16 on CUDA, float32 on CPU
     recipe = "published"                           # "tuned", or a table: recipe_table, for [sweep] as well
     planning = "auto"                              # trainings computed our way: on (also on a GPU), off
+    cell_timeout = 3600                            # seconds that a cell may take, waiting for others not counted
     questions = ["does-rank-matter"]               # what the report is to answer, Q1 first: more in questions
 
     [models]
@@ -54,6 +55,7 @@ those of the dataclasses in ``suite``, ``recipe`` and ``methods``::
     floor = 60
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping
@@ -94,6 +96,7 @@ _TOP = {
     "questions",
     "gate",
     "planning",
+    "cell_timeout",
 }
 
 
@@ -155,7 +158,13 @@ class _Reader(MethodTable, GateTable):
             questions=self.questions(value.get("questions", [])),
             gate=self.gate(value["gate"]) if "gate" in value else None,
             planning=self.choice("planning", value.get("planning", PLANNING[0]), PLANNING),
+            cell_timeout=self.cell_timeout(value.get("cell_timeout")),
         )
+
+    def cell_timeout(self, value: Any) -> float | None:
+        if value is not None and (type(value) not in (int, float) or not 0 < value < math.inf):
+            raise self.fail("cell_timeout", f"is {value!r}", "give seconds, a number above 0")
+        return None if value is None else float(value)
 
     def questions(self, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):

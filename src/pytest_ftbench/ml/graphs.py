@@ -64,6 +64,10 @@ class StepGraphs:
                 if is_shortage(error):
                     raise
                 self.failed = first_line(error)
+            except BaseException:
+                # what ends a cell amid a recording must not end the next one too
+                self.recover()
+                raise
             if self.failed:
                 self.recover()
                 return None

@@ -19,6 +19,7 @@ from pytest_ftbench.grid import (
     Recipe,
     Suite,
     Sweep,
+    TimeUpError,
     Trial,
     UserError,
 )
@@ -78,7 +79,7 @@ class Sweeps:
         if way not in self._made:
             try:
                 self._made[way] = self._make(way, base)
-            except Exception as error:
+            except (Exception, TimeUpError) as error:
                 # as with a checkpoint: its other cells need not try the same again
                 self._failed[way] = Failure.of(error)
                 raise

@@ -21,6 +21,7 @@ from pytest_ftbench.grid import (
     Recipe,
     ShortageError,
     Suite,
+    TimeUpError,
 )
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
@@ -109,7 +110,7 @@ class Workbench:
         material = self.materials.checkpoint(key, base, recipe)
         try:
             folder = self.store.get("checkpoints", material, lambda empty: self._train(key, base, recipe, empty))
-        except Exception as error:
+        except (Exception, TimeUpError) as error:
             # the cells that share it need not train it to the same end; the error itself would hold on to the model
             self._failed[key] = Failure.of(error)
             raise

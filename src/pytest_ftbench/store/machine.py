@@ -27,10 +27,19 @@ _Mode = Literal["read", "write"]
 
 
 class MachineLock:
-    """A process's part in the machine's lock; ``say`` receives a line where it has to wait."""
+    """A process's part in the machine's lock; ``say`` receives a line where it has to wait.
 
-    def __init__(self, say: Callable[[str], None] = print, folder: Path | None = None) -> None:
+    It waits within ``waiting()``.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None] = print,
+        folder: Path | None = None,
+        waiting: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self.say = say
+        self.waiting = waiting
         self._held: _Mode | None = None
         self._since = 0.0
         self._lock = self._open(folder or _user_folder())
@@ -73,8 +82,9 @@ class MachineLock:
         while self._lock is not None:
             acquire = self._lock.acquire_read if mode == "read" else self._lock.acquire_write
             try:
-                acquire(timeout=_SECONDS_UNINTERRUPTIBLE)
-                self._held = mode
+                with self.waiting():
+                    acquire(timeout=_SECONDS_UNINTERRUPTIBLE)
+                    self._held = mode
                 break
             except Timeout:
                 if not told and time.monotonic() - began >= _SECONDS_OF_PATIENCE:

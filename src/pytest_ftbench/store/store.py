@@ -34,14 +34,21 @@ class Store:
 
     Every entry is verified before it is served: the first time in full, then again where anything has been written to
     its files since. ``say`` receives one line for whatever a user should know: an entry set aside, another process
-    waited for. An operation that fails raises :class:`StorageError`, and leaves every entry whole. Whatever was asked
-    for is in use, and so kept by every clean-up, until ``release``; with a ``cap`` in bytes there is one whenever the
-    folder grows beyond it.
+    waited for, which it is within ``waiting()``. An operation that fails raises :class:`StorageError`, and leaves every
+    entry whole. Whatever was asked for is in use, and so kept by every clean-up, until ``release``; with a ``cap`` in
+    bytes there is one whenever the folder grows beyond it.
     """
 
-    def __init__(self, root: Path, say: Callable[[str], None] = print, cap: int | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        say: Callable[[str], None] = print,
+        cap: int | None = None,
+        waiting: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+    ) -> None:
         self.root = root
         self.say = say
+        self.waiting = waiting
         self._usage = Usage(root)
         self._cap = None if cap is None else Cap(root, cap, say)
         self._verified: dict[Path, Imprint] = {}
@@ -177,11 +184,11 @@ class Store:
     @contextlib.contextmanager
     def _lock(self, kind: str, key: str) -> Iterator[None]:
         lock = FileLock(self._lock_path(f"{kind}-{key}"))
-        with contextlib.suppress(TimeoutError), self._usable():
+        with contextlib.suppress(TimeoutError), self._usable(), self.waiting():
             lock.acquire(timeout=1)
         if not lock.is_locked:
             self.say(f"waiting for another process that makes {kind} {key[:8]}")
-            with self._usable():
+            with self._usable(), self.waiting():
                 lock.acquire()  # it looks again and again, so a Ctrl-C is heard
         try:
             yield
