@@ -161,6 +161,6 @@ def _workbench(config: pytest.Config, run: SuiteRun, progress: Progress) -> "Wor
         with machine.shared():  # it imports torch, which a neighbour's timing would feel
             runtime = runtime_of(config, run.suite)
         store = Store(run.settings.cache, progress.say)
-        run.workbench = Workbench(run.suite, store, runtime, progress.say, run.retimes, machine, progress.now)
+        run.workbench = Workbench(run.suite, store, runtime, progress.say, run.retimes, machine, progress.now, run.rows)
         config.add_cleanup(run.workbench.close)
     return run.workbench

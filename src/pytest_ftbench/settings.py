@@ -81,8 +81,6 @@ class Settings:
             tuned=suite.tuned if self.recipe is None else self.recipe == TUNED,
         )
         suite.check_sweep()
-        if suite.tuned:
-            _check_validation(suite)
         return suite
 
 
@@ -182,14 +180,6 @@ def _absolute(source: str, base: Path) -> str:
     """A folder given on the command line as a path from anywhere; anything else as it is."""
     path = base / Path(source).expanduser()
     return str(path.resolve()) if path.is_dir() or source.startswith((".", "/", "~")) else source
-
-
-def _check_validation(suite: Suite) -> None:
-    """Check now that there are rows to choose learning rates by: nobody waits for it until the bases are tested."""
-    from pytest_ftbench.ml.rows import RowSource
-    from pytest_ftbench.tasks import get_task
-
-    RowSource.of(suite).check_validation(get_task(name) for name in suite.train_tasks)
 
 
 def _positive(option: str, value: int | None) -> int | None:

@@ -52,6 +52,7 @@ class Workbench:
         fresh_timings: bool = False,
         machine: MachineLock | None = None,
         doing: Say = lambda _: None,
+        rows: RowSource | None = None,
     ) -> None:
         self.suite = suite
         self.store = store
@@ -63,7 +64,7 @@ class Workbench:
         check_engine(suite.evaluation.engine)
         self.engines = Engines(suite.evaluation.engine)
         self.desk = Desk(runtime, self.machine, say, doing, suite.quantizes, self.engines)
-        self.rows = RowSource.of(suite)
+        self.rows = rows or RowSource.of(suite)
         self.embedder = Embedder(suite.evaluation.embedder, runtime)
         self.materials = Materials(suite, runtime, self.rows, self.embedder)
         self.hygiene = Hygiene(suite, self.rows, store, self.machine)
@@ -108,6 +109,7 @@ class Workbench:
         self.sweeps.check()
         self.embedder.check(get_task(cell.eval_task))
         self.trivial(cell.eval_task)
+        self.hygiene.fits(cell, self.base(cell.model))
         if self.fresh_timings:
             checkpoint = self.checkpoint(cell.checkpoint_key)
             if cell.id not in self._timed:
