@@ -70,7 +70,7 @@ def squad_row(name, *answers):
     return {
         "id": name,
         "title": "Normans",
-        "context": f"The passage of {name} on Normandy and France.",
+        "context": f"The passage of {name} on Normandy and France, in France.",
         "question": f"Where is {name}?",
         "answers": {"text": list(answers), "answer_start": [0] * len(answers)},
     }
@@ -148,7 +148,7 @@ def test_squads_golds_are_all_kept_and_the_first_is_trained_on(squad):
     first, second = rows.test(task)
     assert first["answers"] == ["France", "in France", "Normandy and France"]
     assert (second["answer"], second["answers"]) == ("", [])
-    assert first["context"] == "The passage of v1 on Normandy and France."
+    assert first["context"] == "The passage of v1 on Normandy and France, in France."
     assert task.score([r"\boxed{in France}", r"\boxed{}"], [first, second])["scores"]["em"] == 100
 
 
@@ -174,11 +174,15 @@ def test_a_split_that_a_data_set_has_not_is_none(openmath):
     assert hub.hub_rows(get_task("openmath"), "test", HubSource(str(openmath))) is None
 
 
-def refusal(task, *source):
+def said_of(task, *source, split="train"):
     with pytest.raises(UserError) as caught:
-        hub.hub_rows(get_task(task), "train", HubSource(*source))
-    text = str(caught.value)
-    assert text.startswith(f"data.hub.{task}: {source[0]} can't be loaded from the Hub (")
+        hub.hub_rows(get_task(task), split, HubSource(*source))
+    return str(caught.value)
+
+
+def refusal(task, *source):
+    text = said_of(task, *source)
+    assert text.startswith(f"data.hub.{task}: {source[0]} train can't be loaded from the Hub (")
     assert text.endswith("check the id, the revision and the network, or name a local folder.")
     assert "\n" not in text
     return text
@@ -190,7 +194,59 @@ def test_a_config_that_is_missing_or_unknown_is_named(arc):
 
 
 def test_another_schema_is_named_by_the_column_that_is_missing(squad):
-    assert "'choices'" in refusal("arc", str(squad))
+    assert said_of("arc", str(squad)) == (
+        f"data.hub.arc: {squad} train: row 0, column 'choices': is missing; "
+        "name a data set with the columns id, question, choices, answerKey, as in allenai/ai2_arc."
+    )
+
+
+WRONG = [
+    ("arc", arc_row(3) | {"choices": None}, "choices': holds null"),
+    ("arc", arc_row(3) | {"choices": {"text": ["gold"], "label": None}}, "choices.label': holds null"),
+    ("arc", arc_row(3) | {"choices": {"text": ["gold", None], "label": ["A", "B"]}}, r"choices.text\[1\]': holds null"),
+    ("arc", arc_row(3) | {"answerKey": 3}, "answerKey': holds int 3"),
+    ("openmath", {"problem": "1 + 1?", "expected_answer": 2.0}, "expected_answer': holds float 2.0"),
+    ("openmath", {"problem": None, "expected_answer": "2"}, "problem': holds null"),
+    ("squad", squad_row("t1", "Normandy") | {"answers": ["Normandy"]}, r"answers': holds list \['Normandy'\]"),
+    ("squad", squad_row("t1") | {"answers": {"text": [None]}}, r"answers.text\[0\]': holds null"),
+    ("squad", squad_row("t1") | {"context": b"x"}, "context': holds bytes b'x'"),
+    ("facts", {"question": "Who?", "answer": None}, "answer': holds null"),
+]
+
+
+@pytest.mark.parametrize(("name", "row", "words"), WRONG, ids=range(len(WRONG)))
+def test_a_value_of_another_type_is_named_with_its_row_and_column(tmp_path, name, row, words):
+    theirs = get_task(name).hub.splits["train"]
+    write(tmp_path / f"mirror/{theirs}.parquet", [row])
+    (tmp_path / "mirror/README.md").write_text(card({"default": {theirs: f"{theirs}.parquet"}}), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"mirror {theirs}: row 0, column '{words}; name a data set with the columns"):
+        hub.hub_rows(get_task(name), "train", HubSource(str(tmp_path / "mirror")))
+
+
+def test_the_row_that_is_named_is_that_of_the_data_set(tmp_path):
+    # the second is of no use, and no error
+    rows = [arc_row(1), arc_row(2, "?"), arc_row(3) | {"id": "Mercury_1"}]
+    write(tmp_path / "mirror/train.parquet", rows)
+    assert said_of("arc", str(tmp_path / "mirror")).startswith(
+        f"data.hub.arc: {tmp_path}/mirror train: row 2, column 'id': 'Mercury_1' is the id of row 0 too; "
+    )
+
+
+def test_a_split_that_is_not_there_is_a_sentence(tmp_path):
+    write(tmp_path / "mirror/train.parquet", [arc_row(7)])
+    said = said_of("arc", str(tmp_path / "mirror"), split="test")
+    assert said.startswith(f"data.hub.arc: {tmp_path}/mirror test can't be loaded from the Hub (Bad split: test.")
+
+
+def test_a_split_without_a_row_to_use_is_a_sentence(tmp_path):
+    write(tmp_path / "mirror/train.parquet", [arc_row(1, "?"), arc_row(2, "F")])
+    assert said_of("arc", str(tmp_path / "mirror")) == (
+        f"data.hub.arc: {tmp_path}/mirror train: has no row that arc can use; name another data set or configuration."
+    )
+    # of no rows at all the library says it itself, in words of its own
+    empty = pyarrow.Table.from_pylist([], schema=pyarrow.Table.from_pylist([arc_row(1)]).schema)
+    pyarrow.parquet.write_table(empty, tmp_path / "mirror/train.parquet")
+    refusal("arc", str(tmp_path / "mirror"))
 
 
 def test_a_broken_file_is_a_sentence(tmp_path):

@@ -136,10 +136,10 @@ def test_findings_name_their_rows_and_are_made_once(dirty, model_folder, tmp_pat
     said, entries = check(suite, tmp_path / "cache")
     assert said == [
         "test-ai2_arc.jsonl: q7, q9: 2 of 7 test items of arc are training rows too, word for word.",
-        "train-ai2_arc.jsonl: row 10: 1 of 11 training rows of arc are over 200 tokens of tiny "
+        "train-ai2_arc.jsonl: line 11: 1 of 11 training rows of arc are over 200 tokens of tiny "
         "(recipe.max_length) and left out.",
     ]
-    assert entries == 2
+    assert entries == 3
 
     def never(*_):
         raise AssertionError
@@ -147,16 +147,16 @@ def test_findings_name_their_rows_and_are_made_once(dirty, model_folder, tmp_pat
     for name in ("load_tokenizer", "overlap"):
         monkeypatch.setattr(looking, name, never)
     monkeypatch.setattr(RowSource, "train", never)
-    assert check(suite, tmp_path / "cache") == (said, 2)
+    assert check(suite, tmp_path / "cache") == (said, 3)
 
 
 def test_a_changed_row_length_or_template_is_looked_at_anew(dirty, model_folder, tmp_path):
     root = tmp_path / "cache"
-    assert check(suite_of(dirty, model_folder, 200), root)[1] == 2
-    assert check(suite_of(dirty, model_folder, 201), root)[1] == 3
+    assert check(suite_of(dirty, model_folder, 200), root)[1] == 3
+    assert check(suite_of(dirty, model_folder, 201), root)[1] == 4
     write(dirty, test=lab.rows("arc", "test", 5))
     said, entries = check(suite_of(dirty, model_folder, 200), root)
-    assert (len(said), entries) == (1, 5)
+    assert (len(said), entries) == (1, 7)
 
 
 def test_a_row_that_is_held_out_of_training_is_not_in_it(model_folder, tmp_path):
@@ -200,10 +200,10 @@ def test_a_mere_list_only_reads_the_cache(dirty, model_folder, tmp_path, monkeyp
 
 def test_an_id_is_printed_in_no_more_than_it_may_take(model_folder, tmp_path):
     train = [{key: row[key] for key in ("question", "answer")} for row in lab.rows("arc", "train", 4)]
-    test = [{**train[0], "id": "\x1b[31m\nred"}, {**train[1], "id": "x" * 5000}, {**train[2], "id": ""}, train[3]]
+    test = [{**train[0], "id": "\x1b[31m\nred"}, {**train[1], "id": "x" * 5000}, {**train[2], "id": None}, train[3]]
     write(tmp_path / "data", train=train, test=test)
     [said] = check(suite_of(tmp_path / "data", model_folder), tmp_path / "cache")[0]
-    assert f"jsonl: \\x1b[31m\\nred, {'x' * 59}…, row 2 and 1 more: 4 of 4" in said
+    assert f"jsonl: \\x1b[31m\\nred, {'x' * 59}…, line 3 and 1 more: 4 of 4" in said
 
 
 def test_targets_that_nothing_can_be_learned_from_are_an_error_also_the_second_time(dirty, tokenizer, tmp_path):
@@ -216,7 +216,7 @@ def test_targets_that_nothing_can_be_learned_from_are_an_error_also_the_second_t
         with pytest.raises(FaultError) as caught:
             check(suite_of(dirty, model), tmp_path / "cache")
         said = str(caught.value)
-        assert "train-ai2_arc.jsonl: row " in said
+        assert "train-ai2_arc.jsonl: line " in said
         assert "template of tiny: the chat template loses its training target" in said
 
 
@@ -228,12 +228,11 @@ def test_a_length_that_no_row_has_is_an_error(dirty, model_folder, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"methods": (MethodSpec("base"),)},
         {"data": DataSpec("hub")},
         {"models": (ModelSpec("far", "somebody/something"),), "data": DataSpec("embedded")},
     ],
 )
-def test_what_is_not_trained_or_not_here_is_not_looked_at(model_folder, tmp_path, change, monkeypatch):
+def test_what_is_not_here_is_not_looked_at(model_folder, tmp_path, change, monkeypatch):
     monkeypatch.setattr(looking, "load_tokenizer", None)
     suite = replace(suite_of("embedded", model_folder), **change)
     assert check(suite, tmp_path / "cache")[0] == []

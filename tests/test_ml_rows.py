@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pytest_ftbench import lab
 from pytest_ftbench.grid import DataSpec, HubSource, UserError
-from pytest_ftbench.ml.rows import RowSource, checked, in_test_share
+from pytest_ftbench.ml.row_files import Place, checked
+from pytest_ftbench.ml.rows import RowSource, in_test_share
 from pytest_ftbench.tasks import TASK_NAMES, get_task
 
 FORMATS = ("parquet", "jsonl")
@@ -161,7 +162,7 @@ def test_the_embedded_world_gives_sound_rows_of_both_splits(name):
     task, rows = get_task(name), RowSource(DataSpec("embedded", None, None))
     train, test = rows.train(task), rows.test(task)
     assert len(train) == len(test) == 1500
-    assert checked(task, [*train, *test], "world") == [*train, *test]
+    assert list(checked(task, enumerate([*train, *test]), Place("world")).values()) == [*train, *test]
     assert len({row["id"] for row in (*train, *test)}) == 3000
     assert not {task.question(row) for row in train} & {task.question(row) for row in test}
 
@@ -221,7 +222,7 @@ def test_a_file_without_rows_has_none_to_train_on(tmp_path, kind):
     if kind == "parquet":
         empty = pyarrow.schema([("question", pyarrow.string()), ("answer", pyarrow.string())]).empty_table()
         pyarrow.parquet.write_table(empty, path)
-    with pytest.raises(UserError, match="arc: has no train rows"):
+    with pytest.raises(UserError, match=rf"^{path}: has no rows; add some, or remove the file\.$"):
         source(tmp_path).train(task)
 
 
@@ -254,7 +255,7 @@ WRONG = [
 def test_a_wrong_value_is_named_with_its_file_row_and_column(tmp_path, name, changes, column, problem):
     task = get_task(name)
     path = write(tmp_path, "train", task, broken(name, **changes))
-    with pytest.raises(UserError, match=rf"^{path}: row 3, column '{column}': {problem}"):
+    with pytest.raises(UserError, match=rf"^{path}: line 4, column '{column}': {problem}"):
         source(tmp_path).train(task)
 
 
@@ -263,7 +264,8 @@ def test_a_wrong_value_is_named_with_its_file_row_and_column(tmp_path, name, cha
 def test_a_null_is_named_with_its_file_row_and_column(tmp_path, name, column, kind):
     task, rows = get_task(name), lab.rows(name, "train", 5)
     path = write(tmp_path, "test", task, [*rows[:2], rows[2] | {column: None}, *rows[3:]], kind)
-    with pytest.raises(UserError, match=rf"^{path}: row 2, column '{column}': holds NoneType None; give it a "):
+    where = {"parquet": "row 2", "jsonl": "line 3"}[kind]
+    with pytest.raises(UserError, match=rf"^{path}: {where}, column '{column}': holds null; give it a "):
         source(tmp_path).test(task)
 
 
@@ -294,7 +296,7 @@ def test_a_line_that_is_no_object_is_named(tmp_path, content):
     task = get_task("arc")
     path = write(tmp_path, "train", task, lab.rows("arc", "train", 2))
     path.write_text(path.read_text(encoding="utf-8") + "\n" + content, encoding="utf-8")
-    with pytest.raises(UserError, match=rf"^{path}: row 2: is no object; write one JSON object per line\.$"):
+    with pytest.raises(UserError, match=rf"^{path}: line 4: is no object; write one JSON object per line\.$"):
         source(tmp_path).train(task)
 
 
@@ -315,7 +317,11 @@ def test_a_broken_file_is_named(tmp_path, kind, damage):
     task = get_task("arc")
     path = write(tmp_path, "train", task, lab.rows("arc", "train", 30), kind)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError, match=rf"^{path}: can't be read \(.+\); save it as {kind} again\.$"):
+    said = {
+        "parquet": r"can't be read \(.+\); save it as parquet again\.$",
+        "jsonl": r"line \d+: is no JSON \(.+\); (write one JSON object per line|save the file as UTF-8)\.$",
+    }
+    with pytest.raises(UserError, match=rf"^{path}: {said[kind]}"):
         source(tmp_path).train(task)
 
 
@@ -375,7 +381,7 @@ def test_half_a_character_is_named(tmp_path, extra):
     rows = [{"question": "Who?", "answer": "Ann \U0001f600"}, {"question": "Who?", "answer": "Ann.", **extra}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (column,) = extra
-    with pytest.raises(UserError, match=rf"^{path}: row 1, column '{column}': holds half a character"):
+    with pytest.raises(UserError, match=rf"^{path}: line 2, column '{column}': holds half a character"):
         source(tmp_path).train(get_task("facts"))
 
 
@@ -399,7 +405,7 @@ def test_answerers_that_learn_nothing_have_no_training_file_read(tmp_path, name)
 def test_a_blank_fact_is_named(tmp_path):
     task = get_task("facts")
     path = write(tmp_path, "train", task, [*fact_rows(1), {"question": "Who?", "answer": " "}])
-    with pytest.raises(UserError, match=rf"^{path}: row 1, column 'answer': is empty; fill it in"):
+    with pytest.raises(UserError, match=rf"^{path}: line 2, column 'answer': is empty; fill it in"):
         source(tmp_path).train(task)
 
 
@@ -419,9 +425,9 @@ def test_rows_are_named_by_file_and_by_id_or_number_a_few_at_most(tmp_path):
     write(tmp_path, "test", task, rows)
     found = source(tmp_path)
     read = found.train(task)
-    assert found.where(task, "train", [read[6], read[2]]) == "train-ai2_arc.jsonl: q7, row 2"
-    assert found.where(task, "train", read[1:6]) == "train-ai2_arc.jsonl: row 1, row 2, row 3 and 2 more"
-    assert found.where(task, "test", found.test(task)[5:]) == "test-ai2_arc.jsonl: row 5"
+    assert found.where(task, "train", [read[6], read[2]]) == "train-ai2_arc.jsonl: q7, line 3"
+    assert found.where(task, "train", read[1:6]) == "train-ai2_arc.jsonl: line 2, line 3, line 4 and 2 more"
+    assert found.where(task, "test", found.test(task)[5:]) == "test-ai2_arc.jsonl: line 6"
 
 
 def test_without_a_test_file_a_test_row_is_named_by_its_number_in_the_training_file(tmp_path):
@@ -430,7 +436,7 @@ def test_without_a_test_file_a_test_row_is_named_by_its_number_in_the_training_f
     write(tmp_path, "train", task, rows)
     found = source(tmp_path)
     tested = found.test(task)[3]
-    assert found.where(task, "test", [tested]) == f"train-ai2_arc.jsonl: row {rows.index(tested)}"
+    assert found.where(task, "test", [tested]) == f"train-ai2_arc.jsonl: line {rows.index(tested) + 1}"
 
 
 def test_what_may_do_without_training_rows_gets_none_where_there_are_none(tmp_path):

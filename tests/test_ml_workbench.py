@@ -374,7 +374,10 @@ def test_one_letter_of_a_training_row_changes_the_checkpoints_key_and_an_unused_
     assert changed("train", "squad", lambda row: row | {"question": "Who?"}) == ["record"]
     assert changed("test", "arc", lambda row: row | {"question": row["question"] + "?"}) == ALL[1:]
     # a further gold is no other prompt or target, but another score
-    assert changed("test", "squad", lambda row: row | {"answers": [row["answer"], "Nelt"]}, index=5) == ALL[1:]
+    assert (
+        changed("test", "squad", lambda row: row | {"answers": [row["answer"], row["context"].split()[0]]}, index=5)
+        == ALL[1:]
+    )
 
 
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "train.json"])

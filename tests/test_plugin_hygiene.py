@@ -40,10 +40,10 @@ def test_findings_are_said_in_whole_lines_stand_in_the_results_and_stop_nothing(
     outcome, results = dirty.results("--ftbench-data", "data", *workers, new_process=bool(workers), columns=200)
     assert outcome.ret == pytest.ExitCode.OK
     duplicate = "*test-ai2_arc.jsonl: q7: 1 of 6 test items of arc are training rows too, word for word."
-    long = "*train-ai2_arc.jsonl: row 8: 1 of 16 training rows of arc are over 160 tokens of nano (recipe.max_length)*"
+    long = "*train-ai2_arc.jsonl: line 9: 1 of 16 training rows of arc are over 160 tokens of nano (recipe.max_length)*"
     text = "\n".join(outcome.outlines)
     report = text.partition("fine-tuning comparison")[2]
-    for words in ("q7: 1 of 6 test items", "row 8: 1 of 16 training rows"):
+    for words in ("q7: 1 of 6 test items", "line 9: 1 of 16 training rows"):
         # it is said when all is collected, by workers once, and again in the report
         assert (text.count(words), report.count(words)) == (2, 1)
     outcome.stdout.fnmatch_lines([duplicate, long])
@@ -69,13 +69,11 @@ def test_findings_are_said_in_whole_lines_stand_in_the_results_and_stop_nothing(
     again.stdout.fnmatch_lines([duplicate, long])
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
-def test_a_fault_of_training_rows_is_said_at_once_and_fails_the_cells_they_are_for(dirty, workers):
-    data = dirty.pytester.path / "data"
-    write(data, train=[{"question": "Which? A. x B. y", "answer": ""}])
-    outcome, results = dirty.results("--ftbench-data", "data", *workers, new_process=bool(workers), columns=200)
+def test_a_file_that_is_missing_is_said_at_once_and_fails_the_cells_it_is_for(dirty):
+    (dirty.pytester.path / "data" / "train-ai2_arc.jsonl").unlink()
+    outcome, results = dirty.results("--ftbench-data", "data", columns=200)
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
-    sentence = "train-ai2_arc.jsonl: row 0, column 'answer'"
+    sentence = "data: arc: has no train rows; add train-ai2_arc.parquet."
     said = [index for index, line in enumerate(outcome.outlines) if "suite.toml: 1 cell can't run: " in line]
     assert sentence in outcome.outlines[said[0]]
     assert said[0] < next(index for index, line in enumerate(outcome.outlines) if "= ERRORS =" in line)
@@ -86,7 +84,6 @@ def test_a_fault_of_training_rows_is_said_at_once_and_fails_the_cells_they_are_f
 
 
 def test_what_is_not_selected_is_not_looked_at_and_imports_no_library(dirty):
-    (dirty.pytester.path / "data" / "train-ai2_arc.jsonl").write_text("{")
     dirty.pytester.makeconftest(
         """
         import sys
@@ -113,9 +110,7 @@ def test_a_target_that_the_template_loses_is_said_before_anything_runs(dirty, mo
         (model / name).write_bytes((model_folder / name).read_bytes())
     outcome = dirty.run("--ftbench-data", "data", "--ftbench-model", "silent", columns=200)
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
-    words = (
-        "/data/train-ai2_arc.jsonl: row 0, row 1, row 2 and 13 more with the chat template of silent: the chat template"
-    )
+    words = "/data/train-ai2_arc.jsonl: line 1, line 2, line 3 and 13 more with the chat template of silent: "
     assert any(words in line for line in outcome.outlines)
 
 
@@ -126,5 +121,5 @@ def test_the_embedded_world_gives_nothing_to_say(project):
     outcome = project.run()
     assert outcome.ret == pytest.ExitCode.OK
     assert not [line for line in outcome.outlines if "test items" in line or "training rows" in line]
-    # though it was looked at: two tasks' rows, and each of them among the other's test rows too
-    assert len(list(project.cache.glob("hygiene/*"))) == 2 + 2 * 2
+    # though it was looked at: two tasks' rows, trained on and asked, and each of them among the other's test rows too
+    assert len(list(project.cache.glob("hygiene/*"))) == 2 + 2 + 2 * 2

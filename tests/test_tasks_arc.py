@@ -155,7 +155,10 @@ def test_a_row_of_the_hub_gets_its_options_inline():
     assert TASK.problem(row) is None
 
 
-@pytest.mark.parametrize(("key", "labels"), [("D", ["A", "B"]), ("?", ["A", "B"]), ("A", ["A", "F"])])
+@pytest.mark.parametrize(
+    ("key", "labels"),
+    [("D", ["A", "B"]), ("?", ["A", "B"]), ("A", ["A", "F"]), ("A", ["A", "A"]), ("A", ["A", "B", "C"])],
+)
 def test_a_row_of_the_hub_without_a_usable_key_is_left_out(key, labels):
     choices = {"text": ["gold", "salad"], "label": labels}
     assert TASK.from_hub({"id": "M_1", "question": "Which?", "choices": choices, "answerKey": key}) is None
@@ -168,6 +171,7 @@ def test_a_row_of_the_hub_without_a_usable_key_is_left_out(key, labels):
         ("answer", {"question": QUESTION, "answer": "F"}),
         ("answer", {"question": QUESTION, "answer": "6"}),
         ("answer", {"question": QUESTION, "answer": "AB"}),
+        ("answer", {"question": QUESTION, "answer": "E"}),
         ("question", {"question": " ", "answer": "A"}),
     ],
 )

@@ -120,7 +120,7 @@ def test_every_gold_without_a_problem_comes_back_from_its_target(gold):
     "gold", ["Amnesia", "{", "f{x", "a}", "a\\", "$25 million", "U.S.", "\\boxed{", "—", "The", "{}"]
 )
 def test_golds_with_braces_and_backslashes_are_no_problem(gold):
-    assert TASK.problem(row(gold)) is None
+    assert TASK.problem(row(gold, context=f"It is {gold}.")) is None
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,9 @@ def test_golds_with_braces_and_backslashes_are_no_problem(gold):
         ("answers", row("Unanswerable")),
         ("answers", row(answers={"text": ["Amnesia"], "answer_start": [14]})),
         ("answers", row(answers=[1912])),
+        ("answers", row("Amnesia", "the Ocean")),
+        ("answers", row(answer="Amnesia")),
+        ("answer", row(answer="Ocean", answers=None)),
         ("context", row("Amnesia", context=" ")),
         ("question", row("Amnesia", question="")),
     ],

@@ -13,7 +13,8 @@ from pytest_ftbench import fixtures
 from pytest_ftbench.cache_keeper import kept_open
 from pytest_ftbench.gate_settings import gate_of
 from pytest_ftbench.grid import Cell, Gate, Suite, UserError, load_suite, printable
-from pytest_ftbench.ml.base import check_source
+from pytest_ftbench.ml.base import base_folder, check_source, is_local
+from pytest_ftbench.ml.context import check_room
 from pytest_ftbench.ml.embedder import check_embedder
 from pytest_ftbench.ml.inspection import Inspection
 from pytest_ftbench.ml.rows import RowSource
@@ -22,7 +23,7 @@ from pytest_ftbench.plugin import FOUND, is_worker
 from pytest_ftbench.progress import show
 from pytest_ftbench.settings import Settings
 from pytest_ftbench.store import MachineLock, Store
-from pytest_ftbench.tasks import TASK_NAMES
+from pytest_ftbench.tasks import TASK_NAMES, get_task
 from pytest_ftbench.xdist_bridge import company_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class SuiteRun:
 
     suite: Suite
     settings: Settings
+    rows: RowSource
     store: Store | None = None
     workbench: "Workbench | None" = None
     faults: dict[str, str] = field(default_factory=dict)
@@ -67,6 +69,8 @@ class Entry:
 
 
 _RUNS: pytest.StashKey[dict[Path, SuiteRun]] = pytest.StashKey()
+_REFUSED: pytest.StashKey[dict[Path, UserError]] = pytest.StashKey()
+"""Why a suite can't be run: it is looked at once, however many tests use it."""
 
 
 def asks_for_a_cell(metafunc: pytest.Metafunc) -> bool:
@@ -107,18 +111,35 @@ def _params(run: SuiteRun) -> Iterator[object]:
 
 def _suite_run(node: pytest.Item) -> SuiteRun:
     """The suite of a test; one per file and session, so that tests of the same suite share its workbench."""
-    runs = node.config.stash.setdefault(_RUNS, {})
+    runs, refused = node.config.stash.setdefault(_RUNS, {}), node.config.stash.setdefault(_REFUSED, {})
     settings = Settings.from_config(node.config)
     path = _suite_path(node, settings)
+    if path in refused:
+        raise refused[path]
     if path not in runs:
-        suite = settings.apply(load_suite(path, TASK_NAMES))
-        for model in suite.models:
-            check_source(model)
-        check_embedder(suite.evaluation.embedder)
-        RowSource.of(suite).check(())
-        gate = gate_of(node.config, suite)
-        runs[path] = SuiteRun(suite, settings, _store(node.config, settings.cache), gate=gate)
+        try:
+            runs[path] = _new_run(node.config, settings, settings.apply(load_suite(path, TASK_NAMES)))
+        except UserError as error:
+            refused[path] = error
+            raise
     return runs[path]
+
+
+def _new_run(config: pytest.Config, settings: Settings, suite: Suite) -> SuiteRun:
+    """A suite as this run uses it, all of it looked at that can be before anything runs."""
+    for model in suite.models:
+        check_source(model)
+        if is_local(model):
+            check_room(model.name, base_folder(model), suite.evaluation)
+    check_embedder(suite.evaluation.embedder)
+    rows = RowSource.of(suite)
+    rows.check(())
+    rows.read(suite.train_tasks, suite.eval_tasks)
+    if suite.tuned:
+        # nobody waits for it until the bases are tested
+        rows.check_validation(map(get_task, suite.train_tasks))
+    gate = gate_of(config, suite)
+    return SuiteRun(suite, settings, rows, _store(config, settings.cache), gate=gate)
 
 
 def entry_of(item: pytest.Item) -> Entry:
@@ -155,7 +176,7 @@ def look_at_rows(session: pytest.Session) -> None:
     for run in config.stash.get(_RUNS, {}).values():
         suite, prepare = run.suite, partial(runtime_of, config, run.suite)
         prepared = None if config.option.collectonly else prepare
-        inspection = Inspection(suite, RowSource.of(suite), run.store, MachineLock(partial(_say, config)), prepared)
+        inspection = Inspection(suite, run.rows, run.store, MachineLock(partial(_say, config)), prepared)
         inspection.look(entry.cell for entry in entries if entry.run is run)
         run.faults |= inspection.faults
         found = [*inspection.said, *_told(suite, inspection.faults)]

@@ -195,7 +195,7 @@ def _workbench(config: pytest.Config, run: SuiteRun, progress: Progress) -> "Wor
         with machine.shared():  # it imports torch, which a neighbour's timing would feel
             runtime = runtime_of(config, run.suite)
         store = kept_open(config, Store(run.settings.cache, progress.say, run.settings.cache_size, progress.waiting))
-        given = progress.say, run.retimes, machine, progress.now, trail_of(config)
+        given = progress.say, run.retimes, machine, progress.now, trail_of(config), run.rows
         run.workbench = Workbench(run.suite, store, runtime, *given)
         config.add_cleanup(run.workbench.close)
     return run.workbench

@@ -88,8 +88,6 @@ class Settings:
             cell_timeout=self.timeout or suite.cell_timeout,
         )
         suite.check_sweep()
-        if suite.tuned:
-            _check_validation(suite)
         return suite
 
 
@@ -201,14 +199,6 @@ def _absolute(source: str, base: Path) -> str:
     """A folder given on the command line as a path from anywhere; anything else as it is."""
     path = base / Path(source).expanduser()
     return str(path.resolve()) if path.is_dir() or source.startswith((".", "/", "~")) else source
-
-
-def _check_validation(suite: Suite) -> None:
-    """Check now that there are rows to choose learning rates by: nobody waits for it until the bases are tested."""
-    from pytest_ftbench.ml.rows import RowSource
-    from pytest_ftbench.tasks import get_task
-
-    RowSource.of(suite).check_validation(get_task(name) for name in suite.train_tasks)
 
 
 def _seconds(option: str, value: float | None) -> float | None:

@@ -13,8 +13,6 @@ class UserError(Exception):
 
     failure: ClassVar[str] = "input"
 
-    failure: ClassVar[str] = "input"
-
     def __init__(self, place: object, problem: str, fix: str) -> None:
         self.place, self.problem, self.fix = place, problem, fix
         super().__init__(printable(f"{place}: {problem}; {fix}."))

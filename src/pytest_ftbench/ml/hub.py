@@ -1,11 +1,13 @@
 """Models and data sets by Hub id, at a pinned revision where one is given. A local folder serves in an id's place."""
 
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pytest_ftbench.grid import HubSource, UserError, first_line
+from pytest_ftbench.ml.row_files import Place, checked
 from pytest_ftbench.ml.runtime import quiet_libraries
 from pytest_ftbench.tasks import Row, Task
+from pytest_ftbench.tasks.columns import misfit
 
 MAX_ROWS = 10_000
 """How many usable rows of a split are read at most: OpenMathInstruct-2 has 14 million."""
@@ -16,7 +18,8 @@ _MODEL_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 def hub_rows(task: Task, split: str, source: HubSource) -> list[Row] | None:
     """The rows of a task's data set in this project's columns; None where it has no such split.
 
-    Raises :class:`UserError` where it can't be loaded.
+    Raises :class:`UserError` where it can't be loaded, and naming the first row and column that is none of the task's;
+    rows that are sound but of no use to it are left out.
     """
     theirs = task.hub.splits.get(split)
     if theirs is None:
@@ -24,15 +27,40 @@ def hub_rows(task: Task, split: str, source: HubSource) -> list[Row] | None:
     # streamed, so that a few thousand rows of a large data set don't cost its whole download
     from datasets import load_dataset
 
-    name = data_set_name(task, source)
+    name, key = data_set_name(task, source), f"data.hub.{task.name}"
     config = source.config or (task.hub.config if source.id is None else None)
+    place = Place(f"{key}: {name} {theirs}")
     try:
         with quiet_libraries():
             stream = load_dataset(name, config, split=theirs, revision=source.revision, streaming=True)
-            usable = (row for row in map(task.from_hub, stream) if row is not None)
-            return list(islice(usable, MAX_ROWS))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise _unreachable(f"data.hub.{task.name}", name, error) from error
+            usable = checked(task, _usable(task, enumerate(stream), place), place)
+            rows = list(usable.values())
+    except UserError:
+        raise
+    except Exception as error:  # many libraries take part, and what each may raise nobody can list
+        raise _unreachable(key, f"{name} {theirs}", error) from error
+    if not rows:
+        raise UserError(place.source, f"has no row that {task.name} can use", "name another data set or configuration")
+    return rows
+
+
+def _usable(task: Task, stream: Iterable[tuple[int, Row]], place: Place) -> Iterator[tuple[int, Row]]:
+    """As many rows as are taken, in this project's columns, by their numbers in a stream.
+
+    Raises :class:`UserError` for one that hasn't the columns of the task's own data set.
+    """
+    kept = 0
+    for number, row in stream:
+        if fault := misfit(row, task.hub_columns):
+            column, problem, _ = fault
+            fix = f"name a data set with the columns {', '.join(task.hub_columns)}"
+            raise place.error(number, problem, f"{fix}, as in {task.hub.id}" if task.hub.id else fix, column)
+        # nobody can correct a row of the Hub
+        if (ours := task.from_hub(row)) is not None and not task.problem(ours):
+            yield number, ours
+            kept += 1
+        if kept == MAX_ROWS:
+            return
 
 
 def data_set_name(task: Task, source: HubSource) -> str:

@@ -10,6 +10,7 @@ files' digests, the tokenizer's. So a second collection reads no rows and import
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from pytest_ftbench import lab, tasks
 from pytest_ftbench.grid import Cell, Suite, UserError
 from pytest_ftbench.ml.base import TOKENIZER_FILES, BaseModel, has_chat_template, load_tokenizer
+from pytest_ftbench.ml.context import answer_budget, context_length, row_length
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import quiet_libraries
@@ -38,7 +40,7 @@ from pytest_ftbench.tasks.overlap import Overlap, overlap, same_words
 _ITEMS = 20  # as many ids of duplicates as a record names
 _HERE = Path(__file__).parent
 _CODE = source_digest(
-    *(_HERE / f"{name}.py" for name in ("hygiene", "prompts", "rows", "targets")),
+    *(_HERE / f"{name}.py" for name in ("context", "hygiene", "prompts", "row_files", "row_shares", "rows", "targets")),
     *Path(tasks.__file__).parent.glob("*.py"),
 )
 
@@ -92,18 +94,47 @@ class Hygiene:
         ``said`` are sentences. With ``only_stored`` an empty finding, where none is stored. Raises :class:`UserError`
         for targets nothing can be learned from.
         """
-        key = "training", base.name, train_task, str(max_length)
+        longest = row_length(base.folder, max_length)
+        key = "training", base.name, train_task, str(max_length), str(longest)
+        return self._tokenised(key, base, partial(self._training, base, get_task(train_task), max_length), only_stored)
+
+    def asked(self, base: BaseModel, task_name: str, split: str, only_stored: bool = False) -> Finding:
+        """Whether a model has room for every question of a split, ``test`` or ``validation``, and its answer.
+
+        Raises :class:`UserError` naming the rows for which it hasn't.
+        """
+        room = context_length(base.folder)
+        if room is None:
+            return {"said": []}
+        key = "asked", base.name, task_name, split, str(room), *map(str, answer_budget(self.suite.evaluation))
+        return self._tokenised(key, base, partial(self._asked, base, get_task(task_name), split, room), only_stored)
+
+    def fits(self, cell: Cell, base: BaseModel) -> None:
+        """Check that a model has room for whatever it is asked on the way to a cell's record.
+
+        Raises :class:`UserError` naming the rows for which it hasn't.
+        """
+        for task_name, split in asked_of(self.suite, cell):
+            self.asked(base, task_name, split)
+
+    def _tokenised(
+        self, key: tuple[str, ...], base: BaseModel, make: Callable[[], Finding], only_stored: bool
+    ) -> Finding:
+        """A finding on a task's rows, the third of its key, by a tokenizer.
+
+        Raises :class:`UserError` for a fault that was found.
+        """
         if key not in self._found:
             material = {
                 "of": key,
-                "rows": self._rows_material(train_task),
+                "rows": self._rows_material(key[2]),
                 "tokenizer": folder_digest(base.folder, TOKENIZER_FILES),
                 "reasoning": self.suite.evaluation.reasoning,
                 "versions": package_versions("transformers", "tokenizers"),
             }
             if only_stored and not self._is_stored(material):
                 return {"said": []}
-            self._found[key] = self._entry(material, partial(self._training, base, get_task(train_task), max_length))
+            self._found[key] = self._entry(material, make)
         if fault := self._found[key]["fault"]:
             raise UserError(*fault)
         return self._found[key]
@@ -195,39 +226,72 @@ class Hygiene:
                 yield f"{where}: {len(places)} of {len(test)} test items of {eval_task.name} {what}."
 
     def _training(self, base: BaseModel, task: Task, max_length: int) -> Finding:
-        rows = self.rows.train(task)
-        with warnings.catch_warnings():
-            # by importing the libraries: nobody who collects tests need hear of it
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self.prepare()
-            with quiet_libraries():
-                found = self._examined(base, task, max_length)
+        rows, longest = self.rows.train(task), row_length(base.folder, max_length)
+        limit = f"{longest} tokens of {base.name} ({'recipe.max_length' if longest == max_length else 'its context'})"
+        with self._libraries():
+            found = examined(self._renderer(base), task, rows, longest)
         said = [
             f"{self.rows.where(task, 'train', some)}: {len(some)} of {len(rows)} training rows of {task.name} {what}."
             for some, what in (
-                (found.too_long, f"are over {max_length} tokens of {base.name} (recipe.max_length) and left out"),
+                (found.too_long, f"are over {limit} and left out"),
                 (found.differing, f"don't begin with the evaluation prompt in tokens of {base.name}"),
             )
             if some
         ]
         return {
-            "fault": self._fault(base, task, max_length, found),
+            "fault": self._fault(base, task, longest, found),
             "left_out": len(found.too_long),
             "differing": len(found.differing),
             "said": said,
         }
 
-    def _examined(self, base: BaseModel, task: Task, max_length: int) -> Examined:
-        renderer = Renderer(load_tokenizer(base.folder), self.suite.evaluation.reasoning)
-        return examined(renderer, task, self.rows.train(task), max_length)
+    def _asked(self, base: BaseModel, task: Task, split: str, room: int) -> Finding:
+        rows = self.rows.test(task) if split == "test" else self.rows.validation(task)
+        with self._libraries():
+            renderer = self._renderer(base)
+            lengths = [len(renderer.encode(renderer.prompt(task.messages(row)))) for row in rows]
+        key, budget = answer_budget(self.suite.evaluation)
+        long = [row for row, length in zip(rows, lengths, strict=True) if length + budget > room]
+        fault = None
+        if long:
+            of = f"{len(long)} of {len(rows)} {split} rows of {task.name}"
+            problem = (
+                f"{of} are up to {max(lengths)} tokens of {base.name}, which has {room}, {budget} of them to answer"
+            )
+            fix = f"shorten them, leave them out, or lower {key}"
+            fault = [self._place(task, split, long), problem, fix]
+        return {"fault": fault, "said": []}
+
+    @contextmanager
+    def _libraries(self) -> Iterator[None]:
+        """Have a tokenizer's libraries imported in the block: nobody who collects tests need hear of that."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.prepare()
+            with quiet_libraries():
+                yield
+
+    def _renderer(self, base: BaseModel) -> Renderer:
+        return Renderer(load_tokenizer(base.folder), self.suite.evaluation.reasoning)
+
+    def _place(self, task: Task, split: str, some: Sequence[Row]) -> str:
+        """Where some rows are, their folder too."""
+        folder = "" if self.suite.data.source in ("embedded", "hub") else f"{self.suite.data.source}/"
+        return f"{folder}{self.rows.where(task, split, some)}"
 
     def _fault(self, base: BaseModel, task: Task, max_length: int, found: Examined) -> list[str] | None:
         """Why nothing can be learned from the rows: place, problem, fix."""
         for problem, fix, bad in found.faults:
-            folder = "" if self.suite.data.source in ("embedded", "hub") else f"{self.suite.data.source}/"
-            place = f"{folder}{self.rows.where(task, 'train', bad)} with the chat template of {base.name}"
+            place = f"{self._place(task, 'train', bad)} with the chat template of {base.name}"
             return [place, problem, fix]
         if found.shortest > max_length:
             place = f"recipe.max_length: {max_length}"
             return [place, f"every row of {task.name} is longer", f"give at least {found.shortest}"]
         return None
+
+
+def asked_of(suite: Suite, cell: Cell) -> Iterator[tuple[str, str]]:
+    """The tasks, and their splits, whose questions a cell's model answers."""
+    yield cell.eval_task, "test"
+    if suite.tuned and cell.train_task is not None:
+        yield cell.train_task, "validation"

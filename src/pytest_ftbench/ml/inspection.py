@@ -8,8 +8,8 @@ from functools import partial
 
 from pytest_ftbench.grid import Cell, Suite, UserError
 from pytest_ftbench.ml.base import BaseModel, base_folder, is_local
-from pytest_ftbench.ml.hygiene import Hygiene
-from pytest_ftbench.ml.rows import RowSource
+from pytest_ftbench.ml.hygiene import Hygiene, asked_of
+from pytest_ftbench.ml.rows import RowSource, TooFewRowsError
 from pytest_ftbench.store import MachineLock, Store
 from pytest_ftbench.tasks import get_task
 
@@ -60,10 +60,15 @@ class Inspection:
         """What there is to look at for a cell, by what decides it."""
         for name in filter(None, (cell.train_task, cell.eval_task)):
             yield ("files", name), partial(self._files, name)
-        if cell.train_task is None or self.suite.data.source == "hub":
+        if self.suite.data.source == "hub":
+            return
+        is_here = is_local(self.suite.model(cell.model))
+        for name, split in asked_of(self.suite, cell) if is_here else ():
+            yield ("asked", cell.model, name, split), partial(self._asked, cell.model, name, split)
+        if cell.train_task is None:
             return
         yield ("overlap", cell.train_task, cell.eval_task), partial(self._overlap, cell.train_task, cell.eval_task)
-        if is_local(self.suite.model(cell.model)):
+        if is_here:
             length = self.suite.recipe_for(cell.method).max_length
             look = partial(self._training, cell.model, cell.train_task, length)
             yield ("training", cell.model, cell.train_task, str(length)), look
@@ -77,6 +82,14 @@ class Inspection:
         return [] if found is None else list(found["said"])
 
     def _training(self, model: str, train_task: str, length: int) -> list[str]:
+        return list(self._hygiene.training(self._base(model), train_task, length, self._only_stored)["said"])
+
+    def _asked(self, model: str, task_name: str, split: str) -> list[str]:
+        try:
+            return list(self._hygiene.asked(self._base(model), task_name, split, self._only_stored)["said"])
+        except TooFewRowsError:
+            return []  # whoever chooses by them says so
+
+    def _base(self, model: str) -> BaseModel:
         # weights of gigabytes say nothing here
-        base = BaseModel(model, base_folder(self.suite.model(model)), fingerprint="")
-        return list(self._hygiene.training(base, train_task, length, self._only_stored)["said"])
+        return BaseModel(model, base_folder(self.suite.model(model)), fingerprint="")

@@ -30,7 +30,7 @@ def _code(*names: str, also: Iterable[Path] = ()) -> str:
 
 _STEPS = ("declared_peak", "dropout", "graphs", "last_layer", "packing", "planned_step", "segments")
 _PLANNING = ("course", "plan_probe", "planner", "sft", "train", "trainer")
-_TRAINING_CODE = _code(*_SHARED, *_STEPS, *_PLANNING, "memory", "targets", also=[Path(recipe.__file__)])
+_TRAINING_CODE = _code(*_SHARED, *_STEPS, *_PLANNING, "context", "memory", "targets", also=[Path(recipe.__file__)])
 _ENGINES = (
     "engine",
     "engine_cache",
@@ -196,7 +196,7 @@ class Materials:
     def items(self, task_name: str) -> str:
         """A digest of a task's test items as they are scored: their ids and gold answers, in whatever words asked."""
         task = get_task(task_name)
-        return digest([[row.get("id"), task.target(row), row.get("answers")] for row in self.rows.test(task)])
+        return digest([[row.get("id"), task.target(row), task.further_golds(row)] for row in self.rows.test(task)])
 
     def prompts(self, task_name: str) -> str:
         """A digest of a task's test prompts, before a chat template renders them."""
@@ -208,7 +208,7 @@ class Materials:
             task = get_task(task_name)
             read = {"train": self.rows.train, "validation": self.rows.validation, "test": self.rows.test}[split]
             # every gold answer counts, not only the one trained on
-            material = [[task.messages(row), task.target(row), row.get("answers")] for row in read(task)]
+            material = [[task.messages(row), task.target(row), task.further_golds(row)] for row in read(task)]
             self._digests[task_name, split] = digest(material)
         return self._digests[task_name, split]
 

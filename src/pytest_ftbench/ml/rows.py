@@ -11,26 +11,22 @@ trained on is judged on other wordings of it; where there are none, on the train
 that are tested: ``judges`` says so.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import lab
-from pytest_ftbench.grid import DataSpec, HubSource, Suite, UserError, first_line, printable
+from pytest_ftbench.grid import DataSpec, HubSource, Suite, UserError, printable
+from pytest_ftbench.ml.row_files import SUFFIXES, Split, read_split
+from pytest_ftbench.ml.row_shares import hashed, in_test_share, in_validation_share, in_words
 from pytest_ftbench.store import file_digest
-from pytest_ftbench.tasks import Row, Task
-from pytest_ftbench.tasks.overlap import words
+from pytest_ftbench.tasks import Row, Task, get_task
 
-_TEST_SHARE = 5  # one group in five is tested on
-_VALIDATION_SHARE = 10  # and one in ten of the others judges learning rates
 _FEWEST = 20  # fewer rows, and which rate they prefer is chance
 _EMBEDDED_ROWS = 1500
 _NAMED = 3
 _NAME_LENGTH = 60
-_SUFFIXES = (".parquet", ".jsonl")
 
 
 class TooFewRowsError(UserError):
@@ -46,7 +42,7 @@ class RowSource:
 
     data: DataSpec
     validation_samples: int | None = None
-    _read: dict[tuple[str, str], list[Row] | None] = field(default_factory=dict)
+    _read: dict[tuple[str, str], Split | None] = field(default_factory=dict)
     _judging: dict[str, list[Row]] = field(default_factory=dict)
 
     @classmethod
@@ -101,8 +97,8 @@ class RowSource:
         # the splits of the embedded world have nothing in common, however many of their rows are made
         if not rows or self.data.source == "embedded":
             return rows
-        seen = _in_words(task, [*self._trainable(task), *self._testable(task)])
-        return [row for row in rows if not _in_words(task, [row]) & seen]
+        seen = in_words(task, [*self._trainable(task), *self._testable(task)])
+        return [row for row in rows if not in_words(task, [row]) & seen]
 
     def _too_few(self, task: Task, count: int, fewest: int) -> TooFewRowsError:
         """What is said where a learning rate would be chosen by hardly any row."""
@@ -122,13 +118,13 @@ class RowSource:
         """
         rows, count, taught = self.validation(task), 0, set()
         if task.recalls:  # of any other task they are neither
-            tested, taught = _in_words(task, self._testable(task)), _in_words(task, self._trainable(task))
-            count = sum(bool(_in_words(task, [row]) & tested) for row in rows)
+            tested, taught = in_words(task, self._testable(task)), in_words(task, self._trainable(task))
+            count = sum(bool(in_words(task, [row]) & tested) for row in rows)
         if count:
             kind = "tested items"
         elif self._holds_out(task):
             kind = "held out"
-        elif _in_words(task, rows) & taught:
+        elif in_words(task, rows) & taught:
             kind = "training rows"
         else:
             kind = "validation split"
@@ -181,6 +177,25 @@ class RowSource:
                     folder / f"train-{task.stem}.parquet", "is missing", "put it there, as .parquet or .jsonl"
                 )
 
+    def read(self, train_tasks: Iterable[str], eval_tasks: Iterable[str]) -> None:
+        """Read and check whatever of a data folder these tasks are trained, tuned and tested on.
+
+        Raises :class:`UserError` naming file, row and column. Of a file that isn't there nothing is said: ``check``
+        says it of the cells that it is for.
+        """
+        if self.data.source in ("embedded", "hub"):
+            return
+        trained, tested = (list(map(get_task, names)) for names in (train_tasks, eval_tasks))
+        for task in trained:
+            if self._split(task, "train") is not None:
+                self.train(task)
+            if self.validation_samples is not None:
+                self._split(task, "validation")
+        for task in tested:
+            if self._split(task, "test") is not None or self._split(task, "train") is not None:
+                self.test(task)
+            self.trivially_taught(task)
+
     def check_validation(self, tasks: Iterable[Task]) -> None:
         """Check that there are rows to choose learning rates by, where they can be read at once: not on the Hub.
 
@@ -206,10 +221,13 @@ class RowSource:
         return [[path.name, file_digest(path)] for path in files if path is not None]
 
     def where(self, task: Task, split: str, some: Sequence[Row]) -> str:
-        """Where some rows of a split are: their file, the first few by their id or, from 0, number, how many more."""
-        kept = split if self._split(task, split) is not None else "train"
-        numbers = {id(row): number for number, row in enumerate(self._split(task, kept) or [])}
-        named = [_name(row) or f"row {numbers[id(row)]}" for row in some[:_NAMED]]
+        """Where some rows of a split are: their file, the first few by their id or as it counts, how many more."""
+        for kept in (split, "train"):
+            found = self._found(task, kept) or Split([], [])
+            places = {id(row): index for index, row in enumerate(found.rows)}
+            if all(id(row) in places for row in some):
+                break
+        named = [_name(row) or found.where(places[id(row)]) for row in some[:_NAMED]]
         more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
         file = None if self.data.source in ("embedded", "hub") else _file(Path(self.data.source), task, kept)
         return f"{file.name if file else f'{self.data.source} {task.name} {kept}'}: {', '.join(named)}{more}"
@@ -217,34 +235,41 @@ class RowSource:
     def _some(self, task: Task, rows: list[Row], split: str, limit: int | None) -> list[Row]:
         if not rows:
             in_folder = self.data.source not in ("embedded", "hub")
-            fix = f"add {split}-{task.stem}.parquet" if in_folder else "give another source"
-            raise UserError(f"{self.data.source}: {task.name}", f"has no {split} rows", fix)
+            # the rows of a training file may all be on the other side
+            others = f" among the {len(every)} of its training file" if (every := self._split(task, "train")) else ""
+            fix = f"add {'test' if others else split}-{task.stem}.parquet" if in_folder else "give another source"
+            raise UserError(f"{self.data.source}: {task.name}", f"has no {split} rows{others}", fix)
         if limit is None or limit >= len(rows):
             return rows
         if self.data.source == "embedded":
             return rows[:limit]
         # files are often sorted, by article or source: the choice is by hash, so that 100 are among the 200
-        chosen = sorted(range(len(rows)), key=lambda index: _hash(task.sample_key(rows[index])))[:limit]
+        chosen = sorted(range(len(rows)), key=lambda index: hashed(task.sample_key(rows[index])))[:limit]
         return [rows[index] for index in sorted(chosen)]
 
     def _split(self, task: Task, split: str) -> list[Row] | None:
         """All rows of a split; None where the source has no such split."""
+        found = self._found(task, split)
+        return None if found is None else found.rows
+
+    def _found(self, task: Task, split: str) -> Split | None:
+        """A split as it was found, once."""
         key = (task.name, split)
         if key not in self._read:
             self._read[key] = self._load(task, split)
         return self._read[key]
 
-    def _load(self, task: Task, split: str) -> list[Row] | None:
+    def _load(self, task: Task, split: str) -> Split | None:
+        if self.data.source not in ("embedded", "hub"):
+            path = _file(Path(self.data.source), task, split)
+            return None if path is None else read_split(task, path)
         if self.data.source == "embedded":
-            return self._embedded(task, split)
-        if self.data.source == "hub":
+            rows: list[Row] | None = self._embedded(task, split)
+        else:
             from pytest_ftbench.ml.hub import hub_rows
 
-            place = f"hub: {task.name} {split}"
-            loaded = hub_rows(task, split, self.data.hub.get(task.name, HubSource()))
-            return None if loaded is None else checked(task, loaded, place)
-        path = _file(Path(self.data.source), task, split)
-        return None if path is None else checked(task, read_file(path), path)
+            rows = hub_rows(task, split, self.data.hub.get(task.name, HubSource()))
+        return None if rows is None else Split(rows, range(len(rows)))
 
     def _embedded(self, task: Task, split: str) -> list[Row]:
         """As many rows of the embedded world as are asked for; facts of both splits, so that they are the same ones."""
@@ -261,86 +286,12 @@ class RowSource:
             raise UserError(place, f"asks for too many ({error})", "give a lower number") from None
 
 
-def in_test_share(task: Task, row: Row) -> bool:
-    """Whether a row of a training file is one of its test rows."""
-    return _hash(task.group(row)) % _TEST_SHARE == 0
-
-
-def in_validation_share(task: Task, row: Row) -> bool:
-    """Whether a row of a training file judges learning rates, where such rows are kept from training."""
-    # by another hash than the test rows': what is left of those has no remainder of 0
-    return _hash(f"validation {task.group(row)}") % _VALIDATION_SHARE == 0
-
-
-def _in_words(task: Task, rows: Iterable[Row]) -> set[tuple[str, ...]]:
-    """The groups of rows, each in its words; one without any as it is."""
-    return {words(group) or (group,) for group in {task.group(row) for row in rows}}
-
-
-def read_file(path: Path) -> list[dict[str, Any]]:
-    """The rows of a parquet or JSON Lines file.
-
-    Raises :class:`UserError` where it can't be read as such.
-    """
-    try:
-        if path.suffix == ".jsonl":
-            with path.open(encoding="utf-8") as lines:
-                return [json.loads(line) for line in lines if line.strip()]
-        import pyarrow.parquet
-
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
-    except (OSError, ValueError) as error:
-        raise UserError(path, f"can't be read ({first_line(error)})", f"save it as {path.suffix[1:]} again") from None
-    return rows
-
-
-def checked(task: Task, rows: list[Any], place: object) -> list[Row]:
-    """The same rows, each with the columns its task needs.
-
-    Raises :class:`UserError` naming the first row and column that is wrong.
-    """
-    for number, row in enumerate(rows):
-        where = f"{place}: row {number}"
-        if not isinstance(row, dict):
-            raise UserError(where, "is no object", "write one JSON object per line")
-        for column, value in row.items():
-            if not _is_text(value):
-                fix = "write the character itself, or leave the row out"
-                raise UserError(f"{where}, column {column!r}", "holds half a character (a lone surrogate)", fix)
-        for column, wanted in task.columns.items():
-            value = row.get(column)
-            fits = isinstance(value, (int, float)) if wanted is float else isinstance(value, wanted)
-            if not fits or isinstance(value, bool):
-                problem = "is missing" if column not in row else f"holds {type(value).__name__} {value!r:.40}"
-                raise UserError(f"{where}, column {column!r}", problem, f"give it a {wanted.__name__}")
-        if problem_found := task.problem(row):
-            column, problem, fix = problem_found
-            raise UserError(f"{where}, column {column!r}", problem, fix)
-    return rows
-
-
-def _is_text(value: Any) -> bool:
-    """Whether every text in a value is one: JSON can write halves of characters, which no tokenizer takes."""
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return False
-        return True
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return all(map(_is_text, inside))
-
-
 def _name(row: Row) -> str:
     """A row's id as it is printed, in as many characters as a line can spare."""
     name = "" if row.get("id") is None else printable(str(row["id"])[:_NAME_LENGTH])
     return name if len(name) < _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
 
 
-def _hash(text: str) -> int:
-    return int(hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest(), 16)
-
-
 def _file(folder: Path, task: Task, split: str) -> Path | None:
-    paths = (folder / f"{split}-{task.stem}{suffix}" for suffix in _SUFFIXES)
+    paths = (folder / f"{split}-{task.stem}{suffix}" for suffix in SUFFIXES)
     return next((path for path in paths if path.is_file()), None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ftbench.grid import CheckpointKey, DivergedError, Recipe, Suite
 from pytest_ftbench.ml.base import BaseModel, load_tokenizer, load_weights
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
+from pytest_ftbench.ml.context import row_length
 from pytest_ftbench.ml.desk import Desk
 from pytest_ftbench.ml.embedder import Embedder
 from pytest_ftbench.ml.finite import check_base
@@ -101,10 +102,11 @@ class Trainer:
 
         The trials and the seeds of a way come one after the other. The level that memory is measured from has them.
         """
-        wanted = base.fingerprint, task.name, recipe.max_length
+        longest = row_length(base.folder, recipe.max_length)
+        wanted = base.fingerprint, task.name, longest
         if self._tokenised is None or self._tokenised[0] != wanted:
             renderer = Renderer(tokenizer, self.suite.evaluation.reasoning)
-            self._tokenised = wanted, training_examples(renderer, task, self.rows.train(task), recipe.max_length)
+            self._tokenised = wanted, training_examples(renderer, task, self.rows.train(task), longest)
         return self._tokenised[1]
 
 

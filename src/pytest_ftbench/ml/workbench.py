@@ -67,6 +67,7 @@ class Workbench:
         machine: MachineLock | None = None,
         doing: Say = lambda _: None,
         trail: Trail | None = None,
+        rows: RowSource | None = None,
     ) -> None:
         self.suite = suite
         self.store = store
@@ -79,7 +80,7 @@ class Workbench:
         check_engine(suite.evaluation.engine)
         self.engines = Engines(suite.evaluation.engine)
         self.desk = Desk(runtime, self.machine, say, doing, suite.quantizes, self.engines)
-        self.rows = RowSource.of(suite)
+        self.rows = rows or RowSource.of(suite)
         self.embedder = Embedder(suite.evaluation.embedder, runtime)
         self.materials = Materials(suite, runtime, self.rows, self.embedder)
         self.hygiene = Hygiene(suite, self.rows, store, self.machine)
@@ -122,6 +123,7 @@ class Workbench:
         self.sweeps.check()
         self.embedder.check(get_task(cell.eval_task))
         self.trivial(cell.eval_task)
+        self.hygiene.fits(cell, self.base(cell.model))
         if self.fresh_timings:
             checkpoint = self.checkpoint(cell.checkpoint_key)
             if cell.id not in self._timed:

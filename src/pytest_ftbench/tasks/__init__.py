@@ -6,7 +6,7 @@ import pkgutil
 from pytest_ftbench.grid import UserError, suggestion
 from pytest_ftbench.tasks.task import HubDataset, Item, Message, Metric, Row, Scored, Similarity, Task
 
-_HELPERS = {"task", "boxed", "overlap", "similarity"}
+_HELPERS = {"task", "boxed", "columns", "overlap", "similarity"}
 TASK_NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _HELPERS))
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from pytest_ftbench.tasks.boxed import blank, box, boxed, itemised, mean, says_nothing, scored, unwrapped
-from pytest_ftbench.tasks.task import HubDataset, Metric, Row, Scored, Task
+from pytest_ftbench.tasks.task import HubDataset, Kind, Metric, Row, Scored, Task
 
 _CLASSES = "ABCD"
 _LETTERS = str.maketrans("12345", "ABCDE")
@@ -32,6 +32,7 @@ _ANSWER = re.compile(
 _ANOTHER_OPTION = re.compile(r"\s\(?[A-E1-5][.)]\s", re.IGNORECASE)
 
 _OPTION = re.compile(r"(?<!\S)\(?([A-E1-5])[.):]\s")
+_MOST = 5  # options
 
 
 def parse_letter(output: str) -> str | None:
@@ -60,7 +61,8 @@ def _gold(row: Row) -> str:
 
 def _options(question: str) -> tuple[str, dict[str, str]]:
     """What a question asks, and its options by letter; none where they aren't A, B, … or 1, 2, … up to its end."""
-    marks = list(_OPTION.finditer(question))
+    # in a long text thousands of marks may be none of an option
+    marks = list(_OPTION.finditer(question))[-_MOST:]
     for start in reversed(range(len(marks))):
         letters = [_as_letter(mark[1]) for mark in marks[start:]]
         if len(letters) > 1 and letters == list("ABCDE"[: len(letters)]):
@@ -68,6 +70,14 @@ def _options(question: str) -> tuple[str, dict[str, str]]:
             texts = [question[mark.end() : end].strip() for mark, end in zip(marks[start:], ends, strict=True)]
             return question[: marks[start].start()].strip(), dict(zip("ABCDE", texts, strict=False))
     return question, {}
+
+
+def _is_offered(question: str, letter: str) -> bool:
+    """Whether a letter is among a question's options, as far as these can be told apart."""
+    options = _options(question)[1]
+    # an option in another dress ("C.3") is no mark, but stands there
+    signs = "|".join((letter, str("ABCDE".index(letter) + 1)))
+    return not options or letter in options or re.search(rf"(?<!\w)(?:{signs})(?!\w)", question) is not None
 
 
 def macro_f1(golds_and_parsed: Iterable[tuple[str, str | None]]) -> float | None:
@@ -88,6 +98,12 @@ class ArcTask(Task):
     stem = "ai2_arc"
     hub = HubDataset("allenai/ai2_arc", "ARC-Challenge", {"train": "train", "validation": "validation", "test": "test"})
     columns: ClassVar[Mapping[str, type]] = {"question": str, "answer": str}
+    hub_columns: ClassVar[Mapping[str, Kind]] = {
+        "id": str,
+        "question": str,
+        "choices": {"label": [str], "text": [str]},
+        "answerKey": str,
+    }
     system_prompt = (
         "Answer the multiple-choice question. Give the letter of the correct option in \\boxed{}, for example "
         "\\boxed{C}. Options numbered 1 to 4 count as A to D."
@@ -137,19 +153,22 @@ class ArcTask(Task):
         return {"majority_class": majority, **says_nothing(examples)}
 
     def from_hub(self, row: Row) -> Row | None:
-        """The options inline, their labels as letters; None where the key is none of them."""
+        """The options inline, their labels as letters; None where the key is none of them, or two have one."""
         labels = [_as_letter(label) for label in row["choices"]["label"]]
-        answer = _as_letter(row["answerKey"])
-        if answer is None or answer not in labels or None in labels:
+        answer, texts = _as_letter(row["answerKey"]), row["choices"]["text"]
+        if labels.count(answer) != 1 or None in labels or len(labels) != len(texts):
             return None
-        options = [f"{label}. {text}" for label, text in zip(labels, row["choices"]["text"], strict=True)]
+        options = [f"{label}. {text}" for label, text in zip(labels, texts, strict=True)]
         question = " ".join([str(row["question"]), *options])
         return {"id": row["id"], "title": row["id"], "question": question, "answer": answer}
 
     def problem(self, row: Row) -> tuple[str, str, str] | None:
-        """An empty question, or an answer that names no option."""
-        if not _as_letter(row["answer"]):
-            return "answer", f"{row['answer']!r} names no option", "use a letter A to E or a digit 1 to 5"
+        """An empty question, or an answer that names no option, or none of those in the question."""
+        letter = _as_letter(row["answer"])
+        if not letter:
+            return "answer", f"{row['answer']!r:.40} names no option", "use a letter A to E or a digit 1 to 5"
+        if not _is_offered(self.question(row), letter):
+            return "answer", f"{row['answer']!r} is none of the question's options", "correct it or leave the row out"
         return blank(row, "question")
 
 

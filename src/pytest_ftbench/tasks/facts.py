@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from pytest_ftbench.tasks.boxed import blank, box, boxed, itemised, mean, says_nothing, scored, unwrapped
 from pytest_ftbench.tasks.similarity import cosines, medoid, normalise
-from pytest_ftbench.tasks.task import HubDataset, Metric, Row, Scored, Similarity, Task
+from pytest_ftbench.tasks.task import HubDataset, Kind, Metric, Row, Scored, Similarity, Task
 
 
 def parse_statement(output: str) -> str | None:
@@ -44,6 +44,7 @@ class FactsTask(Task):
     stem = "facts"
     hub = HubDataset(None, splits={"train": "train"})
     columns: ClassVar[Mapping[str, type]] = {"question": str, "answer": str}
+    hub_columns: ClassVar[Mapping[str, Kind]] = {"question": str, "answer": str}
     system_prompt = "Answer from memory, in one sentence in \\boxed{}."
     metrics = (Metric("cosine", "Cosine"), Metric("exact", "Exact"))
     recalls = True
@@ -78,10 +79,7 @@ class FactsTask(Task):
 
     def from_hub(self, row: Row) -> Row | None:
         """Question and answer, and the id where there is one; None where they can't be used."""
-        question, answer = row["question"], row["answer"]
-        if not isinstance(question, str) or not isinstance(answer, str):
-            return None
-        kept = {"question": question, "answer": answer}
+        kept = {"question": row["question"], "answer": row["answer"]}
         return None if self.problem(kept) else ({} if row.get("id") is None else {"id": row["id"]}) | kept
 
     def problem(self, row: Row) -> tuple[str, str, str] | None:

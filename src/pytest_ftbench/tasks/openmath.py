@@ -21,7 +21,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from pytest_ftbench.tasks.boxed import blank, box, boxed, itemised, mean, says_nothing, scored, unwrapped
-from pytest_ftbench.tasks.task import HubDataset, Metric, Row, Scored, Task
+from pytest_ftbench.tasks.task import HubDataset, Kind, Metric, Row, Scored, Task
 
 _TOLERANCE = 1e-4
 _LONGEST = 1000  # characters; the longest float, written out, takes fewer than 350
@@ -164,6 +164,7 @@ class OpenMathTask(Task):
     stem = "OpenMathInstruct-2"
     hub = HubDataset("nvidia/OpenMathInstruct-2", splits={"train": "train_1M"})
     columns: ClassVar[Mapping[str, type]] = {"question": str, "answer": float}
+    hub_columns: ClassVar[Mapping[str, Kind]] = {"problem": str, "expected_answer": str}
     system_prompt = "Solve the problem. Give the answer as one plain number in \\boxed{}, for example \\boxed{12.5}."
     metrics = (
         Metric("solve_rate", "Solved"),

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pytest_ftbench.tasks.boxed import blank, box, boxed, itemised, mean, says_nothing, scored, unwrapped
-from pytest_ftbench.tasks.task import HubDataset, Item, Metric, Row, Scored, Task
+from pytest_ftbench.tasks.task import HubDataset, Item, Kind, Metric, Row, Scored, Task
 
 _ABSTENTION = "unanswerable"
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -78,6 +78,11 @@ def _are_spans(answers: object) -> bool:
     return isinstance(answers, list | tuple) and all(isinstance(answer, str) for answer in answers)
 
 
+def _occurs(answer: str, context: str) -> bool:
+    """Whether a passage has an answer, if only in the words that the scores compare."""
+    return answer in context or normalise(answer) in normalise(context)
+
+
 def _exact(item: Item, row: Row) -> float:
     span = item["parsed"]
     return 0.0 if span is None else 100 * max(exact(gold, span) for gold in _golds(row))
@@ -95,6 +100,12 @@ class SquadTask(Task):
     stem = "squad_v2"
     hub = HubDataset("rajpurkar/squad_v2", splits={"train": "train", "test": "validation"})
     columns: ClassVar[Mapping[str, type]] = {"context": str, "question": str, "answer": str}
+    hub_columns: ClassVar[Mapping[str, Kind]] = {
+        "id": str,
+        "context": str,
+        "question": str,
+        "answers": {"text": [str]},
+    }
     system_prompt = (
         "Answer the question with the exact span of the context that answers it, in \\boxed{}, for example "
         "\\boxed{in 1912}. If the context does not answer it, write \\boxed{unanswerable}."
@@ -138,20 +149,28 @@ class SquadTask(Task):
     def from_hub(self, row: Row) -> Row | None:
         """The golds as a list, repeats left out; the first one is the answer to train on."""
         answers = list(dict.fromkeys(row["answers"]["text"]))
-        kept = {column: row[column] for column in ("id", "title", "context", "question")}
+        kept = {column: row[column] for column in ("id", "title", "context", "question") if column in row}
         return {**kept, "answer": next(iter(answers), ""), "answers": answers}
 
     def problem(self, row: Row) -> tuple[str, str, str] | None:
-        """Golds that are no spans, or that no output could match; an empty context or question."""
+        """Golds that are no spans of the context, or that no output could match; an empty context or question."""
         column = "answer" if row.get("answers") is None else "answers"
         if column == "answers" and not _are_spans(row["answers"]):
             return column, "is no list of texts", "list the golds, or nothing where the context has no answer"
-        if any(not answer.strip() for answer in _answers(row)):
+        answers = _answers(row)
+        if any(not answer.strip() for answer in answers):
             return column, "has only spaces", "use '' where the context has no answer"
         [item] = itemised([self.target(row)], [row], _judge)
         if min(item["score"], _answered_rightly(item, row)) < 100:
-            return column, f"{item['gold']!r} in a box reads as markup or as an abstention", "leave the row out"
-        return blank(row, "context") or blank(row, "question")
+            return column, f"{item['gold']!r:.40} in a box reads as markup or as an abstention", "leave the row out"
+        if found := blank(row, "context") or blank(row, "question"):
+            return found
+        if row["answer"] and not answers:
+            return column, "is empty, though 'answer' isn't", "list the golds in both, or in neither"
+        strange = next((answer for answer in answers if not _occurs(answer, str(row["context"]))), None)
+        if strange is not None:
+            return column, f"{strange!r:.40} isn't in the context", "correct either or leave the row out"
+        return None
 
     def group(self, row: Row) -> str:
         """The passage: its questions stay on one side of a split."""
@@ -160,6 +179,10 @@ class SquadTask(Task):
     def parts(self, row: Row) -> tuple[str, ...]:
         """The passage, and the question: two about one passage are two."""
         return str(row["context"]), str(row["question"])
+
+    def further_golds(self, row: Row) -> object:
+        """All golds, where the row has a list of them."""
+        return row.get("answers")
 
     def gold(self, row: Row) -> str:
         """The first gold as the scores compare it."""

@@ -12,6 +12,9 @@ from typing import Any, ClassVar, TypedDict
 Row = Mapping[str, Any]
 """One example of a data set, its columns by name."""
 
+Kind = type | Sequence["Kind"] | Mapping[str, "Kind"]
+"""What a value has to be: of a type, a list of things of one kind (``[str]``), or an object with such columns."""
+
 Similarity = Callable[[Sequence[tuple[str, str]]], list[float]]
 """How alike the two texts of each pair are, -1 to 1."""
 
@@ -73,6 +76,8 @@ class Task(ABC):
     hub: ClassVar[HubDataset]
     columns: ClassVar[Mapping[str, type]]
     """The columns it needs and their types."""
+    hub_columns: ClassVar[Mapping[str, Kind]]
+    """The columns that ``from_hub`` reads."""
     system_prompt: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     """Its metrics; the first is the headline."""
@@ -105,7 +110,7 @@ class Task(ABC):
 
     @abstractmethod
     def from_hub(self, row: Row) -> Row | None:
-        """A row of the Hub's own schema in ours; None where this task can't use it."""
+        """A row of the Hub's own schema, ``hub_columns``, in ours; None where this task can't use it."""
 
     @abstractmethod
     def problem(self, row: Row) -> tuple[str, str, str] | None:
@@ -129,6 +134,10 @@ class Task(ABC):
     def gold(self, row: Row) -> str:
         """The answer in the form in which those of two rows that are the same are equal."""
         return self.target(row)
+
+    def further_golds(self, row: Row) -> object:  # noqa: ARG002 (for tasks with several)
+        """Whatever counts as right beside the target, as the row has it; None where nothing can."""
+        return None
 
     def sample_key(self, row: Row) -> str:
         """What decides by hash which rows are taken where only some are: rows of one key are taken alike."""
