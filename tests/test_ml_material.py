@@ -3,8 +3,8 @@ from pathlib import Path
 from pytest_ftbench.ml import material
 
 # what they do reaches a key by what they yield: rows and models by their content, material by the keys themselves;
-# countdown and inspection only speak
-BY_CONTENT = {"__init__", "countdown", "hub", "inspection", "material", "pretrain", "rows", "scratch"}
+# countdown and inspection only speak, stored only reads what others made
+BY_CONTENT = {"__init__", "countdown", "hub", "inspection", "material", "pretrain", "rows", "scratch", "stored"}
 
 
 def test_every_module_that_decides_a_number_is_part_of_a_key():

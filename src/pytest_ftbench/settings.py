@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ftbench.grid import TUNED, Suite, UserError, acceptance, read_results
+from pytest_ftbench.grid.shown import shown
 
 if TYPE_CHECKING:
     from pytest_ftbench.analysis import Limit
@@ -46,8 +47,8 @@ class Settings:
         invocation = config.invocation_params.dir
         return cls(
             suite=option("ftbench_suite"),
-            models=tuple(_absolute(model, invocation) for model in option("ftbench_model") or ()),
-            data=None if (data := option("ftbench_data")) is None else _absolute(data, invocation),
+            models=tuple(_absolute("--ftbench-model", each, invocation) for each in option("ftbench_model") or ()),
+            data=None if (data := option("ftbench_data")) is None else _absolute("--ftbench-data", data, invocation),
             samples=_positive("--ftbench-samples", option("ftbench_samples")),
             seeds=_positive("--ftbench-seeds", option("ftbench_seeds")),
             reasoning=option("ftbench_reasoning"),
@@ -164,12 +165,25 @@ def cache_folder(config: pytest.Config) -> Path:
     """The option's folder, else the configuration's, the environment's, or a user's cache as XDG has it."""
     here = config.invocation_params.dir
     if option := config.getoption("ftbench_cache"):
-        return here / Path(option).expanduser()
+        return here / expanded("--ftbench-cache", option)
     if configured := config.getini("ftbench_cache"):
-        return config.rootpath / Path(configured).expanduser()
+        return config.rootpath / expanded("ftbench_cache", configured)
     if named := os.environ.get("FTBENCH_CACHE"):
-        return here / Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pytest-ftbench"
+        return here / expanded("FTBENCH_CACHE", named)
+    return expanded("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "pytest-ftbench"
+
+
+def expanded(place: str, source: object) -> Path:
+    """The path that an option or a configuration file names, a user's folder for ``~``.
+
+    Raises :class:`UserError` for what is no path: another type, a NUL in it, a user that isn't there.
+    """
+    if not isinstance(source, str) or "\0" in source:
+        raise UserError(place, f"is {shown(source)}", "give the path of a folder as text")
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        raise UserError(place, f"is {shown(source)} ({error})", "name a folder that is there") from None
 
 
 def stores_benchmarks(config: pytest.Config) -> bool:
@@ -178,10 +192,13 @@ def stores_benchmarks(config: pytest.Config) -> bool:
     return any(config.getoption(f"benchmark_{name}", None) for name in names)
 
 
-def _absolute(source: str, base: Path) -> str:
+def _absolute(option: str, source: str, base: Path) -> str:
     """A folder given on the command line as a path from anywhere; anything else as it is."""
-    path = base / Path(source).expanduser()
-    return str(path.resolve()) if path.is_dir() or source.startswith((".", "/", "~")) else source
+    path = base / expanded(option, source)
+    try:
+        return str(path.resolve()) if path.is_dir() or source.startswith((".", "/", "~")) else source
+    except OSError as error:
+        raise UserError(f"{option} {shown(source)}", f"can't be read ({error.strerror})", "name a folder") from None
 
 
 def _check_validation(suite: Suite) -> None:

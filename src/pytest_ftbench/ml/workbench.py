@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Recipe, Suite, UserError
+from pytest_ftbench.grid import Cell, CellRecord, CheckpointKey, Recipe, Suite, UserError, schema
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
 from pytest_ftbench.ml.desk import Desk, Say
@@ -26,10 +26,11 @@ from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime, at_work
+from pytest_ftbench.ml.stored import read_entry
 from pytest_ftbench.ml.sweep import Sweeps
 from pytest_ftbench.ml.train import DivergedError
 from pytest_ftbench.ml.trainer import Trainer, checkpoint_name
-from pytest_ftbench.store import MachineLock, Store, digest, read_json, write_json
+from pytest_ftbench.store import MachineLock, Store, digest, write_json
 from pytest_ftbench.tasks import Task, get_task
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Workbench:
             # the cells that share it need not train it to the same end; the error itself would hold on to the model
             self._failed[key] = " ".join(str(error).split())[:200] or type(error).__name__
             raise
-        return Checkpoint(base, digest(material), folder, read_json(folder / "train.json"))
+        return Checkpoint(base, digest(material), folder, read_entry(folder / "train.json", schema.TRAIN))
 
     def measure(self, cell: Cell) -> CellRecord:
         """The record of a cell, made of whatever the store already holds."""
@@ -125,7 +126,7 @@ class Workbench:
         key = digest(self.materials.checkpoint(cell.checkpoint_key, base, recipe))
         sweep = self.sweeps.told(cell.checkpoint_key, base)
         folder = self.store.get("records", self.materials.record(cell, key, sweep), build)
-        return CellRecord.from_json(read_json(folder / "record.json"), folder)
+        return CellRecord.from_json(read_entry(folder / "record.json", schema.RECORD), folder)
 
     def time_again(self, cell: Cell) -> CellRecord:
         """The record of a cell with timings of its own, which nobody else is given."""
@@ -144,7 +145,7 @@ class Workbench:
                     self.materials.trivial(task),
                     lambda empty: write_json(empty / "scores.json", self._trivial_scores(self.embedder.fitted(task))),
                 )
-                self._trivial[task_name] = read_json(folder / "scores.json")
+                self._trivial[task_name] = read_entry(folder / "scores.json", schema.Keys({}, schema.SCORES))
         return self._trivial[task_name]
 
     def _trivial_scores(self, task: Task) -> dict[str, dict[str, float | None]]:
@@ -232,7 +233,7 @@ class Workbench:
                 self.say(f"{cell.id}: {stage} answered")
 
         folder = self.store.get("answers", self.materials.answers(cell, checkpoint.key), build)
-        answered: dict[str, Any] = read_json(folder / "answers.json")
+        answered: dict[str, Any] = read_entry(folder / "answers.json", schema.ANSWERS)
         return answered
 
     def _stored_timings(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -240,7 +241,7 @@ class Workbench:
             write_json(folder / "timings.json", self._time(cell, checkpoint))
 
         folder = self.store.get("timings", self.materials.timings(cell, checkpoint.key), build)
-        timed: dict[str, Any] = read_json(folder / "timings.json")
+        timed: dict[str, Any] = read_entry(folder / "timings.json", schema.TIMINGS)
         return timed
 
     def _time(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -186,7 +186,9 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON value so that it is there whole or not at all."""
-    write_file(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # half of a character, as somebody's rows may hold it, is written as JSON's escape for it
+    write_file(path, text.encode("utf-8", "backslashreplace").decode())
 
 
 def _write_manifest(folder: Path, kind: str, material: Any) -> None:
