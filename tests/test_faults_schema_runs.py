@@ -14,6 +14,7 @@ from strategies_faults import mutated, text_of
 from test_faults_schema import GOLDEN, golden, is_sentence, many, small_results
 from test_golden import ENTRIES, SHAPES
 
+import pytest_ftbench.report.html
 from pytest_ftbench.analysis import compare
 from pytest_ftbench.benchmark_bridge import _record, check_stored
 from pytest_ftbench.grid import CellRecord, Results, UserError, read_results
@@ -29,6 +30,7 @@ TROUBLE = ("INTERNALERROR", "Traceback")
 def rendered(pytester, monkeypatch):
     """Runs pytest on stored results, and writes every kind of report."""
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.setattr(pytest_ftbench.report.html, "can_draw", lambda: False)  # figures take a second
     written = ("--ftbench-json", "o.json", "--ftbench-markdown", "o.md", "--ftbench-html", "o.html", "--junitxml", "j")
 
     def run(*arguments):
@@ -50,23 +52,23 @@ def sentence_of(outcome):
     return line
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_any_text_in_stored_results_is_told_and_written_again(pytester, rendered, text):
-    (value, *_) = golden("gated.json")
-    value = json.loads(json.dumps(value))
-    for cell in value["cells"]:
+@pytest.mark.parametrize("first", [0, 5])
+def test_any_text_in_stored_results_is_told_and_written_again(pytester, rendered, first):
+    value = json.loads(json.dumps(golden("gated.json")[0]))
+    for index, cell in enumerate(value["cells"], first):
+        text = HOSTILE[index % len(HOSTILE)]
         cell["id"] = cell["id"].replace("tiny", text)
         cell |= {"model": text, "eval_dtype": text, "error": text}
         cell["provenance"] |= {"data": text, "reasoning": text}
         cell["items"][0] |= {"item": text, "output": text, "gold": text, "parsed": text, "cluster": text}
-    value["provenance"] |= {"device_name": text, "hygiene": [text], "git_sha": text}
+    value["provenance"] |= {"device_name": HOSTILE[first], "hygiene": HOSTILE, "git_sha": HOSTILE[first]}
     (pytester.path / "s.json").write_text(json.dumps(value))
     (pytester.path / "then.json").write_text(json.dumps(value))
     outcome = rendered("--ftbench-from", "s.json", "--ftbench-baseline", "then.json")
     assert outcome.ret in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     assert not any("\x1b[31m" in line for line in outcome.outlines)
     again = read_results(pytester.path / "o.json")
-    assert [cell.model for cell in again.cells] == [text] * len(again.cells)
+    assert [cell.model for cell in again.cells] == [cell["model"] for cell in value["cells"]]
     assert all((pytester.path / name).stat().st_size > 1000 for name in ("o.md", "o.html"))
 
 
@@ -93,7 +95,7 @@ def test_a_file_that_cant_be_read_ends_the_run_with_a_sentence(pytester, rendere
 
 
 def test_mutated_results_in_whole_runs(faults, pytester, rendered):
-    count, ended = faults(12, 400), []
+    count, ended = faults(8, 300), []
 
     @many(count)
     @given(mutated(small_results(), 5), mutated(small_results(), 2))
@@ -145,6 +147,7 @@ def test_a_mutated_stored_run_of_pytest_benchmark_is_compared_or_a_sentence(faul
         lambda run: run["benchmarks"][0]["stats"].pop("iqr"),
         lambda run: run.update(machine_info=[1]),
     ],
+    ids=range(5),
 )
 def test_a_stored_run_that_is_none_ends_the_run_before_it_begins(pytester, rendered, change):
     run = json.loads(json.dumps(golden("benchmark.json")[0]))
@@ -169,10 +172,9 @@ def test_a_stored_run_that_is_none_ends_the_run_before_it_begins(pytester, rende
         ("[tool.ftbench]\nx = 1", "is an unknown key"),
         ("[tool]\nftbench = 1", "write it as a table"),
         ("[tool.ftbench.gate]\nalpha = 0x" + "f" * 5000, "give at most"),
-        ("[tool.ftbench.gate]\nalpha = " + "9" * 5000, "pyproject.toml"),
         ("[tool.ftbench.gate]\nbaseline" + ".a" * 3000 + " = 1", "give a value of type str"),
     ],
-    ids=range(12),
+    ids=range(11),
 )
 def test_what_the_project_says_of_itself_is_used_or_a_sentence(pytester, monkeypatch, content, said):
     pytester.makepyfile(test_cells=TEST)
