@@ -62,7 +62,7 @@ def mutated(draw, good, most=4):
             if at in (other if isinstance(other, dict) else range(len(other))):
                 parent[key] = copy.deepcopy(other[at])
         else:
-            parent[key] = draw(odd_values)
+            parent[key] = copy.deepcopy(draw(odd_values))  # what is drawn from a list is drawn again
     return value
 
 
