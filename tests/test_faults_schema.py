@@ -214,7 +214,7 @@ def is_suite_or_sentence(path):
 
 
 def test_whatever_a_suite_file_holds_it_is_a_suite_or_a_sentence(faults):
-    count, suites = faults(300, 30_000), []
+    count, suites = faults(300, 20_000), []
     texts = st.sampled_from(ODD_TOML) | odd_values.filter(lambda value: "null" not in json.dumps(value)).map(toml)
 
     @many(count)

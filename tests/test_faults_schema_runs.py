@@ -95,7 +95,7 @@ def test_a_file_that_cant_be_read_ends_the_run_with_a_sentence(pytester, rendere
 
 
 def test_mutated_results_in_whole_runs(faults, pytester, rendered):
-    count, ended = faults(8, 300), []
+    count, ended = faults(8, 150), []
 
     @many(count)
     @given(mutated(small_results(), 5), mutated(small_results(), 2))
@@ -113,7 +113,7 @@ def test_mutated_results_in_whole_runs(faults, pytester, rendered):
 
 
 def test_a_mutated_stored_run_of_pytest_benchmark_is_compared_or_a_sentence(faults):
-    count, compared = faults(300, 20_000), []
+    count, compared = faults(200, 10_000), []
     results = Results.from_json(small_results()[-1])
 
     @many(count)
@@ -192,7 +192,7 @@ def test_a_mutated_entry_of_the_store_is_read_or_a_sentence(faults, tmp_path):
     good = {folder.parent.name: read_json(folder / SHAPES[folder.parent.name][0]) for folder in ENTRIES}
     path, read = tmp_path / "entry.json", []
 
-    @many(faults(200, 10_000))
+    @many(faults(200, 5_000))
     @given(st.sampled_from(sorted(good)).flatmap(lambda kind: st.tuples(st.just(kind), mutated([good[kind]], 5))))
     def check(drawn):
         kind, value = drawn

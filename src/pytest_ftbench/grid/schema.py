@@ -179,6 +179,19 @@ _TIMED = ("samples", "ttft", "tokens")
 _TIMINGS = Keys({**_LATENCY, "texts": Each(TEXT)}, needed=_TIMED)
 TIMINGS = Keys({**_TIMINGS.known, "peak_memory_gib": SCORES, "fixed": _TIMINGS}, needed=(*_TIMED, "peak_memory_gib"))
 """How long answers took, as it is stored."""
+TRIAL = Keys({**_of(NUMBER, "rate", "score", "loss", "seconds", "tokens"), "failed": TEXT}, needed=("rate",))
+"""What a learning rate came to, as it is stored."""
+_SAID = Each(TEXT)
+OVERLAP = Keys(
+    {**_of(NUMBER, "exact", "near", "other_target", "passages"), "items": _SAID, "said": _SAID},
+    needed=("exact", "items", "said"),
+)
+"""Which test rows were found among training rows, as it is stored."""
+_FAULT = Kind("place, problem and fix", lambda value: isinstance(value, list) and len(value) == 3)
+TRAINING_ROWS = Keys(
+    {**_of(NUMBER, "left_out", "differing"), "said": _SAID, "fault": _FAULT}, needed=("left_out", "differing", "said")
+)
+"""What was found the matter with training rows, as it is stored."""
 
 RESULTS = Keys({"suite": TEXT, "provenance": OBJECT, "trivial": Keys({}, Keys({}, SCORES)), "cells": Each(OBJECT)})
 """A results file of schema 1, but for what is in its cells."""

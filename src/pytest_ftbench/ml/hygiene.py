@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import lab, tasks
-from pytest_ftbench.grid import Cell, Suite, UserError
+from pytest_ftbench.grid import Cell, Suite, UserError, schema
 from pytest_ftbench.ml.base import TOKENIZER_FILES, BaseModel, has_chat_template, load_tokenizer
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import quiet_libraries
+from pytest_ftbench.ml.stored import read_entry
 from pytest_ftbench.ml.targets import Examined, examined
 from pytest_ftbench.store import (
     MachineLock,
@@ -27,7 +28,6 @@ from pytest_ftbench.store import (
     digest,
     folder_digest,
     package_versions,
-    read_json,
     source_digest,
     write_json,
 )
@@ -83,7 +83,7 @@ class Hygiene:
         if key not in self._found:
             material = {name: self._rows_material(name) for name in (train_task, eval_task)}
             make = partial(self._overlap, get_task(train_task), get_task(eval_task))
-            self._found[key] = self._entry({"of": key, "rows": material}, make)
+            self._found[key] = self._entry({"of": key, "rows": material}, schema.OVERLAP, make)
         return self._found[key]
 
     def training(self, base: BaseModel, train_task: str, max_length: int, only_stored: bool = False) -> Finding:
@@ -103,8 +103,9 @@ class Hygiene:
             }
             if only_stored and not self._is_stored(material):
                 return {"said": []}
-            self._found[key] = self._entry(material, partial(self._training, base, get_task(train_task), max_length))
-        if fault := self._found[key]["fault"]:
+            make = partial(self._training, base, get_task(train_task), max_length)
+            self._found[key] = self._entry(material, schema.TRAINING_ROWS, make)
+        if fault := self._found[key].get("fault"):
             raise UserError(*fault)
         return self._found[key]
 
@@ -125,11 +126,11 @@ class Hygiene:
         trained = self.training(base, cell.train_task, self.suite.recipe_for(cell.method).max_length)
         kept = ("exact", "near", "other_target", "passages", "items")
         return {
-            "overlap": None if found is None else {key: found[key] for key in kept},
+            "overlap": None if found is None else {key: found.get(key) for key in kept},
             "prompts_differ": trained["differing"],
         }
 
-    def _entry(self, material: Any, make: Callable[[], Finding]) -> Finding:
+    def _entry(self, material: Any, shape: schema.Shape, make: Callable[[], Finding]) -> Finding:
         if self.store is None or not (self.keep or self._is_stored(material)):
             return make()
 
@@ -138,7 +139,7 @@ class Hygiene:
                 write_json(folder / "finding.json", make())
 
         folder = self.store.get("hygiene", self._keyed(material), build)
-        finding: Finding = read_json(folder / "finding.json")
+        finding: Finding = read_entry(folder / "finding.json", shape)
         return finding
 
     def _is_stored(self, material: Any) -> bool:

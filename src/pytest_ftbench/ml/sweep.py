@@ -11,11 +11,12 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftbench.grid import CheckpointKey, Recipe, Suite, Sweep, Trial, UserError
+from pytest_ftbench.grid import CheckpointKey, Recipe, Suite, Sweep, Trial, UserError, schema
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.material import Materials
+from pytest_ftbench.ml.stored import read_entry
 from pytest_ftbench.ml.train import DivergedError
-from pytest_ftbench.store import Store, read_json, write_json
+from pytest_ftbench.store import Store, write_json
 from pytest_ftbench.tasks import Metric, get_task
 
 Try = Callable[[CheckpointKey, Recipe, Path, str], dict[str, Any]]
@@ -183,8 +184,8 @@ def _read(path: Path) -> Trial:
 
     Raises :class:`UserError` where it has other fields, from who knows where.
     """
-    value = read_json(path)
-    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Trial)}:
+    value = read_entry(path, schema.TRIAL)
+    if set(value) != {field.name for field in fields(Trial)}:
         raise UserError(path, "is no trial of a learning rate", "remove its folder")
     return Trial(**value)
 
