@@ -65,8 +65,16 @@ def hostile_records(max_size=8):
         ),
         output_tokens=st.fixed_dictionaries({"mean": _numbers}),
         memory_gib=st.dictionaries(st.sampled_from(["train_allocated", "eval_reserved"]), _numbers),
+        # of the known keys what a file may hold, of others anything
         train=st.none()
-        | st.dictionaries(st.sampled_from(["seconds", "quantization", "dtype", "total_params"]), _values),
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                **dict.fromkeys(("seconds", "total_params"), _numbers),
+                **dict.fromkeys(("quantization", "dtype"), st.none() | _texts),
+                "later": _values,
+            },
+        ),
         eval_dtype=st.none() | _texts,
         extra=st.just({}) | st.fixed_dictionaries({"provenance": st.dictionaries(_texts, _values, max_size=2)}),
     )

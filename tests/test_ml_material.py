@@ -3,8 +3,8 @@ from pathlib import Path
 from pytest_ftbench.ml import material
 
 # what they do reaches a key by what they yield: rows and models by their content, material by the keys themselves;
-# countdown, inspection, outlay and remedies only speak, and finite refuses
-BY_CONTENT = {"__init__", "countdown", "hub", "inspection", "material", "pretrain", "rows", "scratch"}
+# countdown, inspection, outlay and remedies only speak, finite refuses, stored only reads what others made
+BY_CONTENT = {"__init__", "countdown", "hub", "inspection", "material", "pretrain", "rows", "scratch", "stored"}
 BY_CONTENT |= {"finite", "outlay", "remedies"}
 
 

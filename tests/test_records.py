@@ -209,9 +209,24 @@ def test_stored_results_are_read_without_loss(tmp_path):
                 assert kept == inner
 
 
-@pytest.mark.parametrize("content", ["", "{", "[" * 100_000, '{"schema": 1, "cells": []', "schema: 1"])
+@pytest.mark.parametrize("content", ["", "{", '{"schema": 1, "cells": []', "schema: 1", "9" * 5000])
 def test_a_file_that_is_no_json_is_said_to_be_none(tmp_path, content):
     assert broken(results_file(tmp_path, content)).startswith("is no JSON")
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, json.dumps(GOOD | {"later": [[0]]}).replace("[0]", "[" * 70 + "]" * 70)]
+)
+def test_a_file_whose_values_lie_too_deep_is_said_to_be_one(tmp_path, content):
+    assert broken(results_file(tmp_path, content)).startswith("holds values more than 64 deep in each other")
+
+
+def test_numbers_that_a_test_of_its_own_adds_are_written_as_such():
+    import numpy as np
+
+    record = CellRecord.of(CELL, scores={"mine": np.float32(0.5), "n": np.int64(3)}, extra={"what": Path("a")})
+    assert as_file(record.to_json())["scores"] == {"mine": 0.5, "n": 3}
+    assert record.to_json()["what"] == "a"
 
 
 def test_a_file_that_is_not_utf8_is_no_json(tmp_path):
@@ -234,16 +249,21 @@ def good_cell(**changes):
         ([], "holds no object with a list under 'cells'"),
         ({"schema": 1}, "holds no object with a list under 'cells'"),
         (GOOD | {"cells": {}}, "holds no object with a list under 'cells'"),
-        (GOOD | {"schema": 2}, "has schema 2; this version reads schema 1"),
-        (GOOD | {"schema": "1"}, "has schema '1'"),
-        ({"cells": []}, "has schema None"),
-        (GOOD | {"cells": [1]}, "a cell is no object"),
+        (GOOD | {"schema": 2}, "has schema 2, so a newer version wrote it; update pytest-ftbench"),
+        (GOOD | {"schema": 0}, "has schema 0; this version reads schema 1"),
+        (GOOD | {"schema": "1"}, "has schema '1'; this version reads schema 1"),
+        (GOOD | {"schema": True}, "has schema True"),
+        ({"cells": []}, "has no schema; this version reads schema 1"),
+        (GOOD | {"cells": [1]}, "'cells[0]' is no object"),
+        (GOOD | {"cells": [None]}, "'cells[0]' is no object"),
         (GOOD | {"provenance": "here"}, "'provenance' is no object"),
         (GOOD | {"trivial": [1]}, "'trivial' is no object"),
-        (GOOD | {"cells": [{}]}, "a cell has no text under the key 'id'"),
-        (good_cell(id=None), "a cell has no text under the key 'id'"),
-        (good_cell(model=5), "a cell has no text under the key 'model'"),
-        (good_cell(eval_task=["arc"]), "a cell has no text under the key 'eval_task'"),
+        (GOOD | {"cells": [{}]}, "a cell: 'id' is missing"),
+        (good_cell(id=None), "a cell: 'id' is missing"),
+        (good_cell(id=5), "a cell: 'id' is 5, no text"),
+        (good_cell(id="x" * 1000, model=5), "x…: 'model' is 5, no text"),
+        (good_cell(eval_task=["arc"]), "'eval_task' is ['arc'], no text"),
+        (good_cell(status=None), "'status' is null"),
         (good_cell(scores=[60.0]), "nano-lora-r8-squad-to-arc: 'scores' is no object"),
         (good_cell(latency_s=1.5), "'latency_s' is no object"),
         (good_cell(output_tokens="many"), "'output_tokens' is no object"),
@@ -252,8 +272,16 @@ def good_cell(**changes):
         (good_cell(items=5), "'items' is no list"),
         (good_cell(flags="V03"), "'flags' is no list"),
         (good_cell(curve={"epoch": 3}), "nano-lora-r8-squad-to-arc: 'curve' is no list"),
-        (good_cell(curve=[3]), "nano-lora-r8-squad-to-arc: 'curve' has a point that is no object"),
-        (good_cell(curve=[{"scores": 60.0}]), "nano-lora-r8-squad-to-arc: 'curve', 'scores' of a point is no object"),
+        (good_cell(curve=[3]), "nano-lora-r8-squad-to-arc: 'curve[0]' is no object"),
+        (good_cell(curve=[{"scores": 60.0}]), "nano-lora-r8-squad-to-arc: 'curve[0].scores' is no object"),
+        (good_cell(items=[{"item": "a"}, None]), "'items[1]' is no object"),
+        (good_cell(items=[{"item": [1]}]), "'items[0].item' is [1], no text or number"),
+        (good_cell(scores={"f1": [60.0]}), "'scores.f1' is [60.0], no number"),
+        (good_cell(latency_s={"samples": [1.0, "fast"]}), "'latency_s.samples[1]' is 'fast', no number"),
+        (good_cell(latency_s={"fixed": {"mean": True}}), "'latency_s.fixed.mean' is True, no number"),
+        (good_cell(n=10**400), "'n' is 1000"),
+        (good_cell(flags=[5]), "'flags[0]' is 5, no text"),
+        (good_cell(provenance="here"), "'provenance' is no object"),
     ],
 )
 def test_a_file_of_another_shape_is_named_with_what_is_wrong(tmp_path, value, problem):

@@ -16,6 +16,8 @@ import pytest
 from pytest_ftbench.analysis.table import timed_tokens
 from pytest_ftbench.fixtures import is_gate, measures
 from pytest_ftbench.grid import CellRecord, UserError
+from pytest_ftbench.grid.schema import NUMBER, OBJECT, TEXT, Each, Keys, is_deep
+from pytest_ftbench.grid.shown import shown
 from pytest_ftbench.plugin import ONLY, STORED_RUNS
 from pytest_ftbench.xdist_bridge import company_of
 
@@ -29,6 +31,13 @@ _NOT_SCORES = {
     *("memory_gib", "train", "provenance", "latency_fixed"),
 }
 _WORKERS = "ftbench_workers"
+# what pytest-benchmark shows of a stored benchmark
+_STATS = ("min", "max", "mean", "stddev", "median", "iqr", "ops", "rounds", "iterations")
+_BENCHMARK = Keys(
+    {"name": TEXT, "fullname": TEXT, "stats": Keys(dict.fromkeys(_STATS, NUMBER), needed=_STATS)},
+    needed=("fullname", "stats"),
+)
+_RUN = Keys({"machine_info": OBJECT, "benchmarks": Each(_BENCHMARK)}, needed=("machine_info", "benchmarks"))
 _SKIPPED_BY_ONLY = "Skipping non-benchmark (--benchmark-only active)."
 
 
@@ -68,13 +77,26 @@ def feed(config: pytest.Config, cells: Iterable[tuple[str, CellRecord]]) -> None
         session.benchmarks.append(benchmark)
 
 
+def check_stored(run: Mapping[str, Any]) -> None:
+    """Check a stored run that this one is to be compared with, before anything runs.
+
+    Raises pytest's usage error where it isn't as pytest-benchmark stores them, which itself ends in a traceback then.
+    """
+    problem = _RUN.problem(run, "")
+    if problem is not None or is_deep(run):
+        when = f" of {shown(run['datetime'])}" if run.get("datetime") else ""
+        said = problem or "values lie too deep in each other"
+        fix = "name another run, or remove its file and store it again"
+        raise pytest.UsageError(str(UserError(f"--benchmark-compare: the stored run{when}", said, fix)))
+
+
 def baselines(config: pytest.Config) -> list[Baseline]:
     """The stored runs that this one is compared with, those that hold cells."""
     session: Any = config.pluginmanager.get_plugin("pytest-benchmark")
     contents = config.stash.setdefault(STORED_RUNS, [])
     found = []
     for name, stored in zip(session.compared_mapping, contents, strict=True):
-        workers = (stored.get("machine_info") or {}).get(_WORKERS, 1)
+        workers = stored["machine_info"].get(_WORKERS, 1)
         made = {str(value.get("fullname")): _record(value, workers) for value in stored["benchmarks"]}
         records = {nodeid: record for nodeid, record in made.items() if record is not None}
         if records:
@@ -152,7 +174,7 @@ def _record(stored: Mapping[str, Any], workers: object) -> CellRecord | None:
         **{name: params[name] for name in _PARAMS},
         "id": stored.get("param"),
         **{name: extra.get(name) for name in _RATES},
-        "scores": {name: value for name, value in extra.items() if name not in _NOT_SCORES},
+        "scores": _scores(extra),
         "latency_s": latency
         | {name: extra.get(name) for name in _MEDIANS}
         | {"n": stats.get("rounds"), "tokens": None if tokens is None else [tokens]}
@@ -167,3 +189,9 @@ def _record(stored: Mapping[str, Any], workers: object) -> CellRecord | None:
         return CellRecord.from_json(value, "a stored benchmark")
     except UserError:  # somebody else's, with the same names
         return None
+
+
+def _scores(extra: Mapping[str, Any]) -> dict[str, float | None]:
+    """The scores among what stands beside the timings, where others may have added what they like."""
+    found = {name: value for name, value in extra.items() if name not in _NOT_SCORES}
+    return {name: value for name, value in found.items() if value is None or NUMBER.fits(value)}

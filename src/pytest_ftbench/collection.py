@@ -13,6 +13,7 @@ from pytest_ftbench import fixtures
 from pytest_ftbench.cache_keeper import kept_open
 from pytest_ftbench.gate_settings import gate_of
 from pytest_ftbench.grid import Cell, Gate, Suite, UserError, load_suite, printable
+from pytest_ftbench.grid.shown import shown
 from pytest_ftbench.ml.base import base_folder, check_source, is_local
 from pytest_ftbench.ml.context import check_room
 from pytest_ftbench.ml.embedder import check_embedder
@@ -234,11 +235,14 @@ def _suite_path(node: pytest.Item, settings: Settings) -> Path:
 
 def _find(name: str, base: Path, beside: Path) -> Path:
     """A suite by its file's path from ``base``, or by its name among those beside the test and those packaged."""
-    if name.endswith(".toml"):
-        return (base / name).resolve()
     folders = (beside, beside / "suites", _PACKAGED, _CHECKED_OUT)
-    for folder in folders:
-        if (path := folder / f"{name}.toml").is_file():
-            return path.resolve()
+    try:
+        if name.endswith(".toml"):
+            return (base / name).resolve()
+        for folder in folders:
+            if (path := folder / f"{name}.toml").is_file():
+                return path.resolve()
+    except (AttributeError, OSError, ValueError):  # no text, too long for a path, a NUL in it
+        raise UserError(f"suite {shown(name)}", "is no name for a file", "give a suite's name or its file's") from None
     known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
     raise UserError(f"suite {name!r}", "is neither a file nor a known name", f"known are {', '.join(known) or 'none'}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_ftbench.collection import SuiteRun, measured_by
-from pytest_ftbench.grid import Cell, plain
+from pytest_ftbench.grid import Cell, plain, printable
 
 if TYPE_CHECKING:
     from pytest_ftbench.analysis.gate_verdict import Verdict
@@ -58,7 +58,7 @@ class GateItem(pytest.Item):
     @classmethod
     def of(cls, parent: pytest.Collector, cells: dict[int, Cell], keeper: Keeper) -> "GateItem":
         """The item of some cells that differ in their seed alone."""
-        name = f"{_NAME}[{next(iter(cells.values())).way}]"
+        name = f"{_NAME}[{printable(next(iter(cells.values())).way)}]"
         # as text, so that pytest reads the brackets as it does those of its own
         item: GateItem = cls.from_parent(
             parent, name=name, nodeid=f"{parent.nodeid}::{name}", cells=cells, keeper=keeper

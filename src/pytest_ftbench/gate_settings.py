@@ -43,7 +43,9 @@ def _of_project(folder: Path) -> Gate | None:
         return None
     try:
         tool = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise UserError(path, f"can't be read ({error.strerror})", "make it readable") from None
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, a number of thousands of digits
         raise UserError(path, f"is not valid TOML ({error})", "correct that line") from None
     if not isinstance(tool, dict) or "ftbench" not in tool:
         return None

@@ -304,9 +304,13 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
         add_company(config, machine_info)
 
 
-@pytest.hookimpl(optionalhook=True)
+# before pytest-benchmark's own, which takes the run for what it should be
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_benchmark_compare_machine_info(config: pytest.Config, compared_benchmark: dict[str, Any]) -> None:
     """Keep each stored run that this one is compared with; pytest-benchmark itself forgets on which machine it was."""
+    from pytest_ftbench.benchmark_bridge import check_stored
+
+    check_stored(compared_benchmark)
     config.stash.setdefault(STORED_RUNS, []).append(compared_benchmark)
 
 

@@ -106,13 +106,22 @@ def _payload(entry: Entry, record: CellRecord, said: list[str] | None = None) ->
         "questions": list(suite.questions),
         "gate": None if run.gate is None else run.gate.as_dict(),
         "index": entry.index,
-        "record": record.to_json(),
+        "record": _readable(entry, record).to_json(),
     }
     if run.workbench is not None and record.ok:
         payload["trivial"] = run.workbench.trivial(entry.cell.eval_task)
         payload["hygiene"] = said or []
         payload["machine"] = run.workbench.runtime.as_dict()
     return payload
+
+
+def _readable(entry: Entry, record: CellRecord) -> CellRecord:
+    """The record, or where a test has put into it what no record holds, one that says so: it costs no other cell."""
+    try:
+        CellRecord.from_json(record.to_json(), "result")
+    except UserError as error:
+        return CellRecord.of(entry.cell, status="failed", error=str(error))
+    return record
 
 
 def _outcome(

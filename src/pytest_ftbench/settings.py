@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ftbench.grid import TUNED, Suite, UserError, acceptance, read_results
+from pytest_ftbench.grid.shown import shown
 from pytest_ftbench.store import SIZE_VARIABLE, default_folder, parse_size
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Settings:
         invocation = config.invocation_params.dir
         return cls(
             suite=option("ftbench_suite"),
-            models=tuple(_absolute(model, invocation) for model in option("ftbench_model") or ()),
-            data=None if (data := option("ftbench_data")) is None else _absolute(data, invocation),
+            models=tuple(_absolute("--ftbench-model", each, invocation) for each in option("ftbench_model") or ()),
+            data=None if (data := option("ftbench_data")) is None else _absolute("--ftbench-data", data, invocation),
             samples=_positive("--ftbench-samples", option("ftbench_samples")),
             seeds=_positive("--ftbench-seeds", option("ftbench_seeds")),
             reasoning=option("ftbench_reasoning"),
@@ -169,9 +170,9 @@ def cache_folder(config: pytest.Config) -> Path:
     """The option's folder, else the configuration's, the environment's, or a user's cache as XDG has it."""
     here = config.invocation_params.dir
     if option := config.getoption("ftbench_cache"):
-        return here / Path(option).expanduser()
+        return here / expanded("--ftbench-cache", option)
     if configured := config.getini("ftbench_cache"):
-        return config.rootpath / Path(configured).expanduser()
+        return config.rootpath / expanded("ftbench_cache", configured)
     return default_folder(here)
 
 
@@ -189,16 +190,32 @@ def cache_size(config: pytest.Config) -> int | None:
     return None
 
 
+def expanded(place: str, source: object) -> Path:
+    """The path that an option or a configuration file names, a user's folder for ``~``.
+
+    Raises :class:`UserError` for what is no path: another type, a NUL in it, a user that isn't there.
+    """
+    if not isinstance(source, str) or "\0" in source:
+        raise UserError(place, f"is {shown(source)}", "give the path of a folder as text")
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        raise UserError(place, f"is {shown(source)} ({error})", "name a folder that is there") from None
+
+
 def stores_benchmarks(config: pytest.Config) -> bool:
     """Whether pytest-benchmark stores or compares this run: then its timings must be this run's."""
     names = ("json", "save", "autosave", "compare", "compare_fail")
     return any(config.getoption(f"benchmark_{name}", None) for name in names)
 
 
-def _absolute(source: str, base: Path) -> str:
+def _absolute(option: str, source: str, base: Path) -> str:
     """A folder given on the command line as a path from anywhere; anything else as it is."""
-    path = base / Path(source).expanduser()
-    return str(path.resolve()) if path.is_dir() or source.startswith((".", "/", "~")) else source
+    path = base / expanded(option, source)
+    try:
+        return str(path.resolve()) if path.is_dir() or source.startswith((".", "/", "~")) else source
+    except OSError as error:
+        raise UserError(f"{option} {shown(source)}", f"can't be read ({error.strerror})", "name a folder") from None
 
 
 def _seconds(option: str, value: float | None) -> float | None:

@@ -58,12 +58,10 @@ class StoredKeeper:
 
     def _found(self) -> "list[Verdict]":
         """The verdicts that the file holds, none where one of them makes no sense."""
-        from pytest_ftbench.analysis.gate_verdict import Verdict
+        from pytest_ftbench.report.verdicts import read_verdicts
 
-        try:
-            return [Verdict.from_dict(value) for value in self.results.extra.get("gates") or ()]
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return []
+        found, bad = read_verdicts(self.results.extra.get("gates"))
+        return [] if bad else found
 
     def payload(self) -> dict[str, Any]:
         """Where the verdicts belong."""

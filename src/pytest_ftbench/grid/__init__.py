@@ -26,7 +26,8 @@ from pytest_ftbench.grid.methods import (
 )
 from pytest_ftbench.grid.questions import QUESTIONS, STUDIES
 from pytest_ftbench.grid.recipe import RECIPES, TUNED, Recipe
-from pytest_ftbench.grid.records import SCHEMA, CellRecord, Results, plain, read_results
+from pytest_ftbench.grid.records import CellRecord, Results, plain, read_results
+from pytest_ftbench.grid.schema import SCHEMA
 from pytest_ftbench.grid.suite import BAG_OF_WORDS, DataSpec, EvaluationSpec, HubSource, MethodSpec, ModelSpec, Suite
 from pytest_ftbench.grid.suite_file import load_suite
 from pytest_ftbench.grid.sweep import Sweep, SweepSpec, Trial

@@ -11,7 +11,12 @@ from typing import Any
 
 from pytest_ftbench.grid.cell import NAME
 from pytest_ftbench.grid.errors import UserError, suggestion
+from pytest_ftbench.grid.schema import is_deep
+from pytest_ftbench.grid.shown import shown
 from pytest_ftbench.grid.thresholds import ALWAYS_ON, CODES, Thresholds
+
+LARGEST_SEED = 2**32 - 1
+"""What numpy takes for a seed, and so Transformers."""
 
 # What must be at least 1, or at least 0, to mean anything; everything else is checked by its type alone.
 _AT_LEAST = {
@@ -42,6 +47,12 @@ _AT_LEAST = {
     "validation_samples": 20,
     "seed": 0,
 }
+_AT_MOST = {
+    "warmup_ratio": (1, "give a fraction of all steps, 0 to 1"),
+    "seed": (LARGEST_SEED, f"give at most {LARGEST_SEED}"),
+}
+_LARGEST = 2**53  # up to here a float that is whole is that very integer; no count, size or rate is beyond
+_KEY_ROOM = 200
 
 
 class Checks:
@@ -52,24 +63,25 @@ class Checks:
 
     def fail(self, key: str, problem: str, fix: str) -> UserError:
         """The error that says what is wrong under a key of this file."""
-        return UserError(f"{self.path}: {key}", problem, fix)
+        named = key if len(key) <= _KEY_ROOM else f"{key[:_KEY_ROOM]}…"
+        return UserError(f"{self.path}: {named}", problem, fix)
 
     def names(self, key: str, value: Any) -> tuple[str, ...]:
         """A list of names."""
         if not isinstance(value, list) or not all(isinstance(name, str) and re.fullmatch(NAME, name) for name in value):
-            raise self.fail(key, f"is {value!r}", 'give a list of names, as in ["arc", "squad"]')
+            raise self.fail(key, f"is {shown(value)}", 'give a list of names, as in ["arc", "squad"]')
         return tuple(value)
 
     def table(self, key: str, value: Any) -> dict[str, Any]:
         """A table."""
         if not isinstance(value, dict):
-            raise self.fail(key, f"is {value!r}", "write it as a table")
+            raise self.fail(key, f"is {shown(value)}", "write it as a table")
         return value
 
     def choice(self, key: str, value: Any, choices: tuple[str, ...]) -> str:
         """One of a few words."""
         if value not in choices:
-            raise self.fail(key, f"is {value!r}", f"choose one of {', '.join(choices)}")
+            raise self.fail(key, f"is {shown(value)}", f"choose one of {', '.join(choices)}")
         return str(value)
 
     def known(self, key: str, table: Mapping[str, Any], names: Collection[str], also: Collection[str] = ()) -> None:
@@ -91,10 +103,12 @@ class Checks:
             self.at_least(f"{key}.{name}", value)
 
     def at_least(self, key: str, value: Any) -> None:
-        """Check a number against the least that means anything under its key."""
-        if key.endswith(".warmup_ratio") and value > 1:
-            raise self.fail(key, f"is {value}", "give a fraction of all steps, 0 to 1")
-        least = _AT_LEAST.get(key.rpartition(".")[2])
+        """Check a number against the least, and the most, that means anything under its key."""
+        name = key.rpartition(".")[2]
+        most, fix = _AT_MOST.get(name, (None, ""))
+        if most is not None and value > most:
+            raise self.fail(key, f"is {value}", fix)
+        least = _AT_LEAST.get(name)
         if least is not None and value < least:
             raise self.fail(key, f"is {value}", f"give at least {least}")
 
@@ -105,9 +119,26 @@ class Checks:
         accepted = (*allowed, int) if float in allowed else allowed
         if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in allowed):
             wanted = " or ".join("nothing" if t is types.NoneType else t.__name__ for t in allowed)
-            raise self.fail(key, f"is {value!r}", f"give a value of type {wanted}")
+            raise self.fail(key, f"is {shown(value)}", f"give a value of type {wanted}")
         if isinstance(value, float) and not math.isfinite(value):
-            raise self.fail(key, f"is {value!r}", "give a finite number")
+            raise self.fail(key, f"is {shown(value)}", "give a finite number")
+        if isinstance(value, int | float) and abs(value) > _LARGEST:
+            raise self.fail(key, f"is {shown(value)}", f"give at most {_LARGEST}")
+        return value
+
+    def plain(self, key: str, value: Any) -> Any:
+        """The value of a key whose type nobody here knows, if it is made of texts, finite numbers, true and false."""
+        if is_deep(value):
+            raise self.fail(key, "holds tables in tables in tables", "write it flatter")
+        parts = [value]
+        while parts:
+            part = parts.pop()
+            if isinstance(part, dict | list):
+                parts += part.values() if isinstance(part, dict) else part
+            elif isinstance(part, str | int | float):
+                self.typed(key, part, type(part))
+            else:
+                raise self.fail(key, f"holds {shown(part)}", "give texts, numbers, true or false")
         return value
 
     def thresholds(self, table: Mapping[str, Any]) -> Thresholds:
@@ -115,7 +146,7 @@ class Checks:
         self.known("checks", table, [f.name for f in fields(Thresholds)])
         off = table.get("off", [])
         if not isinstance(off, list) or not all(code in CODES for code in off):
-            raise self.fail("checks.off", f"is {off!r}", f"list codes of {CODES[0]} to {CODES[-1]}")
+            raise self.fail("checks.off", f"is {shown(off)}", f"list codes of {CODES[0]} to {CODES[-1]}")
         if ALWAYS_ON in off:
             raise self.fail("checks.off", f"names {ALWAYS_ON}, which decides rankings", "remove it from the list")
         numbers = {name: value for name, value in table.items() if name != "off"}

@@ -29,11 +29,13 @@ per token and memory, each by its defaults (``gates``)::
     compare = false                      # a floor alone, no baseline
 """
 
+import math
 from dataclasses import fields
 from typing import Any
 
 from pytest_ftbench.grid.checks import Checks
 from pytest_ftbench.grid.gates import ACTIONS, CASES, CORRECTIONS, GROUPS, LARGEST, METRICS, Gate, GateMetric, GateRule
+from pytest_ftbench.grid.shown import shown
 
 
 class GateTable(Checks):
@@ -49,10 +51,10 @@ class GateTable(Checks):
             if key in table:
                 given[key] = self._number(f"gate.{key}", table[key])
         if not 0 < given.get("alpha", 0.05) < 1:
-            raise self.fail("gate.alpha", f"is {table['alpha']!r}", "give a fraction between 0 and 1, as in 0.05")
+            raise self.fail("gate.alpha", f"is {shown(table['alpha'])}", "give a fraction between 0 and 1, as in 0.05")
         if "rerun" in table:
             if type(table["rerun"]) is not int or not 0 <= table["rerun"] <= 10:
-                raise self.fail("gate.rerun", f"is {table['rerun']!r}", "give a whole number of 0 to 10")
+                raise self.fail("gate.rerun", f"is {shown(table['rerun'])}", "give a whole number of 0 to 10")
             given["rerun"] = table["rerun"]
         if "correction" in table:
             given["correction"] = self.choice("gate.correction", table["correction"], CORRECTIONS)
@@ -79,7 +81,7 @@ class GateTable(Checks):
             if name in table
         }
         if metric.unit == "points" and numbers.get(limit, 0) > 100:
-            raise self.fail(f"{key}.{limit}", f"is {table[limit]!r}", "give points of a full score, 0 to 100")
+            raise self.fail(f"{key}.{limit}", f"is {shown(table[limit])}", "give points of a full score, 0 to 100")
         allowed = numbers.get(change, metric.allowed)
         effect = numbers.get("smallest_effect", max(metric.effect, allowed))
         if effect < allowed:
@@ -105,12 +107,12 @@ class GateTable(Checks):
         words = [value] if isinstance(value, str) else value
         if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words):
             fix = f'give one or a list of {", ".join(GROUPS)} and patterns such as "*-squad-to-squad"'
-            raise self.fail(key, f"is {value!r}", fix)
+            raise self.fail(key, f"is {shown(value)}", fix)
         return tuple(words)
 
     def _number(self, key: str, value: Any) -> float:
-        if self.typed(key, value, float) < 0:
-            raise self.fail(key, f"is {value!r}", "give 0 or more")
-        if value > LARGEST:
+        if isinstance(value, int | float) and LARGEST < value != math.inf:
             raise self.fail(key, "is larger than any such number", f"give at most {LARGEST:g}")
+        if self.typed(key, value, float) < 0:
+            raise self.fail(key, f"is {shown(value)}", "give 0 or more")
         return float(value)

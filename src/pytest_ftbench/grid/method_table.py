@@ -17,8 +17,10 @@ from typing import Any
 
 from pytest_ftbench.grid.cell import NAME, QUANTIZATIONS
 from pytest_ftbench.grid.errors import suggestion
+from pytest_ftbench.grid.gates import LARGEST
 from pytest_ftbench.grid.methods import METHODS, MULTIPLE_OF_RANK, Method, may_follow_rank
 from pytest_ftbench.grid.recipe_table import RecipeTable
+from pytest_ftbench.grid.shown import shown
 from pytest_ftbench.grid.suite import ADAPTERS, UNQUANTIZED, MethodSpec
 
 _OF_ANY = ("quantizations", "recipe")
@@ -64,7 +66,7 @@ class MethodTable(RecipeTable):
             return None
         names = (UNQUANTIZED, *QUANTIZATIONS)
         if not isinstance(value, list) or not value or not all(name in names for name in value):
-            raise self.fail(key, f"is {value!r}", f"give a list of {', '.join(names)}")
+            raise self.fail(key, f"is {shown(value)}", f"give a list of {', '.join(names)}")
         return tuple(None if name == UNQUANTIZED else name for name in value)
 
     def _known(self, key: str, name: str, table: Mapping[str, Any]) -> Method:
@@ -95,18 +97,20 @@ class MethodTable(RecipeTable):
         option = key.rpartition(".")[2]
         default = method.defaults.get(option)
         multiple = MULTIPLE_OF_RANK.fullmatch(value) if isinstance(value, str) and may_follow_rank(option) else None
-        if multiple and (method.rank_field is None or float(multiple[1] or 1) == 0):
-            raise self.fail(key, f"is {value!r}", "give a number")
+        if multiple and (method.rank_field is None or not 0 < float(multiple[1] or 1) <= LARGEST):
+            raise self.fail(key, f"is {shown(value)}", "give a number")
         if option.endswith("dropout") and isinstance(value, int | float) and value >= 1:
-            raise self.fail(key, f"is {value}", "give a probability below 1")
+            raise self.fail(key, f"is {shown(value)}", "give a probability below 1")
         if value in ([], ""):
             raise self.fail(key, "is empty", "name at least one, or remove the key")
         if isinstance(default, tuple):
             if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(n, str) for n in value)):
-                raise self.fail(key, f"is {value!r}", f"give a list of names, as in {list(default)}")
+                raise self.fail(key, f"is {shown(value)}", f"give a list of names, as in {list(default)}")
         elif default is not None and not multiple:
             self.typed(key, value, float if type(default) in (int, str) else type(default))
             self.at_least(key, value)
+        else:
+            self.plain(key, value)
 
     def _ranks(self, key: str, value: Any, rank_field: str | None) -> tuple[int, ...]:
         if rank_field is None:
@@ -114,5 +118,5 @@ class MethodTable(RecipeTable):
         if value is None:
             raise self.fail(f"{key}.ranks", "is missing", "name at least one, as in ranks = [8]")
         if not isinstance(value, list) or not value or not all(type(rank) is int and rank > 0 for rank in value):
-            raise self.fail(f"{key}.ranks", f"is {value!r}", "give a list of whole numbers above 0, as in [8, 64]")
-        return tuple(value)
+            raise self.fail(f"{key}.ranks", f"is {shown(value)}", "give a list of whole numbers above 0, as in [8, 64]")
+        return tuple(self.typed(f"{key}.ranks", rank, int) for rank in value)

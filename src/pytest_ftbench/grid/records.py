@@ -8,14 +8,14 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pytest_ftbench.grid.cell import Cell
 from pytest_ftbench.grid.errors import UserError
-
-SCHEMA = 1
-_T = TypeVar("_T", dict[str, Any], list[Any])
+from pytest_ftbench.grid.schema import DEEPEST, RECORD, RESULTS, SCHEMA, is_deep
+from pytest_ftbench.grid.shown import shown
 
 # the keys of schema 1 in a record's objects; these are lists, unknown numbers are null
 _LISTS = ("samples", "ttft", "tpot", "tokens")
@@ -36,8 +36,11 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
         *("targets_empty", "targets_without_end", "template"),
     ),
 }
-# what tells checkpoints apart beside their names
-_NAMING = {"train_task": str, "quantization": str, "rank": int | float | str, "seed": int | float | str}
+_OBJECTS = ("scores", "latency_s", "output_tokens", "memory_gib")
+_ARRAYS = ("items", "flags", "curve")
+_ROOM = 200  # characters of an id in a message
+_FIX = "write it as schema 1 says"
+_WRITTEN_BY = "name a file that --ftbench-json wrote"
 _POINT = ("epoch", "step", "seconds", "loss", "scores", "format_rate", "empty_rate", "truncated_rate")
 
 
@@ -124,24 +127,16 @@ class CellRecord:
 
         Raises :class:`UserError` where a needed key is missing or of the wrong type.
         """
+        if not RECORD.fits(value):
+            raise UserError(place, f"{_named(value)}: {RECORD.problem(value, '')}", _FIX)
+        if value.get("status", "") is None:  # what nobody knows the outcome of is no measurement
+            raise UserError(place, f"{_named(value)}: 'status' is null", _FIX)
         known = {f.name for f in fields(cls)} - {"extra"}
-        for key in ("id", "model", "method", "eval_task"):
-            if not isinstance(value.get(key), str):
-                raise UserError(place, f"a cell has no text under the key {key!r}", "write it as schema 1 says")
-        for key, wanted in _NAMING.items():
-            if not isinstance(value.get(key), wanted | None):
-                raise UserError(place, f"{value['id']}: {key!r} is {value[key]!r:.40}", "write it as schema 1 says")
         given = {key: value[key] for key in known & value.keys()}
-        for key in ("rank", "quantization", "train_task", "seed", "status"):
-            if isinstance(given.get(key), list | dict):
-                raise UserError(place, f"{value['id']}: {key!r} is no plain value", "write it as schema 1 says")
-        for key in ("scores", "latency_s", "output_tokens", "memory_gib"):
-            given[key] = _of_type(given.get(key), dict, place, f"{value['id']}: {key!r}")
-        if given.get("train") is not None:
-            given["train"] = _of_type(given["train"], dict, place, f"{value['id']}: 'train'")
-        for key in ("items", "flags", "curve"):
-            given[key] = _of_type(given.get(key), list, place, f"{value['id']}: {key!r}")
-        given["curve"] = [_point(point, place, f"{value['id']}: 'curve'") for point in given["curve"]]
+        given |= {key: dict(given.get(key) or {}) for key in _OBJECTS}
+        given |= {key: list(given.get(key) or ()) for key in _ARRAYS}
+        given["train"] = None if given.get("train") is None else dict(given["train"])
+        given["curve"] = [point | {"scores": dict(point.get("scores") or {})} for point in given["curve"]]
         return cls(**given, extra={key: value[key] for key in value.keys() - known})
 
     def to_json(self) -> dict[str, Any]:
@@ -201,35 +196,41 @@ class Results:
         Raises :class:`UserError` for another schema or shape.
         """
         if not isinstance(value, dict) or not isinstance(value.get("cells"), list):
-            raise UserError(place, "holds no object with a list under 'cells'", "name a file that --ftbench-json wrote")
-        if value.get("schema") != SCHEMA:
-            raise UserError(place, f"has schema {value.get('schema')!r}", f"this version reads schema {SCHEMA}")
-        if not all(isinstance(cell, dict) for cell in value["cells"]):
-            raise UserError(place, "a cell is no object", "write it as schema 1 says")
+            raise UserError(place, "holds no object with a list under 'cells'", _WRITTEN_BY)
+        _check_schema(value.get("schema"), place)
+        if is_deep(value):
+            raise UserError(place, f"holds values more than {DEEPEST} deep in each other", _FIX)
+        if not RESULTS.fits(value):
+            raise UserError(place, str(RESULTS.problem(value, "")), _FIX)
         known = {"schema", "suite", "provenance", "trivial", "cells"}
         return cls(
-            suite=str(value.get("suite") or ""),
+            suite=value.get("suite") or "",
             cells=[CellRecord.from_json(cell, place) for cell in value["cells"]],
-            provenance=_of_type(value.get("provenance"), dict, place, "'provenance'"),
-            trivial=_trivial(value.get("trivial"), place),
+            provenance=dict(value.get("provenance") or {}),
+            trivial=_trivial(value.get("trivial") or {}),
             extra={key: value[key] for key in value.keys() - known},
         )
 
 
-def _point(value: Any, place: object, what: str) -> dict[str, Any]:
-    """A point of a learning curve."""
-    if not isinstance(value, dict):
-        raise UserError(place, f"{what} has a point that is no object", "write it as schema 1 says")
-    return value | {"scores": _of_type(value.get("scores"), dict, place, f"{what}, 'scores' of a point")}
+def _check_schema(found: object, place: object) -> None:
+    """Check that a file is of the schema that this version reads; a migration from an older one would begin here."""
+    if type(found) is int and found > SCHEMA:
+        said = f"has schema {shown(found)}, so a newer version wrote it"
+        raise UserError(place, said, f"update pytest-ftbench: this version reads schema {SCHEMA}")
+    if isinstance(found, bool) or found != SCHEMA:
+        said = "has no schema" if found is None else f"has schema {shown(found)}"
+        raise UserError(place, said, f"this version reads schema {SCHEMA}: {_WRITTEN_BY}")
 
 
-def _trivial(value: Any, place: object) -> dict[str, dict[str, dict[str, float | None]]]:
-    """The scores of trivial answerers by task and answerer."""
-    tasks = _of_type(value, dict, place, "'trivial'")
-    for task, answerers in tasks.items():
-        for name, scores in _of_type(answerers, dict, place, f"'trivial' of {task!r}").items():
-            _of_type(scores, dict, place, f"'trivial' of {task!r}, {name!r}")
-    return tasks
+def _named(cell: Mapping[str, Any]) -> str:
+    """What a message calls a cell: its id as far as it has one."""
+    name = cell.get("id")
+    return "a cell" if not isinstance(name, str) else name if len(name) <= _ROOM else f"{name[:_ROOM]}…"
+
+
+def _trivial(tasks: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """The scores of trivial answerers by task and answerer; null is none."""
+    return {task: {name: dict(scores or {}) for name, scores in (by or {}).items()} for task, by in tasks.items()}
 
 
 def read_results(path: Path) -> Results:
@@ -240,25 +241,25 @@ def read_results(path: Path) -> Results:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(path, f"can't be read ({error.strerror})", "name a file that --ftbench-json wrote") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(path, f"is no JSON ({error})", "name a file that --ftbench-json wrote") from None
+        raise UserError(path, f"can't be read ({error.strerror})", _WRITTEN_BY) from None
+    except RecursionError:
+        raise UserError(path, f"holds values more than {DEEPEST} deep in each other", _WRITTEN_BY) from None
+    except ValueError as error:
+        raise UserError(path, f"is no JSON ({error})", _WRITTEN_BY) from None
     return Results.from_json(value, path)
-
-
-def _of_type(value: Any, wanted: type[_T], place: object, what: str) -> _T:
-    """A copy of a JSON object or array; of null, an empty one."""
-    if value is not None and not isinstance(value, wanted):
-        raise UserError(place, f"{what} is no {'object' if wanted is dict else 'list'}", "write it as schema 1 says")
-    return wanted(value or ())
 
 
 def plain(value: Any) -> Any:
     """The same value in JSON's own types; a number that is not finite becomes null."""
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str):
+    if isinstance(value, Iterable):
         return [plain(inner) for inner in value]
-    return value
+    # a test may put numbers of other libraries into its result, and what not
+    if isinstance(value, Real):
+        return int(value) if isinstance(value, Integral) else plain(float(value))
+    return str(value)

@@ -62,10 +62,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_ftbench.grid.errors import UserError, suggestion
+from pytest_ftbench.grid.checks import LARGEST_SEED
+from pytest_ftbench.grid.errors import UserError, first_line, suggestion
 from pytest_ftbench.grid.gate_table import GateTable
 from pytest_ftbench.grid.method_table import MethodTable
 from pytest_ftbench.grid.questions import QUESTIONS
+from pytest_ftbench.grid.shown import shown
 from pytest_ftbench.grid.suite import (
     ADAPTERS,
     ENGINES,
@@ -107,13 +109,13 @@ def load_suite(path: Path, tasks: Collection[str]) -> Suite:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(path, f"can't be read ({error.strerror})", "name a suite file") from None
     except UnicodeDecodeError:
         raise UserError(path, "is not UTF-8 text", "save it as UTF-8") from None
+    except (OSError, ValueError) as error:  # there is no path with a NUL in it
+        raise UserError(path, f"can't be read ({getattr(error, 'strerror', error)})", "name a suite file") from None
     try:
         value = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise UserError(path, f"is not valid TOML ({error})", "correct that line") from None
     reader = _Reader(path)
     suite = reader.suite(value, tasks)
@@ -168,10 +170,10 @@ class _Reader(MethodTable, GateTable):
 
     def questions(self, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            raise self.fail("questions", f"is {value!r}", 'give a list of names, as in ["does-rank-matter"]')
+            raise self.fail("questions", f"is {shown(value)}", 'give a list of names, as in ["does-rank-matter"]')
         for name in value:
             if name not in QUESTIONS:
-                raise self.fail("questions", f"names {name!r}", suggestion(name, QUESTIONS))
+                raise self.fail("questions", f"names {shown(name)}", suggestion(name, QUESTIONS))
         if len(set(value)) < len(value):
             raise self.fail("questions", "names one twice", "name each once")
         return tuple(value)
@@ -190,7 +192,7 @@ class _Reader(MethodTable, GateTable):
         if limited is not None:
             for method in self.names(f"{key}.methods", limited):
                 if method not in methods:
-                    raise self.fail(f"{key}.methods", f"names {method!r}", suggestion(method, methods))
+                    raise self.fail(f"{key}.methods", f"names {shown(method)}", suggestion(method, methods))
         return ModelSpec(
             name,
             self.resolve(f"{key}.source", self.typed(f"{key}.source", table["source"], str)),
@@ -200,12 +202,14 @@ class _Reader(MethodTable, GateTable):
 
     def seeds(self, value: Any) -> tuple[int, ...]:
         if not isinstance(value, list) or not value or not all(type(seed) is int and seed >= 0 for seed in value):
-            raise self.fail("seeds", f"is {value!r}", "give a list of whole numbers, as in [0, 1, 2]")
+            raise self.fail("seeds", f"is {shown(value)}", "give a list of whole numbers, as in [0, 1, 2]")
+        if max(value) > LARGEST_SEED:
+            raise self.fail("seeds", f"names {shown(max(value))}", f"give seeds of at most {LARGEST_SEED}")
         return tuple(value)
 
     def device(self, value: Any) -> str:
         if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-            raise self.fail("device", f"is {value!r}", "give auto, cpu, cuda or cuda:N")
+            raise self.fail("device", f"is {shown(value)}", "give auto, cpu, cuda or cuda:N")
         return value
 
     def data(self, table: Mapping[str, Any], tasks: Collection[str]) -> DataSpec:
@@ -241,14 +245,14 @@ class _Reader(MethodTable, GateTable):
         key, none = "evaluation.embedder", EvaluationSpec.embedder
         found = source if source in (none, "") else self.resolve(key, source)
         if found != none and "/" not in found:
-            raise self.fail(key, f"is {source!r}", f"give {none}, a folder, or a Hub id as in OWNER/NAME")
+            raise self.fail(key, f"is {shown(source)}", f"give {none}, a folder, or a Hub id as in OWNER/NAME")
         return found
 
     def epochs(self, key: str, value: Any) -> tuple[int, ...]:
         whole = isinstance(value, list) and all(type(epoch) is int and epoch > 0 for epoch in value)
         if not whole or value != sorted(set(value)):
-            raise self.fail(key, f"is {value!r}", "give ascending whole numbers above 0, as in [3, 10, 30]")
-        return tuple(value)
+            raise self.fail(key, f"is {shown(value)}", "give ascending whole numbers above 0, as in [3, 10, 30]")
+        return tuple(self.typed(key, epoch, int) for epoch in value)
 
     def trained(self, suite: Suite) -> None:
         """Check that every method trains as long as it is to be tested."""
@@ -268,10 +272,10 @@ class _Reader(MethodTable, GateTable):
             path = self.path.parent / Path(source).expanduser()
             return str(path.resolve()) if folder or source.startswith((".", "~", "/")) or path.is_dir() else source
         except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, no such user
-            raise self.fail(key, f"is no path ({error})", "name a folder") from None
+            raise self.fail(key, f"is no path ({first_line(error)})", "name a folder") from None
 
     def task_names(self, key: str, value: Any, tasks: Collection[str]) -> tuple[str, ...]:
         for name in (names := self.names(key, value)):
             if name not in tasks:
-                raise self.fail(key, f"names {name!r}", suggestion(name, tasks))
+                raise self.fail(key, f"names {shown(name)}", suggestion(name, tasks))
         return names

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from pytest_ftbench.grid.shown import shown
+
 CODES = tuple(f"V{number:02}" for number in range(1, 18))
 """The codes of all checks."""
 
@@ -78,13 +80,13 @@ class Thresholds:
         """What is wrong with the value of a threshold and how to mend it; None: nothing is."""
         whole = name == "overlap"
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-            return f"is {value!r}", f"give a {'whole ' if whole else ''}number"
+            return f"is {shown(value)}", f"give a {'whole ' if whole else ''}number"
         if not 0 <= value <= sys.float_info.max:
-            return f"is {value!r}", "give 0 or more"
+            return f"is {shown(value)}", "give 0 or more"
         if name == "confidence" and not 0 < value < 1:
-            return f"is {value!r}", "give a fraction between 0 and 1, as in 0.95"
+            return f"is {shown(value)}", "give a fraction between 0 and 1, as in 0.95"
         if name in _SHARES and value > 1:
-            return f"is {value!r}", "give a fraction of 0 to 1, as in 0.9 for 90 %"
+            return f"is {shown(value)}", "give a fraction of 0 to 1, as in 0.9 for 90 %"
         return None
 
 

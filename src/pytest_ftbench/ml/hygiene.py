@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench import lab, tasks
-from pytest_ftbench.grid import Cell, Suite, UserError
+from pytest_ftbench.grid import Cell, Suite, UserError, schema
 from pytest_ftbench.ml.base import TOKENIZER_FILES, BaseModel, has_chat_template, load_tokenizer
 from pytest_ftbench.ml.context import answer_budget, context_length, row_length
 from pytest_ftbench.ml.prompts import Renderer
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import quiet_libraries
+from pytest_ftbench.ml.stored import read_entry
 from pytest_ftbench.ml.targets import Examined, examined
 from pytest_ftbench.store import (
     MachineLock,
@@ -29,7 +30,6 @@ from pytest_ftbench.store import (
     digest,
     folder_digest,
     package_versions,
-    read_stored,
     source_digest,
     write_json,
 )
@@ -85,7 +85,7 @@ class Hygiene:
         if key not in self._found:
             material = {name: self._rows_material(name) for name in (train_task, eval_task)}
             make = partial(self._overlap, get_task(train_task), get_task(eval_task))
-            self._found[key] = self._entry({"of": key, "rows": material}, make)
+            self._found[key] = self._entry({"of": key, "rows": material}, schema.OVERLAP, make)
         return self._found[key]
 
     def training(self, base: BaseModel, train_task: str, max_length: int, only_stored: bool = False) -> Finding:
@@ -96,7 +96,8 @@ class Hygiene:
         """
         longest = row_length(base.folder, max_length)
         key = "training", base.name, train_task, str(max_length), str(longest)
-        return self._tokenised(key, base, partial(self._training, base, get_task(train_task), max_length), only_stored)
+        make = partial(self._training, base, get_task(train_task), max_length)
+        return self._tokenised(key, base, schema.TRAINING_ROWS, make, only_stored)
 
     def asked(self, base: BaseModel, task_name: str, split: str, only_stored: bool = False) -> Finding:
         """Whether a model has room for every question of a split, ``test`` or ``validation``, and its answer.
@@ -107,7 +108,8 @@ class Hygiene:
         if room is None:
             return {"said": []}
         key = "asked", base.name, task_name, split, str(room), *map(str, answer_budget(self.suite.evaluation))
-        return self._tokenised(key, base, partial(self._asked, base, get_task(task_name), split, room), only_stored)
+        make = partial(self._asked, base, get_task(task_name), split, room)
+        return self._tokenised(key, base, schema.ASKED_ROWS, make, only_stored)
 
     def fits(self, cell: Cell, base: BaseModel) -> None:
         """Check that a model has room for whatever it is asked on the way to a cell's record.
@@ -118,9 +120,14 @@ class Hygiene:
             self.asked(base, task_name, split)
 
     def _tokenised(
-        self, key: tuple[str, ...], base: BaseModel, make: Callable[[], Finding], only_stored: bool
+        self,
+        key: tuple[str, ...],
+        base: BaseModel,
+        shape: schema.Shape,
+        make: Callable[[], Finding],
+        only_stored: bool,
     ) -> Finding:
-        """A finding on a task's rows, the third of its key, by a tokenizer.
+        """A finding of some shape on a task's rows, the third of its key, by a tokenizer.
 
         Raises :class:`UserError` for a fault that was found.
         """
@@ -134,8 +141,8 @@ class Hygiene:
             }
             if only_stored and not self._is_stored(material):
                 return {"said": []}
-            self._found[key] = self._entry(material, make)
-        if fault := self._found[key]["fault"]:
+            self._found[key] = self._entry(material, shape, make)
+        if fault := self._found[key].get("fault"):
             raise UserError(*fault)
         return self._found[key]
 
@@ -156,11 +163,11 @@ class Hygiene:
         trained = self.training(base, cell.train_task, self.suite.recipe_for(cell.method).max_length)
         kept = ("exact", "near", "other_target", "passages", "items")
         return {
-            "overlap": None if found is None else {key: found[key] for key in kept},
+            "overlap": None if found is None else {key: found.get(key) for key in kept},
             "prompts_differ": trained["differing"],
         }
 
-    def _entry(self, material: Any, make: Callable[[], Finding]) -> Finding:
+    def _entry(self, material: Any, shape: schema.Shape, make: Callable[[], Finding]) -> Finding:
         if self.store is None or not (self.keep or self._is_stored(material)):
             return make()
 
@@ -169,7 +176,7 @@ class Hygiene:
                 write_json(folder / "finding.json", make())
 
         folder = self.store.get("hygiene", self._keyed(material), build)
-        finding: Finding = read_stored(folder / "finding.json")
+        finding: Finding = read_entry(folder / "finding.json", shape)
         return finding
 
     def _is_stored(self, material: Any) -> bool:

@@ -22,10 +22,12 @@ from pytest_ftbench.grid import (
     TimeUpError,
     Trial,
     UserError,
+    schema,
 )
 from pytest_ftbench.ml.base import BaseModel
 from pytest_ftbench.ml.material import Materials
-from pytest_ftbench.store import Store, read_stored, write_json
+from pytest_ftbench.ml.stored import read_entry
+from pytest_ftbench.store import Store, write_json
 from pytest_ftbench.tasks import Metric, get_task
 
 Try = Callable[[CheckpointKey, Recipe, Path, str], dict[str, Any]]
@@ -191,8 +193,8 @@ def _read(path: Path) -> Trial:
 
     Raises :class:`UserError` where it has other fields, from who knows where.
     """
-    value = read_stored(path)
-    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Trial)}:
+    value = read_entry(path, schema.TRIAL)
+    if set(value) != {field.name for field in fields(Trial)}:
         raise UserError(path, "is no trial of a learning rate", "remove its folder")
     return Trial(**value)
 

@@ -22,6 +22,7 @@ from pytest_ftbench.grid import (
     ShortageError,
     Suite,
     TimeUpError,
+    schema,
 )
 from pytest_ftbench.ml.base import BaseModel, find_base, live_dtype
 from pytest_ftbench.ml.checkpoint import Checkpoint, load_decoder
@@ -39,10 +40,11 @@ from pytest_ftbench.ml.record import assemble, learning_curve
 from pytest_ftbench.ml.remedies import for_answering, stored_bytes
 from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.ml.runtime import Runtime
+from pytest_ftbench.ml.stored import read_entry
 from pytest_ftbench.ml.sweep import Sweeps
 from pytest_ftbench.ml.timing import timed_alone
 from pytest_ftbench.ml.trainer import Trainer, checkpoint_name
-from pytest_ftbench.store import MachineLock, Store, Trail, digest, read_stored, write_json
+from pytest_ftbench.store import MachineLock, Store, Trail, digest, write_json
 from pytest_ftbench.tasks import Task, get_task
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ class Workbench:
             # the cells that share it need not train it to the same end; the error itself would hold on to the model
             self._failed[key] = Failure.of(error)
             raise
-        return Checkpoint(base, digest(material), folder, read_stored(folder / "train.json"))
+        return Checkpoint(base, digest(material), folder, read_entry(folder / "train.json", schema.TRAIN))
 
     def measure(self, cell: Cell) -> CellRecord:
         """The record of a cell, made of whatever the store already holds."""
@@ -141,7 +143,7 @@ class Workbench:
         key = digest(self.materials.checkpoint(cell.checkpoint_key, base, recipe))
         sweep = self.sweeps.told(cell.checkpoint_key, base)
         folder = self.store.get("records", self.materials.record(cell, key, sweep), build)
-        return CellRecord.from_json(read_stored(folder / "record.json"), folder)
+        return CellRecord.from_json(read_entry(folder / "record.json", schema.RECORD), folder)
 
     def time_again(self, cell: Cell) -> CellRecord:
         """The record of a cell with timings of its own, which nobody else is given."""
@@ -160,7 +162,7 @@ class Workbench:
                     self.materials.trivial(task),
                     lambda empty: write_json(empty / "scores.json", self._trivial_scores(self.embedder.fitted(task))),
                 )
-                self._trivial[task_name] = read_stored(folder / "scores.json")
+                self._trivial[task_name] = read_entry(folder / "scores.json", schema.Keys({}, schema.SCORES))
         return self._trivial[task_name]
 
     def _trivial_scores(self, task: Task) -> dict[str, dict[str, float | None]]:
@@ -268,7 +270,7 @@ class Workbench:
                 self.say(f"{cell.id}: {stage} answered")
 
         folder = self.store.get("answers", self.materials.answers(cell, checkpoint.key), build)
-        answered: dict[str, Any] = read_stored(folder / "answers.json")
+        answered: dict[str, Any] = read_entry(folder / "answers.json", schema.ANSWERS)
         return answered
 
     def _stored_timings(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -276,7 +278,7 @@ class Workbench:
             write_json(folder / "timings.json", self._time(cell, checkpoint))
 
         folder = self.store.get("timings", self.materials.timings(cell, checkpoint.key), build)
-        timed: dict[str, Any] = read_stored(folder / "timings.json")
+        timed: dict[str, Any] = read_entry(folder / "timings.json", schema.TIMINGS)
         return timed
 
     def _time(self, cell: Cell, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -38,7 +38,9 @@ def write_json(path: Path, value: Any) -> None:
 
 def json_text(value: Any) -> str:
     """The text that :func:`write_json` writes."""
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # half of a character, as somebody's rows may hold it, is written as JSON's escape for it
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def sync(path: Path) -> None:
