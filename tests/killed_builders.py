@@ -73,8 +73,9 @@ def flip(path, chance):
     path.write_bytes(data)
 
 
-def work(root, chance):
-    """Build, damage and mend entries, and write results, until killed."""
+def work(root, chance, gate):
+    """Say that it lives; then build, damage and mend entries, and write results, until killed."""
+    os.write(gate, b"x")
     for version in itertools.count():
         store, key = Store(root, lambda _: None), chance.randrange(100)
         for kind in KINDS:
@@ -141,11 +142,12 @@ def read_results(root, found):
 
 def kills(folder, count, seed):
     """Kill as many processes, each at a random moment; what was found after them."""
-    chance, began = random.Random(seed), time.monotonic()
+    chance, began, (heard, gate) = random.Random(seed), time.monotonic(), os.pipe()
     found = {"amid": 0, "served": 0, "results": 0, "drafts": 0, "completed": 0, "partial": [], "left": [], "said": []}
     for number in range(count):
         root = folder / str(number // KILLS_PER_CACHE)
-        child = forked(work, root, random.Random(f"{seed}-{number}"))
+        child = forked(work, root, random.Random(f"{seed}-{number}"), gate)
+        os.read(heard, 1)
         time.sleep(chance.uniform(0, SECONDS_OF_LIFE))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
