@@ -8,8 +8,8 @@ import pytest
 from models import at_work
 
 from pytest_ftbench import lab
-from pytest_ftbench.ml.base import end_tokens, load_tokenizer, load_weights
 from pytest_ftbench.grid import DivergedError
+from pytest_ftbench.ml.base import end_tokens, load_tokenizer, load_weights
 from pytest_ftbench.ml.engine import Engines
 from pytest_ftbench.ml.engine_fast import Fast
 from pytest_ftbench.ml.engine_plain import Plain
