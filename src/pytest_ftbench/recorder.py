@@ -12,6 +12,7 @@ import pytest
 from pytest_ftbench.collection import Entry, SuiteRun, entry_of, runtime_of
 from pytest_ftbench.fixtures import has_cell, is_gate
 from pytest_ftbench.grid import CellRecord, UserError, first_line
+from pytest_ftbench.hangs import hung_trainings
 from pytest_ftbench.plugin import FOUND
 from pytest_ftbench.progress import Progress, send
 from pytest_ftbench.supervision import supervised
@@ -170,5 +171,6 @@ def _workbench(config: pytest.Config, run: SuiteRun, progress: Progress) -> "Wor
             runtime = runtime_of(config, run.suite)
         store = Store(run.settings.cache, progress.say, progress.waiting)
         run.workbench = Workbench(run.suite, store, runtime, progress.say, run.retimes, machine, progress.now)
+        run.workbench.refuse(hung_trainings(config, run.suite.place))
         config.add_cleanup(run.workbench.close)
     return run.workbench

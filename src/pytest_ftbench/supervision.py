@@ -32,7 +32,7 @@ def supervised(item: pytest.Item, run: SuiteRun, name: str, progress: Progress) 
 def _limited(item: pytest.Item, run: SuiteRun, name: str, progress: Progress) -> Iterator[None]:
     assert run.suite.cell_timeout is not None
     clock = Clock(run.suite.cell_timeout)
-    limit = TimeLimit(clock, lambda: end_hanging(item, _error(name, limit, progress)))
+    limit = TimeLimit(clock, lambda: end_hanging(item, run, _error(name, limit, progress)))
     progress.clock = clock
     try:
         with limit:

@@ -5,7 +5,7 @@ Everything made on the way is an entry of the store: ``trials`` of learning rate
 interrupted suite continues where it stopped, and one that is complete loads no model at all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,7 @@ class Workbench:
         self._bases: dict[str, BaseModel] = {}
         self._timed: dict[str, dict[str, Any]] = {}
         self._failed: dict[CheckpointKey, str] = {}
+        self.training: CheckpointKey | None = None
         self._trivial: dict[str, dict[str, dict[str, float | None]]] = {}
         self._answering_level: int | None = None
         self._ready: tuple[tuple[str, str | None, str | None], Decoder] | None = None
@@ -94,13 +95,20 @@ class Workbench:
             )
         recipe = self.sweeps.recipe(key, base)
         material = self.materials.checkpoint(key, base, recipe)
+        self.training = key
         try:
             folder = self.store.get("checkpoints", material, lambda empty: self._train(key, base, recipe, empty))
         except (Exception, TimeUpError) as error:
             # the cells that share it need not train it to the same end; the error itself would hold on to the model
             self._failed[key] = " ".join(str(error).split())[:200] or type(error).__name__
             raise
+        finally:
+            self.training = None
         return Checkpoint(base, digest(material), folder, read_json(folder / "train.json"))
+
+    def refuse(self, trainings: Mapping[CheckpointKey, str]) -> None:
+        """Take trainings as failed before, each for a reason: in a process that they have cost."""
+        self._failed |= trainings
 
     def measure(self, cell: Cell) -> CellRecord:
         """The record of a cell, made of whatever the store already holds."""
