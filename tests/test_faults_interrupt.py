@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pexpect
 import pytest
-from plugin_project import SUITE, Project, import_libraries
+from plugin_project import SUITE, Project
 
 pytestmark = pytest.mark.torch
 
@@ -69,13 +69,9 @@ MOMENTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def libraries():
-    import_libraries()
-
-
 @pytest.fixture
-def slow(libraries, pytester, tmp_path):
+def slow(pytester, tmp_path, monkeypatch):
+    monkeypatch.setenv("MACHINE_FOLDER", str(tmp_path / "machine"))
     project = Project(pytester, tmp_path / "cache", suite=SLOW)
     pytester.makeconftest(TELLING)
     return project
@@ -89,7 +85,7 @@ def command(project, *arguments, results="results.json"):
 
 def environment(project, moment):
     hangs = {} if moment.hangs is None else {"HANGS": moment.hangs}
-    return {**os.environ, "COLUMNS": "200", "MACHINE_FOLDER": str(project.cache / "machine"), **hangs}
+    return {**os.environ, "COLUMNS": "200", **hangs}
 
 
 @contextmanager
@@ -151,11 +147,10 @@ def check_kept(project, shown):
     return cells
 
 
-def check_goes_on(project, kept):
+def check_goes_on(project, kept, workers):
     """That the next run takes what was finished as it is: a second timing would have other samples."""
-    (project.pytester.path / "conftest.py").rename(project.pytester.path / "aside.py")
-    outcome, results = project.results("-k", "base")
-    (project.pytester.path / "aside.py").rename(project.pytester.path / "conftest.py")
+    # how many workers there are is part of what a timing is found by
+    outcome, results = project.results("-k", "base", "-n", workers, new_process=True)
     outcome.assert_outcomes(passed=2)
     assert "set aside" not in outcome.stdout.str()
     assert list((project.cache / "building").iterdir()) == []
@@ -183,6 +178,6 @@ def test_it_stops_within_two_seconds_keeps_what_is_finished_and_the_next_run_goe
             assert "KeyboardInterrupt" in shown, where
             assert "Traceback" not in shown, where
             kept = check_kept(slow, shown)
-        check_goes_on(slow, kept)
+        check_goes_on(slow, kept, workers)
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in longest.items())
     print(f"Ctrl-C with -n {workers}, {faults(1, 10)} times each, the longest until the prompt: {times}")

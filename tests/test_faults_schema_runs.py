@@ -20,7 +20,7 @@ from pytest_ftbench.benchmark_bridge import _record, check_stored
 from pytest_ftbench.grid import CellRecord, Results, UserError, read_results
 from pytest_ftbench.ml.stored import read_entry
 from pytest_ftbench.store import read_json, write_json
-from pytest_ftbench.store.store import _write_manifest
+from pytest_ftbench.store.manifest import seal
 
 HOSTILE = ["\ud800", "a\x1b[31mb", "a\nb", "a::b[c]", "<b>&amp;|`", "\u202eevil", "x" * 300, " ", "é中😀"]
 TROUBLE = ("INTERNALERROR", "Traceback")
@@ -219,7 +219,7 @@ def test_an_entry_of_another_shape_fails_its_cell_alone(project):
     manifest = read_json(path.with_name("manifest.json"))
     path.with_name("manifest.json").unlink()
     write_json(path, {"id": "nano-base-to-arc", "model": "nano", "scores": [1.0]})
-    _write_manifest(path.parent, manifest["kind"], manifest["material"])
+    seal(path.parent, manifest["kind"], manifest["material"])
     outcome = project.run("-k", "base")
     outcome.assert_outcomes(passed=1, errors=1)  # where results are made, in a fixture
     said = (

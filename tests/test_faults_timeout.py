@@ -26,12 +26,12 @@ LIMIT = ("--ftbench-timeout", "600")
 HANG = """
 import ctypes, pathlib, time
 from pytest_ftbench import supervision, timeouts
-from pytest_ftbench.ml import workbench
+from pytest_ftbench.ml import trainer, workbench
 from pytest_ftbench.store import machine
 
 machine._user_folder = lambda: pathlib.Path.cwd() / "machine"
 timeouts.GRACE = 0.5
-answer = workbench.Workbench._answers
+answer, train = workbench.Workbench._answers, trainer.Trainer.train
 clocks = []
 
 class Clock(timeouts.Clock):
@@ -39,17 +39,25 @@ class Clock(timeouts.Clock):
         super().__init__(seconds)
         clocks.append(self)
 
-def hang(self, cell, *rest):
+def hang(doing, name):
+    doing(f"{name}: waiting for itself")
+    clocks[-1]._ends = time.monotonic() + 0.5  # its time is nearly up
+    lock = ctypes.create_string_buffer(256)
+    for _ in range(2):
+        ctypes.CDLL(None).pthread_mutex_lock(lock)
+
+def hang_in_answers(self, cell, *rest):
     if cell.id == "nano-nopeft-arc-to-arc":
-        self.doing(f"{cell.id}: waiting for itself")
-        clocks[-1]._ends = time.monotonic() + 0.5  # its time is nearly up
-        lock = ctypes.create_string_buffer(256)
-        for _ in range(2):
-            ctypes.CDLL(None).pthread_mutex_lock(lock)
+        hang(self.doing, cell.id)
     return answer(self, cell, *rest)
 
+def hang_in_training(self, key, *rest, **more):
+    if key.method == "lora":
+        hang(self.desk.doing, "nano-lora-r2-arc")
+    return train(self, key, *rest, **more)
+
 supervision.Clock = Clock
-workbench.Workbench._answers = hang
+workbench.Workbench._answers, trainer.Trainer.train = hang_in_answers, hang_in_training
 """
 # another process that makes all records, for longer than a cell may take
 HOLD = """
@@ -183,7 +191,10 @@ def test_a_call_of_c_that_never_comes_back_costs_its_process_and_is_said(small, 
     shutil.rmtree(small.cache / "records")
     small.pytester.makeconftest(HANG)
     path = small.pytester.path / "results.json"
-    chosen = ("-n", workers, "-k", "base-to-arc or nopeft")
+    for folder in (small.cache / "checkpoints").iterdir():
+        if (folder / "adapter_model.safetensors").exists():
+            shutil.rmtree(folder)
+    chosen = ("-n", workers, "-k", "base-to-arc or nopeft" + (" or lora" if workers == "2" else ""))
     outcome = small.run(*LIMIT, "--ftbench-json", path, *chosen, new_process=True, columns=200)
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
     cells = by_id(json.loads(path.read_text()))
@@ -199,7 +210,11 @@ def test_a_call_of_c_that_never_comes_back_costs_its_process_and_is_said(small, 
     else:
         # a worker of its own has replaced the one that is gone
         assert cells[SIBLING]["status"] == "ok"
-        outcome.assert_outcomes(passed=2, failed=1)
+        # and nobody tries the training again that cost one
+        assert "waiting for itself" in cells["nano-lora-r2-arc-to-arc"]["error"]
+        assert cells["nano-lora-r2-arc-to-arc"]["failure"]["class"] == "timeout"
+        assert "was killed while it trained this" in cells["nano-lora-r2-arc-to-squad"]["error"]
+        outcome.assert_outcomes(passed=2, failed=2, errors=1)
 
 
 @pytest.mark.parametrize(("text", "words"), [("0", "is 0.0"), ('"1 h"', "'1 h'"), ("true", "True"), ("inf", "inf")])
