@@ -75,7 +75,7 @@ def tried(task, path, strategy, write, count):
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_any_jsonl_is_used_or_refused_in_a_sentence(tmp_path, faults, name):
     path = tmp_path / "train.jsonl"
-    count = faults(60, 4000)
+    count = faults(60, 2000)
     kinds = tried(get_task(name), path, strategies_rows.lines(name), path.write_bytes, count)
     assert all(kinds[kind] for kind in ("used", "column", "row"))
     print(f"{count} JSON Lines files of {name}: {dict(kinds)}, 0 other exceptions")
@@ -84,7 +84,7 @@ def test_any_jsonl_is_used_or_refused_in_a_sentence(tmp_path, faults, name):
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_any_parquet_is_used_or_refused_in_a_sentence(tmp_path, faults, name):
     path = tmp_path / "train.parquet"
-    count = faults(30, 2000)
+    count = faults(30, 1000)
 
     def write(table):
         pyarrow.parquet.write_table(table, path)

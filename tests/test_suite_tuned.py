@@ -9,7 +9,9 @@ from test_suite import TASKS, changed, sentence, write
 
 from pytest_ftbench import lab
 from pytest_ftbench.grid import Recipe, Suite, SweepSpec, UserError, load_suite
+from pytest_ftbench.ml.rows import RowSource
 from pytest_ftbench.settings import Settings
+from pytest_ftbench.tasks import get_task
 
 
 @pytest.fixture
@@ -160,11 +162,12 @@ def test_untuned_they_train_at_the_rates_that_were_published(name, rates):
     assert centres(load_suite(path, (*TASKS, "facts"))) == rates
 
 
-def test_too_few_rows_to_choose_by_are_known_at_collection(load, tmp_path):
+def test_too_few_rows_to_choose_by_are_known_without_a_model(load, tmp_path):
     suite = load(("data.source", str(tmp_path)))
     rows = lab.rows("arc", "train", 30)
     (tmp_path / "train-ai2_arc.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     suite = replace(suite, train_tasks=("arc",))
     assert settings().apply(suite) == suite
+    tuned = RowSource.of(settings(recipe="tuned").apply(suite))
     with pytest.raises(UserError, match=r"train-ai2_arc\.jsonl: has too few rows to choose learning rates by"):
-        settings(recipe="tuned").apply(suite)
+        tuned.check_validation([get_task("arc")])
