@@ -3,8 +3,9 @@ from pathlib import Path
 from pytest_ftbench.ml import material
 
 # what they do reaches a key by what they yield: rows and models by their content, material by the keys themselves;
-# countdown and inspection only speak
-BY_CONTENT = {"__init__", "countdown", "hub", "inspection", "material", "pretrain", "rows", "scratch"}
+# countdown and inspection only speak; model_files and template_probe only refuse
+BY_CONTENT = {"__init__", "countdown", "hub", "inspection", "material", "model_files", "pretrain", "rows", "scratch"}
+BY_CONTENT |= {"template_probe"}
 
 
 def test_every_module_that_decides_a_number_is_part_of_a_key():

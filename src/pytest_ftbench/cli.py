@@ -12,6 +12,7 @@ Exit codes: 0 done; 2 nothing was done, and one sentence on standard error says 
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -32,7 +33,7 @@ from pytest_ftbench.store import file_digest, write_file
 
 REFUSED = 2
 _FOLDER = Path("baselines")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,7 +115,7 @@ def _replaced(path: Path, suite: str) -> Results | None:
 
     Raises :class:`UserError` where something else is there: another suite's, or no baseline at all.
     """
-    if not path.exists() and not path.is_symlink():
+    if not os.path.lexists(path):
         return None
     other = "name another with --to, or move it away"
     try:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -212,11 +213,14 @@ def _suite_path(node: pytest.Item, settings: Settings) -> Path:
 
 def _find(name: str, base: Path, beside: Path) -> Path:
     """A suite by its file's path from ``base``, or by its name among those beside the test and those packaged."""
-    if name.endswith(".toml"):
-        return (base / name).resolve()
     folders = (beside, beside / "suites", _PACKAGED, _CHECKED_OUT)
-    for folder in folders:
-        if (path := folder / f"{name}.toml").is_file():
-            return path.resolve()
+    with suppress(OSError, ValueError):  # longer than any name, or with a NUL in it
+        if name.endswith(".toml"):
+            return (base / name).resolve()
+        for folder in folders:
+            if (path := folder / f"{name}.toml").is_file():
+                return path.resolve()
     known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
-    raise UserError(f"suite {name!r}", "is neither a file nor a known name", f"known are {', '.join(known) or 'none'}")
+    raise UserError(
+        f"suite {name[:100]!r}", "is neither a file nor a known name", f"known are {', '.join(known) or 'none'}"
+    )

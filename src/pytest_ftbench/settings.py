@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ftbench.grid import TUNED, Suite, UserError, acceptance, read_results
+from pytest_ftbench.grid import TUNED, Suite, UserError, acceptance, first_line, read_results
 
 if TYPE_CHECKING:
     from pytest_ftbench.analysis import Limit
@@ -46,8 +46,8 @@ class Settings:
         invocation = config.invocation_params.dir
         return cls(
             suite=option("ftbench_suite"),
-            models=tuple(_absolute(model, invocation) for model in option("ftbench_model") or ()),
-            data=None if (data := option("ftbench_data")) is None else _absolute(data, invocation),
+            models=tuple(_absolute(each, invocation, "--ftbench-model") for each in option("ftbench_model") or ()),
+            data=None if (data := option("ftbench_data")) is None else _absolute(data, invocation, "--ftbench-data"),
             samples=_positive("--ftbench-samples", option("ftbench_samples")),
             seeds=_positive("--ftbench-seeds", option("ftbench_seeds")),
             reasoning=option("ftbench_reasoning"),
@@ -137,9 +137,8 @@ def report_path(config: pytest.Config, kind: str) -> Path | None:
     if name is None:
         return None
     path: Path = config.invocation_params.dir / name
-    taken = next((parent for parent in path.parents if parent.exists()), path.parent)
-    if path.is_dir() or not taken.is_dir():
-        raise UserError(f"--ftbench-{kind} {name}", "is no place for a file", "name a file in a folder")
+    if not _may_be_file(path):
+        raise UserError(f"--ftbench-{kind} {name:.100}", "is no place for a file", "name a file in a folder")
     for other in _NOT_OVERWRITTEN.get(kind, ()):
         if (named := config.getoption(f"ftbench_{other}")) and config.invocation_params.dir / named == path:
             raise UserError(f"--ftbench-{kind} {name}", f"is the file of --ftbench-{other}", "name another file")
@@ -147,6 +146,14 @@ def report_path(config: pytest.Config, kind: str) -> Path | None:
         problem = "is a baseline, which nothing but 'ftbench baseline accept' writes"
         raise UserError(f"--ftbench-{kind} {name}", problem, "name another file, and accept that")
     return path
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        taken = next((parent for parent in path.parents if parent.exists()), path.parent)
+        return taken.is_dir() and not path.is_dir() and "\0" not in path.name
+    except (OSError, ValueError):  # longer than any name, or with a NUL in it
+        return False
 
 
 def is_baseline(path: Path) -> bool:
@@ -161,15 +168,21 @@ def is_baseline(path: Path) -> bool:
 
 
 def cache_folder(config: pytest.Config) -> Path:
-    """The option's folder, else the configuration's, the environment's, or a user's cache as XDG has it."""
+    """The option's folder, else the configuration's, the environment's, or a user's cache as XDG has it.
+
+    Raises :class:`UserError` for one in the home of a user there isn't.
+    """
     here = config.invocation_params.dir
-    if option := config.getoption("ftbench_cache"):
-        return here / Path(option).expanduser()
-    if configured := config.getini("ftbench_cache"):
-        return config.rootpath / Path(configured).expanduser()
-    if named := os.environ.get("FTBENCH_CACHE"):
-        return here / Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pytest-ftbench"
+    try:
+        if option := config.getoption("ftbench_cache"):
+            return here / Path(option).expanduser()
+        if configured := config.getini("ftbench_cache"):
+            return config.rootpath / Path(configured).expanduser()
+        if named := os.environ.get("FTBENCH_CACHE"):
+            return here / Path(named).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pytest-ftbench"
+    except RuntimeError as error:
+        raise UserError("--ftbench-cache", f"is no folder ({error})", "name a folder") from None
 
 
 def stores_benchmarks(config: pytest.Config) -> bool:
@@ -178,10 +191,13 @@ def stores_benchmarks(config: pytest.Config) -> bool:
     return any(config.getoption(f"benchmark_{name}", None) for name in names)
 
 
-def _absolute(source: str, base: Path) -> str:
+def _absolute(source: str, base: Path, option: str) -> str:
     """A folder given on the command line as a path from anywhere; anything else as it is."""
-    path = base / Path(source).expanduser()
-    return str(path.resolve()) if path.is_dir() or source.startswith((".", "/", "~")) else source
+    try:
+        path = base / Path(source).expanduser()
+        return str(path.resolve()) if path.is_dir() or source.startswith((".", "/", "~")) else source
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, no such user
+        raise UserError(f"{option} {source:.100}", f"is no path ({first_line(error)})", "name a folder") from None
 
 
 def _check_validation(suite: Suite) -> None:

@@ -2,10 +2,13 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
 
 
 class UserError(Exception):
     """Bad input, said in one sentence that names the place (file, key), the problem and the fix."""
+
+    failure: ClassVar[str] = "input"
 
     def __init__(self, place: object, problem: str, fix: str) -> None:
         self.place, self.problem, self.fix = place, problem, fix

@@ -18,6 +18,8 @@ from pytest_ftbench.report.words import clean, elided, score
 
 _NAME_ROOM = 40
 _ERROR_ROOM = 600  # an error can carry a whole traceback: results.json keeps all of it
+_ID_ROOM = 200
+_NO_REASON = "no reason was recorded"
 
 _APART = ((Standing.INVALID, "INVALID"), (Standing.TRIVIAL, "<trivial"))
 
@@ -109,6 +111,6 @@ def reasons(records: Sequence[CellRecord]) -> Iterator[Reason]:
     for record in records:
         why = elided(clean(record.error or ""), _ERROR_ROOM)
         if record.ok and why:
-            yield Reason(clean(record.id), "†", why)
+            yield Reason(elided(clean(record.id), _ID_ROOM), "†", why)
         elif not record.ok and (why or record.status != "skipped"):
-            yield Reason(clean(record.id), clean(record.status), why or "no reason was recorded")
+            yield Reason(elided(clean(record.id), _ID_ROOM), elided(clean(record.status), _ID_ROOM), why or _NO_REASON)

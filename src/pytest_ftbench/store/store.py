@@ -40,18 +40,18 @@ class Store:
         self.say = say
         self._verified: set[Path] = set()
         try:
-            (root / "locks").mkdir(parents=True, exist_ok=True)
-            (root / "building").mkdir(exist_ok=True)
-        except OSError as error:
+            self._own("locks").mkdir(parents=True, exist_ok=True)
+            self._own("building").mkdir(exist_ok=True)
+        except (OSError, ValueError) as error:  # a name with a NUL in it is no OSError
             raise self._unusable(error) from None
         self._sweep()
 
     def find(self, kind: str, material: Any) -> Path | None:
         """The folder of a verified entry; None where there is none."""
-        folder = self.root / kind / digest(material)
+        folder = self._own(kind) / digest(material)
         if folder in self._verified:
             return folder
-        if not folder.exists():
+        if not os.path.lexists(folder):
             return None
         if _mismatch(folder) is None:
             self._verified.add(folder)
@@ -85,7 +85,7 @@ class Store:
             lock.release()
 
     def _find_locked(self, folder: Path) -> Path | None:
-        if not folder.exists():
+        if not os.path.lexists(folder):
             return None
         if problem := _mismatch(folder):
             self._set_aside(folder, problem)
@@ -108,13 +108,13 @@ class Store:
     def _workplace(self, name: str) -> Iterator[Path]:
         """The private folder of an entry's builder; who holds the entry's lock is the only one."""
         folder = self.root / "building" / name
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         with self._usable():
             folder.mkdir()
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
 
     @contextlib.contextmanager
     def _lock(self, kind: str, key: str) -> Iterator[None]:
@@ -139,12 +139,12 @@ class Store:
         except OSError as error:
             raise self._unusable(error) from None
 
-    def _unusable(self, error: OSError) -> UserError:
-        problem = f"can't be used as cache ({error.strerror or error})"
+    def _unusable(self, error: OSError | ValueError) -> UserError:
+        problem = f"can't be used as cache ({getattr(error, 'strerror', None) or error})"
         return UserError(self.root, problem, "give --ftbench-cache another folder")
 
     def _set_aside(self, folder: Path, problem: str) -> None:
-        grave = self.root / "set-aside" / f"{folder.parent.name}-{folder.name}-{secrets.token_hex(4)}"
+        grave = self._own("set-aside") / f"{folder.parent.name}-{folder.name}-{secrets.token_hex(4)}"
         with self._usable():
             grave.parent.mkdir(exist_ok=True)
             folder.rename(grave)
@@ -156,7 +156,14 @@ class Store:
             lock = FileLock(self._lock_path(folder.name))
             # a wait that ends, or a cache that may only be read
             with contextlib.suppress(OSError), lock.acquire(timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
+
+    def _own(self, name: str) -> Path:
+        """A folder of the cache, which is no link: what is behind one is somebody else's to write and to delete."""
+        folder = self.root / name
+        if folder.is_symlink():
+            raise UserError(folder, "is a symbolic link", "remove it, or give --ftbench-cache another folder")
+        return folder
 
     def _lock_path(self, name: str) -> Path:
         return self.root / "locks" / f"{name}.lock"
@@ -164,7 +171,8 @@ class Store:
 
 def write_file(path: Path, text: str) -> None:
     """Write a text file so that it is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    # as long a name as a file may have leaves no room for more
+    draft = path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         draft.write_text(text, encoding="utf-8")
         _sync(draft)
@@ -186,7 +194,9 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON value so that it is there whole or not at all."""
-    write_file(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # half a character, which no file in UTF-8 holds, is read again from its escape
+    write_file(path, text.encode(errors="backslashreplace").decode())
 
 
 def _write_manifest(folder: Path, kind: str, material: Any) -> None:
@@ -200,6 +210,10 @@ def _write_manifest(folder: Path, kind: str, material: Any) -> None:
 
 def _mismatch(folder: Path) -> str | None:
     """What is wrong with an entry, or None."""
+    if folder.is_symlink():
+        return "it is a symbolic link"
+    if (folder / MANIFEST).is_symlink() or not (folder / MANIFEST).is_file():
+        return "its manifest can't be read"
     try:
         manifest = read_json(folder / MANIFEST)
         files = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
@@ -211,13 +225,28 @@ def _mismatch(folder: Path) -> str | None:
     for name, (size, sha256) in files.items():
         path = folder / name
         try:
-            if path.is_symlink() or not path.is_file():
+            if _leaves(folder, name) or not path.is_file():
                 return f"{name} is missing"
             if path.stat().st_size != size or file_digest(path) != sha256:
                 return f"{name} has changed"
         except OSError as error:  # also where another process sets the entry aside meanwhile
             return f"{name} can't be read ({error.strerror})"
     return None
+
+
+def _leaves(folder: Path, name: str) -> bool:
+    """Whether a file's path leads out of an entry, by its words or by a link."""
+    parts = Path(name).parts
+    ways = (folder.joinpath(*parts[: count + 1]) for count in range(len(parts)))
+    return ".." in parts or Path(name).is_absolute() or any(way.is_symlink() for way in ways)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder and all in it; of a link, the link."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
