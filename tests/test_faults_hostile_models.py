@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import random
 import shutil
 import struct
 import sys
@@ -15,6 +16,7 @@ from pytest_ftbench.grid import ModelSpec, UserError
 from pytest_ftbench.ml import model_files
 from pytest_ftbench.ml.adapters import beside, merged
 from pytest_ftbench.ml.base import check_source, find_base, load_tokenizer, load_weights
+from pytest_ftbench.ml.embedder import check_embedder
 from pytest_ftbench.store import read_json
 
 pytestmark = pytest.mark.torch
@@ -395,6 +397,76 @@ def test_an_adapter_that_is_none_of_ours_is_refused(
         beside(load_weights(model_folder, runtime), folder, runtime)
     assert problem in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def mutated(content, chance):
+    """A file's content with a few bytes of its first thousands other than they were: cut, doubled, or by chance."""
+    changed = bytearray(content)
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(min(len(changed), 3000))
+        length = chance.choice((1, 1, 2, 8))
+        new = chance.choice(
+            (b"", bytes(chance.randrange(256) for _ in range(length)), b"9" * 12, b"-1", b'"x"', b"null")
+        )
+        changed[at : at + length] = new
+    return bytes(changed)
+
+
+def test_a_folder_whose_files_were_changed_by_chance_is_refused_or_the_model_that_it_says(
+    copy, runtime, marker, faults
+):
+    names = ("config.json", "model.safetensors", "generation_config.json", "tokenizer_config.json")
+    good = {name: (copy / name).read_bytes() for name in names}
+    refused = 0
+    for seed in range(count := faults(24, 600)):
+        chance = random.Random(seed)
+        name = names[seed % len(names)]
+        (copy / name).write_bytes(mutated(good[name], chance))
+        try:
+            load(copy, runtime)
+        except UserError as error:
+            refused += 1
+            said = str(error)
+        else:
+            said = str(copy)
+        assert said.isprintable(), seed
+        assert said.startswith(str(copy)), (seed, said)
+        (copy / name).write_bytes(good[name])
+    print(f"{count} folders changed by chance: {refused} refused in a sentence, {count - refused} loaded, 0 tracebacks")
+    assert 0 < refused < count
+
+
+@pytest.mark.parametrize(
+    ("modules", "problem"),
+    [
+        ([{"type": "evil_module.Evil", "path": ""}], "type of module 0: is 'evil_module.Evil', whose code is not run"),
+        ([{"type": "os.system", "path": "touch x"}], "whose code is not run"),
+        ([{"path": ""}], "type of module 0: is None"),
+        ([{"type": "sentence_transformers.models.Pooling", "path": "../../etc"}], "leads out of the folder"),
+        ([{"type": "sentence_transformers.models.Pooling", "path": "/etc"}], "leads out of the folder"),
+        ({"type": "x"}, "is no list of modules"),
+        (["x"], "is no list of modules"),
+    ],
+)
+def test_an_embedder_of_anybodys_code_is_refused(tmp_path, marker, monkeypatch, modules, problem):
+    (tmp_path / "evil_module.py").write_text(CODE.format(marker=str(marker)) + CLASSES, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"^{tmp_path}/modules\.json") as caught:
+        check_embedder(str(tmp_path))
+    assert problem in str(caught.value)
+
+
+def test_an_embedder_with_an_adapter_or_pickled_weights_is_refused(tmp_path, marker):
+    (tmp_path / "modules.json").write_text("[]", encoding="utf-8")
+    check_embedder(str(tmp_path))
+    (tmp_path / "2_Dense").mkdir()
+    (tmp_path / "2_Dense" / "pytorch_model.bin").write_bytes(pickle.dumps(Payload(marker)))
+    with pytest.raises(UserError, match="is pickled; save the weights as safetensors"):
+        check_embedder(str(tmp_path))
+    (tmp_path / "2_Dense" / "pytorch_model.bin").rename(tmp_path / "2_Dense" / "adapter_config.json")
+    with pytest.raises(UserError, match="puts an adapter beside the weights; merge it into them"):
+        check_embedder(str(tmp_path))
 
 
 def test_a_look_at_a_folder_changes_nothing_in_it(copy, runtime, marker):

@@ -85,6 +85,25 @@ def check_adapter(folder: Path) -> None:
     list(_shapes(weights))
 
 
+def check_modules(folder: Path) -> None:
+    """Check that what a sentence-transformers folder is made of is that library's own.
+
+    Raises :class:`UserError` where a module's class is anybody else's, or an adapter is to be put beside its weights.
+    """
+    path = folder / "modules.json"
+    modules = _json(path, "name a folder that sentence-transformers saved")
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise UserError(path, "is no list of modules", "name a folder that sentence-transformers saved")
+    for index, module in enumerate(modules):
+        if not str(module.get("type")).startswith("sentence_transformers."):
+            place = f"{path}: type of module {index}"
+            raise UserError(place, f"is {_short(module.get('type'))}, whose code is not run", "name a model without")
+        if ".." in Path(str(module.get("path"))).parts or Path(str(module.get("path"))).is_absolute():
+            raise UserError(f"{path}: path of module {index}", "leads out of the folder", "name one in it")
+    if adapters := sorted(folder.glob("**/adapter_config.json")):
+        raise UserError(adapters[0], "puts an adapter beside the weights", "merge it into them")
+
+
 def pickled(folder: Path) -> list[str]:
     """The names of a folder's files of pickled weights or states, which nobody opens."""
     return sorted(path.name for suffix in ("bin", "pt", "pth", "pkl", "ckpt") for path in folder.glob(f"*.{suffix}"))
@@ -92,17 +111,22 @@ def pickled(folder: Path) -> list[str]:
 
 def _object(path: Path, fix: str = _AGAIN) -> dict[str, Any]:
     """The JSON object in a file."""
+    value = _json(path, fix)
+    if not isinstance(value, dict):
+        raise UserError(path, "holds no object", fix)
+    return value
+
+
+def _json(path: Path, fix: str) -> Any:
+    """The JSON value in a file."""
     if not path.is_file():  # neither a pipe nor a device, which have no end
         raise UserError(path, "is no file", fix)
     if path.stat().st_size > _JSON_LIMIT:
         raise UserError(path, f"is longer than {_JSON_LIMIT // 2**20} MiB", fix)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # also text that isn't UTF-8, and numbers without end
         raise UserError(path, f"is no JSON ({str(error)[:100]})", fix) from None
-    if not isinstance(value, dict):
-        raise UserError(path, "holds no object", fix)
-    return value
 
 
 def _weight_files(folder: Path) -> list[Path]:
