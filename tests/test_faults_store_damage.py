@@ -233,7 +233,7 @@ def test_nothing_is_swept_where_a_link_leads_to(tmp_path, name):
     (tmp_path / "home" / "documents").mkdir(parents=True)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / name).symlink_to(tmp_path / "home")
-    with pytest.raises(Exception, match=f"cache/{name}: is a link; remove it"):
+    with pytest.raises(Exception, match=f"cache/{name}: is a symbolic link; remove it"):
         Store(tmp_path / "cache")
     assert (tmp_path / "home" / "documents").is_dir()
 

@@ -24,7 +24,7 @@ TRAINING = {
 }
 THIRD_PARTY = {
     "store": {"filelock"},
-    "ml": TRAINING | {"numpy"},
+    "ml": TRAINING | {"jinja2", "numpy"},
     "analysis": {"numpy", "scipy"},
     "report": {"matplotlib"},
     PYTEST_LAYER: {"pytest"},

@@ -10,6 +10,7 @@ place of a baseline of the same suite and of nothing else. Nobody but this comma
 """
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from pytest_ftbench.store import file_digest, write_file
 Say = Callable[[str], None]
 
 _FOLDER = Path("baselines")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 def add_baseline(things: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -99,7 +100,7 @@ def _replaced(path: Path, suite: str) -> Results | None:
 
     Raises :class:`UserError` where something else is there: another suite's, or no baseline at all.
     """
-    if not path.exists() and not path.is_symlink():
+    if not os.path.lexists(path):
         return None
     other = "name another with --to, or move it away"
     try:

@@ -245,4 +245,6 @@ def _find(name: str, base: Path, beside: Path) -> Path:
     except (AttributeError, OSError, ValueError):  # no text, too long for a path, a NUL in it
         raise UserError(f"suite {shown(name)}", "is no name for a file", "give a suite's name or its file's") from None
     known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
-    raise UserError(f"suite {name!r}", "is neither a file nor a known name", f"known are {', '.join(known) or 'none'}")
+    raise UserError(
+        f"suite {name[:100]!r}", "is neither a file nor a known name", f"known are {', '.join(known) or 'none'}"
+    )

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_ftbench.grid import printable
 from pytest_ftbench.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def command(level: str, properties: Mapping[str, str], text: str) -> str:
 
 
 def _escaped(text: str, also: Sequence[str] = "") -> str:
+    text = "".join(char if char in "\r\n" else printable(char) for char in text)
     for mark in ("%", "\r", "\n", *also):
         text = text.replace(mark, f"%{ord(mark):02X}")
     return text

@@ -4,6 +4,7 @@ PYTEST_DONT_REWRITE. A worker's output is seen by nobody. What it has to say tra
 ``progress``, which pytest counts as little as a passed setup.
 """
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ftbench.grid import printable
 from pytest_ftbench.plugin import is_worker
 
 if TYPE_CHECKING:
@@ -93,6 +95,15 @@ def send(item: pytest.Item, note: dict[str, Any]) -> None:
     item.config.hook.pytest_runtest_logreport(report=report)
 
 
+def inert(line: str) -> str:
+    """A line that GitHub Actions, where it reads along, takes for words: it obeys leading colons and ##[."""
+    if not os.environ.get("GITHUB_ACTIONS"):
+        return line
+    if line.lstrip().startswith("::"):
+        line = line.replace("::", ": :", 1)
+    return line.replace("##[", "## [")
+
+
 def show(config: pytest.Config, line: str, worker: str | None = None) -> None:
     """Print a line, and which worker says it, amid pytest's own output."""
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
@@ -102,5 +113,6 @@ def show(config: pytest.Config, line: str, worker: str | None = None) -> None:
     # cells run while pytest captures output, and what is captured shows up only where a test fails
     with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
         reporter.ensure_newline()
+        line = inert(printable(line))  # it may name files, and tell what libraries say
         reporter.write_line(f"ftbench: {line}" if worker is None else f"ftbench [{worker}]: {line}")
         reporter._tw.flush()

@@ -143,9 +143,8 @@ def report_path(config: pytest.Config, kind: str) -> Path | None:
     if name is None:
         return None
     path: Path = config.invocation_params.dir / name
-    taken = next((parent for parent in path.parents if parent.exists()), path.parent)
-    if path.is_dir() or not taken.is_dir():
-        raise UserError(f"--ftbench-{kind} {name}", "is no place for a file", "name a file in a folder")
+    if not _may_be_file(path):
+        raise UserError(f"--ftbench-{kind} {name:.100}", "is no place for a file", "name a file in a folder")
     for other in _NOT_OVERWRITTEN.get(kind, ()):
         if (named := config.getoption(f"ftbench_{other}")) and config.invocation_params.dir / named == path:
             raise UserError(f"--ftbench-{kind} {name}", f"is the file of --ftbench-{other}", "name another file")
@@ -153,6 +152,14 @@ def report_path(config: pytest.Config, kind: str) -> Path | None:
         problem = "is a baseline, which nothing but 'ftbench baseline accept' writes"
         raise UserError(f"--ftbench-{kind} {name}", problem, "name another file, and accept that")
     return path
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        taken = next((parent for parent in path.parents if parent.exists()), path.parent)
+        return taken.is_dir() and not path.is_dir() and "\0" not in path.name
+    except (OSError, ValueError):  # longer than any name, or with a NUL in it
+        return False
 
 
 def is_baseline(path: Path) -> bool:
@@ -167,7 +174,10 @@ def is_baseline(path: Path) -> bool:
 
 
 def cache_folder(config: pytest.Config) -> Path:
-    """The option's folder, else the configuration's, the environment's, or a user's cache as XDG has it."""
+    """The option's folder, else the configuration's, the environment's, or a user's cache as XDG has it.
+
+    Raises :class:`UserError` for one in the home of a user there isn't.
+    """
     here = config.invocation_params.dir
     if option := config.getoption("ftbench_cache"):
         return here / expanded("--ftbench-cache", option)

@@ -6,6 +6,7 @@ from typing import Any
 from pytest_ftbench.github_actions import annotations, is_asked_for, write_summary
 from pytest_ftbench.grid import CellRecord
 from pytest_ftbench.ledger import Ledger
+from pytest_ftbench.progress import inert
 
 
 def result_word(report: Any) -> tuple[str, str, Any] | None:
@@ -37,7 +38,8 @@ def summarize(reporter: Any, ledger: Ledger) -> None:
         reporter.write_line(ledger.problem, red=True)
     if is_asked_for(ledger):
         problem = write_summary(ledger)
-        _write(reporter, [*annotations(ledger), *([] if problem is None else [problem])])
+        _write(reporter, annotations(ledger), commands=True)
+        _write(reporter, [] if problem is None else [problem])
 
 
 def _write_comparisons(reporter: Any, ledger: Ledger) -> None:
@@ -51,9 +53,12 @@ def _write_comparisons(reporter: Any, ledger: Ledger) -> None:
     _write(reporter, render_breaches(ledger.breaches, width, color))
 
 
-def _write(reporter: Any, lines: Iterable[str]) -> None:
-    """Print lines as far as the terminal's encoding has their characters, and something like them where not."""
+def _write(reporter: Any, lines: Iterable[str], commands: bool = False) -> None:
+    """Print lines as far as the terminal's encoding has their characters, and something like them where not.
+
+    What GitHub Actions would obey is only printed where it is one of our own ``commands``.
+    """
     from pytest_ftbench.report import encodable
 
     for line in encodable(lines, getattr(reporter._tw._file, "encoding", None) or "utf-8"):
-        reporter.write_line(line)
+        reporter.write_line(line if commands else inert(line))

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench.grid import ATTENTION, MULTIPLE_OF_RANK, MethodSpec, UserError, first_line, may_follow_rank
+from pytest_ftbench.ml.base import one_sentence
+from pytest_ftbench.ml.model_files import check_adapter
 from pytest_ftbench.ml.probe import MergeProbe
 from pytest_ftbench.ml.runtime import Runtime
 
@@ -123,7 +125,8 @@ def _adapted(model: "PreTrainedModel", folder: Path, runtime: Runtime) -> Any:
     """A model with the adapter in a folder beside its weights, as it was saved."""
     from peft import PeftModel
 
-    with warnings.catch_warnings():
+    check_adapter(folder)
+    with warnings.catch_warnings(), one_sentence(folder, "adapter", "remove that folder, and it is trained anew"):
         # of AdaLoRA's ranks, which are for its own layers: PEFT looks for LoRA's too
         warnings.filterwarnings("ignore", message="The following rank_pattern keys did not match")
         return PeftModel.from_pretrained(model, folder, torch_device=runtime.device)

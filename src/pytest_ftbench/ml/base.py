@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ftbench import lab
 from pytest_ftbench.grid import ModelSpec, UserError, first_line
+from pytest_ftbench.ml.hub import check_id
+from pytest_ftbench.ml.model_files import check_tokenizer, check_weights
 from pytest_ftbench.ml.runtime import Runtime
+from pytest_ftbench.ml.template import checked_template
 from pytest_ftbench.store import digest, folder_digest, read_json
 
 if TYPE_CHECKING:
@@ -54,15 +57,20 @@ def check_source(spec: ModelSpec) -> None:
             raise UserError(
                 f"models.{spec.name}", f"there is no embedded model {name!r}", f"known are {', '.join(lab.SHAPES)}"
             )
-    elif (folder := Path(spec.source)).is_dir():
-        _check_folder(folder)
-    elif folder.is_absolute():
+    elif is_local(spec):
+        _check_folder(Path(spec.source))
+    elif (folder := Path(spec.source)).is_absolute():
         raise UserError(folder, "is no folder", "name a model folder or a Hub id")
+    else:
+        check_id(f"models.{spec.name}", spec.source, spec.revision)
 
 
 def is_local(spec: ModelSpec) -> bool:
     """Whether a model's files are on this machine without any download."""
-    return spec.source.startswith(_EMBEDDED) or Path(spec.source).is_dir()
+    try:
+        return spec.source.startswith(_EMBEDDED) or Path(spec.source).is_dir()
+    except (OSError, ValueError):  # longer than any name, or with a NUL in it
+        return False
 
 
 def find_base(spec: ModelSpec) -> BaseModel:
@@ -83,17 +91,22 @@ def has_chat_template(folder: Path) -> bool:
 
 
 def base_folder(spec: ModelSpec) -> Path:
-    """The folder of a suite's model, downloaded first where need be."""
+    """The folder of a suite's model, downloaded first where need be.
+
+    Raises :class:`UserError` for files that no library should be shown.
+    """
     check_source(spec)
     if spec.source.startswith(_EMBEDDED):
         folder = lab.model_folder(spec.source.removeprefix(_EMBEDDED))
-    elif Path(spec.source).is_dir():
+    elif is_local(spec):
         folder = Path(spec.source)
     else:
         from pytest_ftbench.ml.hub import hub_model
 
         folder = hub_model(spec.source, spec.revision)
         _check_folder(folder)
+    check_weights(folder)
+    check_tokenizer(folder)
     return folder
 
 
@@ -104,10 +117,13 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """
     from transformers import AutoTokenizer
 
-    with _one_sentence(folder, "tokenizer"):
+    with one_sentence(folder, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, padding_side="left")
     if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN_TURNS
+    else:
+        place = f"{folder}: chat_template"
+        tokenizer.chat_template = checked_template(tokenizer.chat_template, tokenizer.special_tokens_map, place)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -117,18 +133,28 @@ def load_weights(folder: Path, runtime: Runtime, quantization: str | None = None
     """The model of a folder on the device, every parameter in the runtime's dtype.
 
     Under a ``quantization``, the weights of linear layers are in it instead: ``nf4`` with double quantization, computed
-    with in bfloat16, or ``int8``; embeddings, norms and the head stay as they are (bitsandbytes).
+    with in bfloat16, or ``int8``; embeddings, norms and the head stay as they are (bitsandbytes). Raises
+    :class:`UserError` for files that can't be read, or lack some of the weights: a library would make them up.
     """
     from transformers import AutoModelForCausalLM
 
+    check_weights(folder)
     given: dict[str, Any] = {}
     if quantization is not None:
         # it can't be moved afterwards
         given = {"quantization_config": quantization_config(quantization), "device_map": {"": runtime.device}}
-    with _one_sentence(folder, "weights"):
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=runtime.torch_dtype, trust_remote_code=False, use_safetensors=True, **given
+    with one_sentence(folder, "weights"):
+        loaded: tuple[PreTrainedModel, dict[str, Any]] = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=runtime.torch_dtype,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            **given,
         )
+    model, told = loaded
+    if missing := sorted(told["missing_keys"]):
+        raise UserError(folder, f"lacks {len(missing)} of its weights ({missing[0]!r:.60})", "save the model again")
     return model if given else model.to(runtime.device)
 
 
@@ -150,6 +176,23 @@ def quantization_config(quantization: str) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
+
+
+@contextlib.contextmanager
+def one_sentence(folder: Path, part: str, fix: str = "save the model again") -> Iterator[None]:
+    """Say in one sentence that a folder's files can't be read in the block, whatever a library makes of them."""
+    try:
+        yield
+    except BaseException as error:
+        said = str(error)
+        # a library in Rust gives up with an exception that isn't one of Python's usual
+        is_fault = isinstance(error, Exception) or type(error).__name__ == "PanicException"
+        # that there is no room says nothing of the files
+        if not is_fault or isinstance(error, MemoryError | UserError) or "memory" in said.lower():
+            raise
+        if "trust_remote_code" in said:
+            raise UserError(folder, "asks for code of its own, which is never run", "name a model without") from error
+        raise UserError(folder, f"its {part} can't be loaded ({first_line(error)})", fix) from error
 
 
 def end_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> list[int]:
@@ -176,17 +219,6 @@ def parameter_count(parameter: "torch.nn.Parameter") -> int:
 def _dtype(parameter: "torch.nn.Parameter") -> str:
     packed: Any = getattr(parameter, "quant_state", None)
     return str(parameter.dtype).removeprefix("torch.") if packed is None else str(packed.quant_type)
-
-
-@contextlib.contextmanager
-def _one_sentence(folder: Path, part: str) -> Iterator[None]:
-    """Say in one sentence that a model's files can't be read."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, ImportError, SafetensorError) as error:
-        raise UserError(folder, f"its {part} can't be loaded ({first_line(error)})", "save the model again") from error
 
 
 def _check_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pytest_ftbench.grid import BAG_OF_WORDS, UserError, first_line
 from pytest_ftbench.ml.memory import free
+from pytest_ftbench.ml.model_files import check_modules
 from pytest_ftbench.ml.runtime import Runtime, at_work
 from pytest_ftbench.store import folder_digest, package_versions
 from pytest_ftbench.tasks import Task
@@ -135,3 +136,4 @@ def _check_folder(folder: Path) -> None:
     for path in sorted(folder.glob("**/pytorch_model*.bin")):
         if not any(path.parent.glob("*.safetensors")):
             raise UserError(path, "is pickled", "save the weights as safetensors")
+    check_modules(folder)

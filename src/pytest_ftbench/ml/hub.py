@@ -1,5 +1,6 @@
 """Models and data sets by Hub id, at a pinned revision where one is given. A local folder serves in an id's place."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,24 @@ from pytest_ftbench.tasks.columns import misfit
 MAX_ROWS = 10_000
 """How many usable rows of a split are read at most: OpenMathInstruct-2 has 14 million."""
 
+_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
+_REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
+_REVISION_LENGTH = 200
+_SHOWN = 100  # characters of a name
 _MODEL_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+
+
+def check_id(key: str, name: str, revision: str | None) -> None:
+    """Check that these can be an id on the Hub and a revision of it: its library keeps files under their names.
+
+    Raises :class:`UserError` where they can't.
+    """
+    if not _ID.fullmatch(name) or ".." in name:
+        raise UserError(key, f"{_short(name)} is no folder here and no Hub id", "name a folder, or an id as OWNER/NAME")
+    if revision is not None and (
+        not _REVISION.fullmatch(revision) or ".." in revision or len(revision) > _REVISION_LENGTH
+    ):
+        raise UserError(key, f"{_short(revision)} is no revision", "name a branch, a tag or a commit")
 
 
 def hub_rows(task: Task, split: str, source: HubSource) -> list[Row] | None:
@@ -28,6 +46,7 @@ def hub_rows(task: Task, split: str, source: HubSource) -> list[Row] | None:
     from datasets import load_dataset
 
     name, key = data_set_name(task, source), f"data.hub.{task.name}"
+    _check_data_set(key, name, source.revision)
     config = source.config or (task.hub.config if source.id is None else None)
     place = Place(f"{key}: {name} {theirs}")
     try:
@@ -87,6 +106,19 @@ def hub_model(source: str, revision: str | None, key: str = "models") -> Path:
             return Path(snapshot_download(source, revision=revision, allow_patterns=_MODEL_FILES))
     except (OSError, ValueError, RuntimeError) as error:
         raise _unreachable(key, source, error) from error
+
+
+def _check_data_set(key: str, name: str, revision: str | None) -> None:
+    """As ``check_id``, where a folder may stand in an id's place."""
+    try:
+        is_folder = Path(name).is_dir()
+    except (OSError, ValueError):
+        is_folder = False
+    check_id(key, "folder" if is_folder else name, revision)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")
 
 
 def _unreachable(key: str, name: str, error: Exception) -> UserError:

@@ -40,7 +40,10 @@ from pytest_ftbench.tasks.overlap import Overlap, overlap, same_words
 _ITEMS = 20  # as many ids of duplicates as a record names
 _HERE = Path(__file__).parent
 _CODE = source_digest(
-    *(_HERE / f"{name}.py" for name in ("context", "hygiene", "prompts", "row_files", "row_shares", "rows", "targets")),
+    *(
+        _HERE / f"{name}.py"
+        for name in ("context", "hygiene", "prompts", "row_files", "row_shares", "rows", "targets", "template")
+    ),
     *Path(tasks.__file__).parent.glob("*.py"),
 )
 

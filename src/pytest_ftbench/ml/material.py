@@ -21,7 +21,7 @@ from pytest_ftbench.tasks import Task, get_task
 _HERE = Path(__file__).parent
 _TASKS = tuple(Path(tasks.__file__).parent.glob("*.py"))
 # what every number goes through; rows, hub and scratch count by what they yield, material by the keys it makes
-_SHARED = ("adapters", "base", "checkpoint", "desk", "prompts", "runtime", "snapshots", "workbench")
+_SHARED = ("adapters", "base", "checkpoint", "desk", "prompts", "runtime", "snapshots", "template", "workbench")
 
 
 def _code(*names: str, also: Iterable[Path] = ()) -> str:

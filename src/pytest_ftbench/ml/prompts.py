@@ -16,11 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftbench.grid import UserError
+from pytest_ftbench.grid import UserError, first_line
 from pytest_ftbench.tasks import Message, Row, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+# of a prompt: what a template may say of its own, and how often what it was given
+_ROOM, _TIMES = 200_000, 20
 
 _SWITCH = {"on": {"enable_thinking": True}, "off": {"enable_thinking": False}, "unlocked": {}}
 
@@ -80,10 +83,22 @@ class Renderer:
         return ids
 
     def _render(self, messages: Sequence[Any], add_generation_prompt: bool) -> str:
-        text = self.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=add_generation_prompt, **_SWITCH[self.reasoning]
-        )
-        return str(text)
+        try:
+            given = {"tokenize": False, "add_generation_prompt": add_generation_prompt, **_SWITCH[self.reasoning]}
+            text = str(self.tokenizer.apply_chat_template(list(messages), **given))
+        except MemoryError:
+            raise
+        except Exception as error:  # a template is a program, and may refuse a chat, or fail at it
+            raise UserError(
+                self._place, f"can't render a row's messages ({first_line(error)})", "correct the template"
+            ) from error
+        if len(text) > _ROOM + _TIMES * sum(len(str(message["content"])) for message in messages):
+            raise UserError(self._place, f"makes {len(text)} characters of a row's messages", "correct the template")
+        return text
+
+    @property
+    def _place(self) -> str:
+        return f"{getattr(self.tokenizer, 'name_or_path', 'tokenizer')}: chat_template"
 
 
 def training_examples(

@@ -33,6 +33,7 @@ from pytest_ftbench.ml.hygiene import Hygiene
 from pytest_ftbench.ml.latency import PROTOCOL, strided
 from pytest_ftbench.ml.material import Materials
 from pytest_ftbench.ml.memory import free
+from pytest_ftbench.ml.model_files import pickled
 from pytest_ftbench.ml.outlay import Outlay, told
 from pytest_ftbench.ml.probe import probe_prompts
 from pytest_ftbench.ml.prompts import Renderer
@@ -98,7 +99,9 @@ class Workbench:
     def base(self, name: str) -> BaseModel:
         """The base model of that name in the suite."""
         if name not in self._bases:
-            self._bases[name] = find_base(self.suite.model(name))
+            self._bases[name] = base = find_base(self.suite.model(name))
+            if unread := pickled(base.folder):
+                self.say(f"{base.folder}: {', '.join(unread)[:200]} may be pickled and is not opened")
         return self._bases[name]
 
     def checkpoint(self, key: CheckpointKey) -> Checkpoint:

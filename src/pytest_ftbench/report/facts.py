@@ -19,6 +19,8 @@ from pytest_ftbench.report.words import clean, elided, score
 _NAME_ROOM = 40
 _CLASSES = 7  # as many as there are
 _ERROR_ROOM = 600  # an error can carry a whole traceback: results.json keeps all of it
+_ID_ROOM = 200
+_NO_REASON = "no reason was recorded"
 
 _APART = ((Standing.INVALID, "INVALID"), (Standing.TRIVIAL, "<trivial"))
 
@@ -117,15 +119,15 @@ def reasons(records: Sequence[CellRecord]) -> Iterator[Reason]:
     for record in records:
         why = elided(clean(record.error or ""), _ERROR_ROOM)
         if record.ok and why:
-            yield Reason(clean(record.id), "†", why)
+            yield Reason(elided(clean(record.id), _ID_ROOM), "†", why)
         elif not record.ok and (why or record.status != "skipped"):
             what, advice = _class(record)
-            yield Reason(clean(record.id), what, f"{why or 'no reason was recorded'}{advice}")
+            yield Reason(elided(clean(record.id), _ID_ROOM), what, f"{why or _NO_REASON}{advice}")
 
 
 def _class(record: CellRecord) -> tuple[str, str]:
     """A failed cell's status with the class of its failure, and the advice as far as the reason doesn't give it."""
-    failure, status = Failure.told(record), clean(record.status)
+    failure, status = Failure.told(record), elided(clean(record.status), _ID_ROOM)
     if failure is None:
         return status, ""
     advice = elided(clean(failure.advice or ""), _ERROR_ROOM)

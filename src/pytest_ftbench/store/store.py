@@ -55,7 +55,9 @@ class Store:
         try:
             for name in ("locks", "building", "set-aside"):
                 if (root / name).is_symlink():  # what is unfinished is removed, and that would be somebody else's
-                    raise StorageError(root / name, "is a link", "remove it, or give --ftbench-cache another folder")
+                    raise StorageError(
+                        root / name, "is a symbolic link", "remove it, or give --ftbench-cache another folder"
+                    )
             for name in ("locks", "building"):
                 (root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:  # whichever of its folders it is, this is no cache
