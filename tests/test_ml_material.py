@@ -3,10 +3,10 @@ from pathlib import Path
 from pytest_ftbench.ml import material
 
 # what they do reaches a key by what they yield: rows and models by their content, material by the keys themselves;
-# countdown, inspection, outlay and remedies only speak; finite, model_files and template_probe only refuse; stored only
-# reads what others made
+# countdown, inspection, outlay and remedies only speak; context, finite, model_files and template_probe only refuse;
+# stored only reads what others made
 BY_CONTENT = {"__init__", "countdown", "hub", "inspection", "material", "model_files", "pretrain", "rows", "scratch"}
-BY_CONTENT |= {"finite", "outlay", "remedies", "stored", "template_probe"}
+BY_CONTENT |= {"context", "finite", "outlay", "remedies", "row_files", "row_shares", "stored", "template_probe"}
 
 
 def test_every_module_that_decides_a_number_is_part_of_a_key():

@@ -20,7 +20,7 @@ _ANYWHERE = {*_FULL, errno.EIO, errno.EROFS, errno.EFBIG}
 
 _NAMELESS = {*_ANYWHERE, errno.EACCES}
 _RUST = re.compile(r"\(os error (\d+)\)")  # safetensors and tokenizers raise errors of their own types
-_ANOTHER_CACHE = "give --ftbench-cache another folder"
+ANOTHER_CACHE = "give --ftbench-cache another folder"
 
 
 class StorageError(UserError):
@@ -39,7 +39,7 @@ def storage_error(error: OSError, root: Path, kind: str | None = None, folder: P
         return _no_space(place, root, kind, folder)
     why = error.strerror or str(error) or type(error).__name__
     problem = "can't be used as cache" if place == root else "can't be written or read"
-    return StorageError(place, f"{problem} ({why})", _ANOTHER_CACHE)
+    return StorageError(place, f"{problem} ({why})", ANOTHER_CACHE)
 
 
 def fault_of(error: Exception, root: Path, kind: str | None = None, folder: Path | None = None) -> StorageError | None:
@@ -84,7 +84,7 @@ def _no_space(place: Path, root: Path, kind: str | None, folder: Path | None) ->
     scratch = _other_disk(root) if place == folder else None
     where = f", there or in {scratch}" if scratch else ""
     problem = f"no space is left{where}" + (f" ({said})" if said else "")
-    return StorageError(place, problem, f"free some, run `ftbench cache prune`, or {_ANOTHER_CACHE}")
+    return StorageError(place, problem, f"free some, run `ftbench cache prune`, or {ANOTHER_CACHE}")
 
 
 def _other_disk(root: Path) -> Path | None:

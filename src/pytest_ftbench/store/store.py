@@ -22,7 +22,7 @@ from typing import Any
 from filelock import FileLock
 
 from pytest_ftbench.store.cap import Cap
-from pytest_ftbench.store.faults import StorageError, fault_of, storage_error
+from pytest_ftbench.store.faults import ANOTHER_CACHE, StorageError, fault_of, storage_error
 from pytest_ftbench.store.files import remove, sync
 from pytest_ftbench.store.keys import digest
 from pytest_ftbench.store.manifest import Imprint, imprint, mismatch, seal
@@ -55,9 +55,7 @@ class Store:
         try:
             for name in ("locks", "building", "set-aside"):
                 if (root / name).is_symlink():  # what is unfinished is removed, and that would be somebody else's
-                    raise StorageError(
-                        root / name, "is a symbolic link", "remove it, or give --ftbench-cache another folder"
-                    )
+                    raise StorageError(root / name, "is a symbolic link", f"remove it, or {ANOTHER_CACHE}")
             for name in ("locks", "building"):
                 (root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:  # whichever of its folders it is, this is no cache
