@@ -1,4 +1,4 @@
-"""A worker that is killed amid a training costs one cell, and the next run completes it."""
+"""A worker that is killed amid a training costs that checkpoint's cells, and the next run completes them."""
 
 import json
 import os
@@ -38,19 +38,23 @@ def run_and_kill(project, *arguments):
     return run.returncode, lines, killed
 
 
-def test_killed_in_mid_training_it_costs_one_failed_cell_and_the_next_run_completes(pytester, tmp_path):
+def test_killed_in_mid_training_it_costs_the_cells_of_one_checkpoint_and_the_next_run_completes(pytester, tmp_path):
     import_libraries()
     project = Project(pytester, tmp_path / "disturbed", suite=LONG)
     pytester.makeconftest(PIDS)
     path = pytester.path / "results.json"
     code, lines, killed = run_and_kill(project, "-n", "2", "--ftbench-json", str(path))
     assert code == pytest.ExitCode.TESTS_FAILED
-    assert f"1 failed, {CELLS - 1} passed" in lines[-1]
+    assert f"1 failed, {CELLS - 2} passed" in lines[-1]
+    assert "1 error" in lines[-1]
     cells = {cell["id"]: cell for cell in json.loads(path.read_text())["cells"]}
     assert len(cells) == CELLS
-    (failed,) = [cell for cell in cells.values() if cell["status"] == "failed"]
+    failed, other = [cell for cell in cells.values() if cell["status"] == "failed"]
     assert failed["id"].startswith(killed)
+    assert other["id"].startswith(killed)
     assert "crashed while running" in failed["error"]
+    # what has killed one worker would kill the next
+    assert "isn't tried again" in other["error"]
     assert any(failed["id"] in line and "crashed" in line for line in lines)
 
     outcome, completed = project.results("-n", "2", new_process=True)
