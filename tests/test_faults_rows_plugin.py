@@ -124,7 +124,7 @@ def test_a_mere_list_says_it_too(project):
 
 
 def test_two_workers_say_it_too(project, faults):
-    chosen = FAULTS[:: faults(16, 1)]
+    chosen = FAULTS[:: faults(16, 4)]
     for name, content, words in chosen:
         stem = name.partition("-")[2].partition(".")[0]
         kept = {path: path.read_bytes() for path in project.data.glob(f"*-{stem}.*")}
@@ -173,5 +173,12 @@ def test_an_answer_that_takes_the_whole_context_is_refused(project, key):
     )
     outcome = project.run("--collect-only", columns=400)
     assert outcome.ret == pytest.ExitCode.INTERRUPTED
-    sentence = f"*evaluation.{key}: is 2048, and nano has room for 2048 tokens, question and answer; give less.*"
+    sentence = (
+        f"*suite.toml: evaluation.{key}: is 2048, and nano has room for 2048 tokens, question and answer; give less.*"
+    )
     outcome.stdout.fnmatch_lines([sentence])
+
+
+def test_too_few_rows_to_choose_a_learning_rate_by_are_a_collection_error(project):
+    project.write(SUITE.replace('["arc", "squad"]', '["arc"]'))
+    refused(project, "train-ai2_arc.jsonl", "has too few rows to choose learning rates by", "--ftbench-recipe", "tuned")

@@ -45,8 +45,12 @@ def test_what_is_no_configuration_is_said_by_whoever_loads_it(tmp_path, content)
 
 def test_there_is_room_for_a_question_beside_the_answer():
     nano = lab.model_folder("nano")
-    check_room("nano", nano, EvaluationSpec(max_new_tokens=2047))
-    with pytest.raises(UserError, match=r"^evaluation\.max_new_tokens: is 2048, and nano has room for 2048 tokens"):
-        check_room("nano", nano, EvaluationSpec(max_new_tokens=2048))
-    with pytest.raises(UserError, match=r"^evaluation\.latency_tokens: is 3000, and nano has room for 2048 tokens"):
-        check_room("nano", nano, EvaluationSpec(max_new_tokens=8, latency_tokens=3000))
+    check_room("suite.toml", "nano", nano, EvaluationSpec(max_new_tokens=2047))
+    with pytest.raises(
+        UserError, match=r"^suite\.toml: evaluation\.max_new_tokens: is 2048, and nano has room for 2048 tokens"
+    ):
+        check_room("suite.toml", "nano", nano, EvaluationSpec(max_new_tokens=2048))
+    with pytest.raises(
+        UserError, match=r"^suite\.toml: evaluation\.latency_tokens: is 3000, and nano has room for 2048 tokens"
+    ):
+        check_room("suite.toml", "nano", nano, EvaluationSpec(max_new_tokens=8, latency_tokens=3000))

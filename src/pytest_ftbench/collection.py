@@ -131,7 +131,7 @@ def _new_run(config: pytest.Config, settings: Settings, suite: Suite) -> SuiteRu
     for model in suite.models:
         check_source(model)
         if is_local(model):
-            check_room(model.name, base_folder(model), suite.evaluation)
+            check_room(suite.place, model.name, base_folder(model), suite.evaluation)
     check_embedder(suite.evaluation.embedder)
     rows = RowSource.of(suite)
     rows.check(())

@@ -31,15 +31,15 @@ def answer_budget(evaluation: EvaluationSpec) -> tuple[str, int]:
     return f"evaluation.{key}", budgets[key]
 
 
-def check_room(name: str, folder: Path, evaluation: EvaluationSpec) -> None:
-    """Check that a model has room for an answer and a question.
+def check_room(place: object, name: str, folder: Path, evaluation: EvaluationSpec) -> None:
+    """Check that a model has room for an answer and a question, as the suite in a ``place`` has them.
 
     Raises :class:`UserError` where the answer alone takes all there is.
     """
     room, (key, budget) = context_length(folder), answer_budget(evaluation)
     if room is not None and budget >= room:
         problem = f"is {budget}, and {name} has room for {room} tokens, question and answer"
-        raise UserError(key, problem, "give less")
+        raise UserError(f"{place}: {key}", problem, "give less")
 
 
 def row_length(folder: Path, max_length: int) -> int:
