@@ -145,13 +145,21 @@ def test_a_folder_that_holds_another_model_is_a_sentence(model_folder, runtime, 
     assert "is no folder; name a sentence-transformers model" in refusal(tmp_path / "nowhere", runtime)
 
 
-@pytest.mark.parametrize("damage", ["modules.json", "model.safetensors", "config.json"])
+@pytest.mark.parametrize("damage", ["model.safetensors", "config.json"])
 def test_a_broken_model_is_a_sentence(sentences, runtime, tmp_path, damage):
     folder = copy_of(sentences, tmp_path)
     (folder / damage).write_text("{")
     said = refusal(folder, runtime)
     assert said.startswith(f"evaluation.embedder: {folder}: can't be loaded (")
     assert said.endswith("; name another or bag-of-words.")
+
+
+def test_a_broken_list_of_modules_is_a_sentence(sentences, runtime, tmp_path):
+    folder = copy_of(sentences, tmp_path)
+    (folder / "modules.json").write_text("{")
+    said = refusal(folder, runtime)
+    assert said.startswith(f"{folder}/modules.json: is no JSON (")
+    assert said.endswith("; name a folder that sentence-transformers saved.")
 
 
 def test_pickled_weights_are_not_loaded(sentences, runtime, tmp_path):
@@ -166,7 +174,7 @@ def test_a_models_own_code_is_not_run(sentences, runtime, tmp_path):
     modules = json.loads((folder / "modules.json").read_text())
     modules[1]["type"] = "evil.Module"
     (folder / "modules.json").write_text(json.dumps(modules))
-    assert "can't be loaded" in refusal(folder, runtime)
+    assert "is 'evil.Module', whose code is not run; name a model without." in refusal(folder, runtime)
     assert not (tmp_path / "ran").exists()
 
 

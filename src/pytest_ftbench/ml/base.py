@@ -74,8 +74,12 @@ def is_local(spec: ModelSpec) -> bool:
 
 
 def find_base(spec: ModelSpec) -> BaseModel:
-    """The files of a suite's model, downloaded first where need be."""
+    """The files of a suite's model, downloaded first where need be.
+
+    Raises :class:`UserError` for files that no library should be shown.
+    """
     folder = base_folder(spec)
+    check_weights(folder)
     files = folder_digest(folder, _FILES)
     return BaseModel(spec.name, folder, files if has_chat_template(folder) else digest([files, PLAIN_TURNS]))
 
@@ -105,7 +109,6 @@ def base_folder(spec: ModelSpec) -> Path:
 
         folder = hub_model(spec.source, spec.revision)
         _check_folder(folder)
-    check_weights(folder)
     check_tokenizer(folder)
     return folder
 
