@@ -134,6 +134,5 @@ def test_a_clean_up_that_is_killed_at_any_moment_leaves_whole_entries_only(tmp_p
         assert len(prune(tmp_path, remove_all).entries) == left[-1]
         assert contents(tmp_path) == []
     assert len(set(left)) > 1
-    print(
-        f"seed {seed}, {kills} kills: {sum(left)} entries left, 0 partial, {sum(n < NAMES for n in left)} amid removal"
-    )
+    amid = sum(0 < number < NAMES for number in left)
+    print(f"seed {seed}, {kills} kills: {sum(left)} entries left, 0 partial, {amid} of them amid removing or refilling")
