@@ -129,12 +129,13 @@ class Store:
         """What is wrong with an entry, if it is there and anything is; to ``repair`` it is to set it aside."""
         folder = self.root / kind / key
         self._usage.hold(folder)
-        problem = mismatch(folder) if folder.exists() else None
+        with self._usable():
+            problem = None if _mode(folder) is None else mismatch(folder)
         if problem is None:
             return None
         # as in find: another process may be replacing it
-        with self._lock(kind, key):
-            problem = mismatch(folder) if folder.exists() else None
+        with self._lock(kind, key), self._usable():
+            problem = None if _mode(folder) is None else mismatch(folder)
             if problem is not None and repair:
                 self._set_aside(folder, problem)
         return problem

@@ -90,12 +90,13 @@ class Usage:
 
     def _lock(self, kind: int, name: str) -> bool:
         """Take or leave a lock on an entry; False where another has it."""
+        file = self._opened()
         try:
             if _BY_BYTE:
-                fcntl.fcntl(self._opened(), fcntl.F_OFD_SETLK, _byte(kind, name))
+                fcntl.fcntl(file, fcntl.F_OFD_SETLK, _byte(kind, name))
             else:
                 whole = {fcntl.F_RDLCK: fcntl.LOCK_SH, fcntl.F_WRLCK: fcntl.LOCK_EX, fcntl.F_UNLCK: fcntl.LOCK_UN}
-                fcntl.flock(self._opened(), whole[kind] | fcntl.LOCK_NB)
+                fcntl.flock(file, whole[kind] | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in _BUSY:
                 return False
