@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 from models import FAST, SHAPE, make_examples, make_folder, training_of, tune
-from plugin_project import SUITE, Project, import_libraries
+from plugin_project import SUITE, Project
 
 from pytest_ftbench.grid import DivergedError, ShortageError, UserError, read_results
 from pytest_ftbench.report import render
@@ -219,13 +219,14 @@ def test_logits_that_are_no_numbers_are_no_answers_and_the_model_is_named(engine
     print(f"logits of NaN: greedy decoding alone says {silent.tolist()}, the {engine} engine refuses")
 
 
+# libraries are imported before pytester takes note of what is
+@pytest.mark.usefixtures("plugin_cache")
 @pytest.mark.parametrize("tries", ["-n 1", "-n 2", "-n 0"])
 def test_a_training_that_kills_its_process_is_begun_once_in_a_run_and_again_in_the_next(
     pytester, tmp_path, monkeypatch, tries, faults
 ):
     if tries not in ("-n 1", "-n 2", "-n 0")[: faults(1, 3)]:
         return
-    import_libraries()
     suite = SUITE.replace('train = ["arc", "squad"]', 'train = ["arc"]')
     project = Project(pytester, tmp_path / "cache", suite=suite)
     pytester.makeconftest(KILLING)
