@@ -17,6 +17,7 @@ from plugin_project import SUITE, Project
 pytestmark = pytest.mark.torch
 
 SECONDS = 2.0
+THEIRS = "nopeft-arc-to-arc"
 SLOW = SUITE.replace("learning_rate", "num_train_epochs = 400\nlearning_rate").replace(
     'train = ["arc", "squad"]', 'train = ["arc"]'
 )
@@ -64,8 +65,8 @@ MOMENTS = (
     Moment("importing", r"base-to-arc: starting up", 3.0),
     Moment("answering", r"base-to-squad: answering", 0.2),
     Moment("timing", r"base-to-squad: timing", 0.3),
-    Moment("waiting for another's training", r"waiting for another process", 2.0, beside="nopeft-arc-to-arc"),
-    Moment("waiting for the machine", r"base-to-squad: timing", 2.0, "-k", "base", beside="nopeft-arc-to-arc"),
+    Moment("waiting for a training", r"waiting for another process", 2.0, "-k", THEIRS, beside=THEIRS),
+    Moment("waiting for the machine", r"base-to-arc: timing", 2.0, "-k", "base", beside=THEIRS),
 )
 
 
@@ -176,7 +177,7 @@ def test_it_stops_within_two_seconds_keeps_what_is_finished_and_the_next_run_goe
             assert code == pytest.ExitCode.INTERRUPTED, f"{where}\n{shown}"
             assert seconds <= SECONDS, f"{where}: {seconds:.2f} s\n{shown}"
             assert "KeyboardInterrupt" in shown, where
-            assert "Traceback" not in shown, where
+            assert "INTERNALERROR" not in shown, where
             kept = check_kept(slow, shown)
         check_goes_on(slow, kept, workers)
     times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in longest.items())
