@@ -119,17 +119,25 @@ def test_whatever_is_read_is_told_judged_and_written_again(faults, tmp_path):
     then = Results.from_json(small_results()[-1])
 
     @many(count)
-    @given(mutated(small_results(), 3), mutated(small_results(), 2) | st.none())
-    def check(value, other):
+    @given(mutated(small_results(), 3), mutated(small_results(), 2) | st.none(), st.integers(0, 24))
+    def check(value, other, drawn):
         results = read(tmp_path / "r.json", text_of(value))
         held = then if other is None else read(tmp_path / "then.json", text_of(other))
         if results is not None:
-            go_all_the_way(results, held, tmp_path, figures=len(told) % 25 == 0)
+            go_all_the_way(results, held, tmp_path, figures=drawn == 24)
             told.append(held is not None)
 
     check()
     print(f"{count} results mutated: {len(told)} told whole, {sum(told)} against another file, 0 tracebacks")
     assert len(told) > count / 20
+
+
+def test_an_untuned_model_at_several_ranks_has_a_line_in_its_figure(tmp_path):
+    value = json.loads(json.dumps(small_results()[0]))
+    (base,) = [cell for cell in value["cells"] if cell["id"] == "tiny-base-to-arc"]
+    value["cells"] += [base | {"rank": rank, "id": f"tiny-base-r{rank}-to-arc"} for rank in (2, 4, 8)]
+    go_all_the_way(Results.from_json(value), None, tmp_path, figures=True)
+    assert "Score against rank" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_each_leaf_of_a_record_may_be_anything(faults, tmp_path):

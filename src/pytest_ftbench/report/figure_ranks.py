@@ -90,7 +90,10 @@ def _ends(group: RankCurves, point: RankPoint) -> str:
 
 
 def _draw(groups: Sequence[RankCurves], names: Names, figure: Any) -> None:
-    seen = looks(_method(each, names) for group in groups for each in group.points if each.key.train_task is not None)
+    tuned = [each for group in groups for each in group.points if each.key.train_task is not None]
+    # somebody's file may have an untuned model at several ranks: that is a line, too
+    lines = [line[0] for group in groups for line in group.lines]
+    seen = looks(_method(each, names) for each in [*tuned, *lines])
     for axes, group in zip(panels(figure, len(groups)), groups, strict=True):
         for level in group.levels:
             _level(axes, level, seen.get(_method(level, names)))
