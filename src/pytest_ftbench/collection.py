@@ -159,7 +159,7 @@ def _store(config: pytest.Config, cache: Path) -> Store | None:
     runs = not config.option.collectonly
     try:
         return kept_open(config, Store(cache, partial(_say, config))) if runs or cache.is_dir() else None
-    except UserError:
+    except (OSError, UserError):  # longer than any name is no error of ours
         if runs:
             raise
         return None
