@@ -5,9 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-# what starts processes of its own, and a part of that which goes with all the rest, so that both take as long
-EARLY_PLUGIN_TESTS := $(wildcard tests/test_plugin_[a-c]*.py)
-PLUGIN_TESTS := $(filter-out $(EARLY_PLUGIN_TESTS),$(wildcard tests/test_plugin_*.py))
+# what starts processes of its own, and all the rest, which takes about as long
+PLUGIN_TESTS := $(wildcard tests/test_plugin_*.py)
 
 .PHONY: bench gate test test-plugin test-others faults fast wheel clean
 
@@ -34,8 +33,7 @@ test-plugin: $(INSTALLED)
 	$(BIN)/python -m pytest $(PLUGIN_TESTS)
 
 test-others: $(INSTALLED)
-	$(BIN)/python -m pytest $(filter-out $(PLUGIN_TESTS) $(EARLY_PLUGIN_TESTS),$(wildcard tests/test_*.py))
-	$(BIN)/python -m pytest $(EARLY_PLUGIN_TESTS)
+	$(BIN)/python -m pytest $(filter-out $(PLUGIN_TESTS),$(wildcard tests/test_*.py))
 
 # the tests of faults in full: a thousand kills, ten thousand flipped bits; a slice of each is part of `make test`
 faults: $(INSTALLED)

@@ -133,7 +133,7 @@ def test_numbers_that_are_none_fail_their_cells_alone_and_score_nothing(pytester
     broken = make_folder(tmp_path / "broken")
     break_weights(broken)
     suite = with_model(ONE_TASK, "broken", broken).replace(
-        "ranks = [2]", "ranks = [2], recipe = {learning_rate = 1e30}"
+        "ranks = [2]", "ranks = [2], lora_alpha = 9e15, recipe = {learning_rate = 9e15}"
     )
     project = Project(pytester, plugin_cache, suite=suite)
     reports = {kind: pytester.path / f"report.{kind}" for kind in ("markdown", "html")}
@@ -157,7 +157,7 @@ def test_numbers_that_are_none_fail_their_cells_alone_and_score_nothing(pytester
     shown = [*render(stored, 300), *(path.read_text(encoding="utf-8") for path in reports.values())]
     for word in ("failed (diverged)", "failed (input)"):
         assert sum(word in text for text in shown) >= 3
-    print("weights that are NaN, a rate of 1e30: 4 cells failed as input and diverged, 2 passed")
+    print("weights that are NaN, a rate of 9e15: 4 cells failed as input and diverged, 2 passed")
 
 
 def break_weights(folder):
@@ -226,7 +226,7 @@ def test_a_training_that_kills_its_process_is_begun_once_in_a_run_and_again_in_t
     pytester, tmp_path, monkeypatch, tries, faults
 ):
     if tries not in ("-n 1", "-n 2", "-n 0")[: faults(1, 3)]:
-        return
+        pytest.skip("a part of make faults")
     suite = SUITE.replace('train = ["arc", "squad"]', 'train = ["arc"]')
     project = Project(pytester, tmp_path / "cache", suite=suite)
     pytester.makeconftest(KILLING)

@@ -73,7 +73,7 @@ class Failure:
         if isinstance(error, UserError):
             return cls(error.failure, _advice(error), said)
         if isinstance(error, TimeUpError):
-            return cls(TimedOutError.failure, None, "its time was up")
+            return cls(TimedOutError.failure, None, said)
         # where nobody could say what for: plain Python asks for memory everywhere
         return cls(SHORTAGE if isinstance(error, MemoryError) else "error", None, said)
 

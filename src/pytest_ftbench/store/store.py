@@ -60,6 +60,8 @@ class Store:
                 (root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:  # whichever of its folders it is, this is no cache
             raise storage_error(OSError(error.errno, error.strerror), root) from None
+        except ValueError as error:  # a NUL in its name
+            raise StorageError(root, f"can't be used as cache ({error})", ANOTHER_CACHE) from None
         self._sweep()
 
     def find(self, kind: str, material: Any) -> Path | None:
