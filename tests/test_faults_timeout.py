@@ -119,7 +119,9 @@ def test_ended_at_random_moments_the_other_cells_and_the_next_run_are_as_undistu
     draw = random.Random("time limits")
     ended = refused = 0
     for number in range(count):
-        place, seconds = draw.choice((0, 2, 2, 3, 4)), draw.uniform(0.0, 2.0) * undisturbed["seconds"]
+        # the first comes early enough for whatever machine this is
+        place, share = draw.choice((0, 2, 2, 3, 4)), draw.uniform(0.0, 2.0 if number else 0.1)
+        seconds = share * undisturbed["seconds"]
         small.cache = tmp_path / f"disturbed-{number}"
         with monkeypatch.context() as patched:
             let_one_end_after(patched, place, seconds)

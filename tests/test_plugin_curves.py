@@ -70,7 +70,7 @@ def test_stored_curves_that_are_none_are_one_sentence(project):
     path.write_text(f'{{"schema": 1, "cells": [{cell}]}}')
     outcome = project.run("--ftbench-from", path)
     assert outcome.ret == pytest.ExitCode.USAGE_ERROR
-    outcome.stderr.fnmatch_lines(["ERROR: *broken.json: a: 'curve' has a point that is no object; *"])
+    outcome.stderr.fnmatch_lines(["ERROR: *broken.json: a: 'curve[[]0]' is no object; *"])
 
 
 def test_an_epoch_that_is_not_trained_is_one_sentence_at_collection(project):

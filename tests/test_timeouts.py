@@ -1,6 +1,7 @@
 """A block ends when its clock has run down, wherever it is by then, and what must be whole stays so."""
 
 import importlib
+import re
 import signal
 import sys
 import threading
@@ -33,6 +34,16 @@ def test_python_and_its_waits_are_ended_at_once(work):
     with pytest.raises(TimeUpError, match=r"longer than 0\.05 s"), limit():
         work(*(10,) * (work is time.sleep))
     assert time.monotonic() - began < 2
+
+
+def test_a_call_that_lets_no_other_thread_run_is_held_against_the_cell():
+    def work():
+        # a call of C that holds the interpreter's lock for some seconds: a regular expression that goes back and forth
+        re.match(r"(a+)+$", "a" * 26 + "b")
+        time.sleep(5)
+
+    with pytest.raises(TimeUpError), limit(0.3):
+        work()
 
 
 def test_a_thread_that_is_not_the_main_one_is_ended_too():

@@ -47,7 +47,7 @@ class SuiteRun:
     rows: RowSource
     store: Store | None = None
     workbench: "Workbench | None" = None
-    faults: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, UserError] = field(default_factory=dict)
     """Why a cell's rows are nothing to run it with, by its id."""
     gate: Gate | None = None
     gates_in: str | None = None
@@ -198,8 +198,8 @@ def _said_of_gates(run: SuiteRun, session: pytest.Session) -> Iterator[str]:
         yield f"{name}: gate.{metric} is for none of its cells by {printable(word)!r}"
 
 
-def _told(suite: Suite, faults: dict[str, str]) -> Iterator[str]:
-    for fault, cells in Counter(faults.values()).items():
+def _told(suite: Suite, faults: dict[str, UserError]) -> Iterator[str]:
+    for fault, cells in Counter(map(str, faults.values())).items():
         yield f"{printable(suite.place.name)}: {cells} {'cell' if cells == 1 else 'cells'} can't run: {fault}"
 
 

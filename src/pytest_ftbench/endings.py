@@ -17,11 +17,14 @@ _SECONDS_TO_FINISH = 20.0  # whoever presses Ctrl-C waits no longer than they li
 
 
 def stacks() -> str:
-    """What each thread of this process does, as Python's faulthandler tells it."""
-    with tempfile.TemporaryFile() as file:
-        faulthandler.dump_traceback(file, all_threads=True)
-        file.seek(0)
-        return file.read().decode(errors="replace")
+    """What each thread of this process does, as Python's faulthandler tells it; nothing where no file can be made."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            faulthandler.dump_traceback(file, all_threads=True)
+            file.seek(0)
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def end_session(session: pytest.Session, code: int, tell: Callable[[], object]) -> NoReturn:

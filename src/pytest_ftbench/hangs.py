@@ -23,8 +23,10 @@ def end_hanging(item: pytest.Item, error: UserError) -> NoReturn:
     A worker leaves word to the process that replaces it; alone, the session is finished.
     """
     if is_worker(item.config):
-        _leave_word(item.config, error)
-        os._exit(pytest.ExitCode.TESTS_FAILED)
+        try:
+            _leave_word(item.config, error)
+        finally:  # a disk may be full
+            os._exit(pytest.ExitCode.TESTS_FAILED)
     told = stacks()
 
     def tell() -> None:

@@ -61,6 +61,8 @@ class InterruptWatch:
     def close(self) -> None:
         """Hear no more."""
         signal.set_wakeup_fd(self._before)
+        # a forked child may hold the other end for longer
+        self._writes.shutdown(socket.SHUT_WR)
         self._writes.close()
         self._ear.join()
         self._reads.close()
@@ -109,6 +111,8 @@ class Brief:
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Keep the innermost frame."""
+        if not issubclass(excinfo.type, KeyboardInterrupt):  # pytest.exit comes by here too
+            return
         if not self.config.option.fulltrace and len(excinfo.traceback) > 1:
             excinfo.traceback = type(excinfo.traceback)(excinfo.traceback[-1:])
         self._is_interrupted = True
@@ -121,7 +125,8 @@ class Brief:
             for file in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError):
                     file.flush()
-            os._exit(pytest.ExitCode.INTERRUPTED)
+            session = self.config.pluginmanager.get_plugin("session")
+            os._exit(int(getattr(session, "exitstatus", pytest.ExitCode.INTERRUPTED)))
 
 
 @contextmanager

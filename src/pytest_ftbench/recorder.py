@@ -164,10 +164,10 @@ def _reason(call: pytest.CallInfo[None]) -> str | None:
 @contextmanager
 def _at_work(item: pytest.Item, entry: Entry) -> Iterator["Workbench"]:
     """The cell's workbench, its progress told; a user's mistake is the sentence it is, no traceback through here."""
-    said = entry.run.faults.get(entry.cell.id)
-    if said is not None:
-        item.stash[_FAILURE] = Failure(UserError.failure)
-        pytest.fail(said, pytrace=False)
+    if (fault := entry.run.faults.get(entry.cell.id)) is not None:
+        item.stash[_FAILURE] = Failure.of(fault)
+        pytest.fail(str(fault), pytrace=False)
+    said = None
     try:
         with at_work(item, entry.run, entry.cell.id) as workbench:
             yield workbench

@@ -102,19 +102,20 @@ class TimeLimit:
     def _run(self) -> None:
         """Wait for the time to be up, then for the block to end."""
         while (left := self.clock.left()) > 0:
-            asked, began = min(left, _SECONDS_BETWEEN_LOOKS), time.monotonic()
+            asked, began, used = min(left, _SECONDS_BETWEEN_LOOKS), time.monotonic(), time.process_time()
             if self._done.wait(asked):
                 return
             late = time.monotonic() - began - asked
-            if late > _SECONDS_BETWEEN_LOOKS:
+            if late > _SECONDS_BETWEEN_LOOKS and not _worked(used, late):
                 self.clock.overslept(late)
-        last = time.monotonic()
+        last, used = time.monotonic(), time.process_time()
         patience = 0.0
         while not self._done.wait(_SECONDS_BETWEEN_TRIES):
             now = time.monotonic()
             # what stands still for long, as after Ctrl-Z, is not what is waited for
-            patience += min(now - last, _SECONDS_BETWEEN_LOOKS)
-            last = now
+            late = now - last
+            patience += late if _worked(used, late) else min(late, _SECONDS_BETWEEN_LOOKS)
+            last, used = now, time.process_time()
             frame = sys._current_frames().get(self._thread)
             if patience > _patience_with(frame):
                 self.give_up()
@@ -147,6 +148,14 @@ class TimeLimit:
     def words(self) -> str:
         """What has happened, in words."""
         return f"it took longer than {self.clock.seconds:g} s"
+
+
+def _worked(used: float, seconds: float) -> bool:
+    """Whether the process computed for most of some seconds, having ``used`` so much of a processor before them.
+
+    A call of C that holds the interpreter's lock lets no other thread look at the clock; its process doesn't sleep.
+    """
+    return time.process_time() - used > seconds / 2
 
 
 def is_amid_a_whole(frame: FrameType | None) -> bool:

@@ -19,7 +19,6 @@ import pytest
 
 from pytest_ftbench.interrupts import Brief
 from pytest_ftbench.progress import show
-from pytest_ftbench.store import MachineLock
 
 FOLDER = "ftbench_hangs"
 """Under this key a worker is told where it may leave word of what it ends for."""
@@ -37,7 +36,10 @@ _LAST_WORDS = ("workerfinished", "errordown", "internal_error")
 
 
 class Endings(Brief):
-    """Keeps what workers have told when the run is interrupted, and what they leave when they end in a hang."""
+    """Keeps what workers have told when the run is interrupted, and what they leave when they end in a hang.
+
+    It keeps out of runs in which no cell has begun: others' fixtures may need their time to be torn down.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
@@ -71,6 +73,8 @@ class Endings(Brief):
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Hear what workers had to tell."""
+        if not self._is_ready:
+            return
         self._interrupted_at = time.monotonic()
         super().pytest_keyboard_interrupt(excinfo)
         if (session := self._session) is not None:
@@ -104,6 +108,8 @@ class Endings(Brief):
 
 def _import_reports() -> None:
     """Import what the end of a run needs; beside others, but not amid somebody's timing."""
+    from pytest_ftbench.store import MachineLock
+
     with MachineLock(lambda _: None).shared():
         for name in _REPORTING:
             with contextlib.suppress(ImportError):  # who needs it will say so

@@ -10,7 +10,7 @@ from pytest_ftbench.grid import Cell, Suite, UserError
 from pytest_ftbench.ml.base import BaseModel, base_folder, is_local
 from pytest_ftbench.ml.hygiene import Hygiene, asked_of
 from pytest_ftbench.ml.rows import RowSource, TooFewRowsError
-from pytest_ftbench.store import MachineLock, Store
+from pytest_ftbench.store import MachineLock, StorageError, Store
 from pytest_ftbench.tasks import get_task
 
 _Look = tuple[tuple[str, ...], Callable[[], list[str]]]
@@ -19,9 +19,9 @@ _Look = tuple[tuple[str, ...], Callable[[], list[str]]]
 class Inspection:
     """A look at the rows of some of a suite's cells before anything runs, as far as rows and models are here.
 
-    ``said`` are sentences; ``faults`` is why a cell can't be run, by its id. ``prepare`` is called before a tokenizer's
-    libraries are imported; None: nothing will be trained, what needs them is told only if it is stored, and nothing is
-    stored.
+    ``said`` are sentences; ``faults`` is why a cell can't be run, by its id: what is wrong with a disk may have passed
+    when the cell runs, and is none. ``prepare`` is called before a tokenizer's libraries are imported; None: nothing
+    will be trained, what needs them is told only if it is stored, and nothing is stored.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class Inspection:
         self.suite = suite
         self.rows = rows
         self.said: list[str] = []
-        self.faults: dict[str, str] = {}
+        self.faults: dict[str, UserError] = {}
         self._only_stored = prepare is None
         self._hygiene = Hygiene(suite, rows, store, machine, prepare or (lambda: None), keep=prepare is not None)
-        self._known: dict[tuple[str, ...], str | None] = {}
+        self._known: dict[tuple[str, ...], UserError | None] = {}
 
     def look(self, cells: Iterable[Cell]) -> None:
         """Look at what these cells are trained and tested on: each thing once, and at the rest in spite of a fault."""
@@ -47,13 +47,15 @@ class Inspection:
             if fault := next(filter(None, faults), None):
                 self.faults[cell.id] = fault
 
-    def _fault(self, key: tuple[str, ...], findings: Callable[[], list[str]]) -> str | None:
+    def _fault(self, key: tuple[str, ...], findings: Callable[[], list[str]]) -> UserError | None:
         if key not in self._known:
+            self._known[key] = None
             try:
                 self.said += [text for text in findings() if text not in self.said]
-                self._known[key] = None
+            except StorageError:
+                pass
             except UserError as error:
-                self._known[key] = str(error)
+                self._known[key] = error.with_traceback(None)
         return self._known[key]
 
     def _looks(self, cell: Cell) -> Iterator[_Look]:

@@ -9,6 +9,7 @@ The date is no part of what is measured: a prompt with today's in it would be an
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -38,6 +39,7 @@ _STOPPED_CLOCK = (
     + " }}{%- endmacro %}\n"
 )
 _OWN = frozenset({lab.CHAT_TEMPLATE})
+_LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "SYSTEMROOT")
 _SECONDS = 30.0  # of waiting, on a machine however busy; of computing the process itself allows fewer
 _LIMIT = 2**20  # characters
 _FIX = "correct the template, or take it out"
@@ -79,7 +81,7 @@ def _problem(template: str, tokens: str) -> str | None:
             encoding="utf-8",
             timeout=_SECONDS,
             cwd="/",
-            env={},
+            env={name: os.environ[name] for name in _LIBRARY_PATHS if name in os.environ},
         )
         found: dict[str, str | None] = json.loads(done.stdout)
     except subprocess.TimeoutExpired:

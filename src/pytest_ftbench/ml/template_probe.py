@@ -5,6 +5,7 @@ one whose ``problem`` is null where the template serves. It imports Jinja and th
 there at once. The environment is made as Transformers makes its own, without what would be random.
 """
 
+import contextlib
 import json
 import resource
 import sys
@@ -35,7 +36,8 @@ def limit() -> None:
     for kind, most in allowed.items():
         ceiling = resource.getrlimit(kind)[1]
         most = most if ceiling == resource.RLIM_INFINITY else min(most, ceiling)
-        resource.setrlimit(kind, (most, most))
+        with contextlib.suppress(OSError, ValueError):  # macOS has some by name alone
+            resource.setrlimit(kind, (most, most))
 
 
 def environment() -> Any:

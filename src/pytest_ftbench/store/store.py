@@ -133,12 +133,12 @@ class Store:
         self._usage.hold(folder)
         with self._usable():
             problem = None if _mode(folder) is None else mismatch(folder)
-        if problem is None:
-            return None
+        if problem is None or not repair:
+            return problem
         # as in find: another process may be replacing it
         with self._lock(kind, key), self._usable():
             problem = None if _mode(folder) is None else mismatch(folder)
-            if problem is not None and repair:
+            if problem is not None:
                 self._set_aside(folder, problem)
         return problem
 

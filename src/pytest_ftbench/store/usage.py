@@ -8,7 +8,6 @@ time of the entry's folder.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import struct
@@ -16,13 +15,23 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-_BY_BYTE = hasattr(fcntl, "F_OFD_SETLK")
+try:
+    import fcntl
+except ImportError:  # without it nothing is locked, and so nothing is ever removed
+    _fcntl: Any = None
+else:
+    _fcntl = fcntl
+
+_READ, _WRITE, _NONE = (int(getattr(_fcntl, name, 0)) for name in ("F_RDLCK", "F_WRLCK", "F_UNLCK"))
+_BY_BYTE = hasattr(_fcntl, "F_OFD_SETLK")
 """Whether this system has locks on single bytes that belong to an open file, and not to a process; else one lock stands
 for all entries, and none of them is removed while any is in use."""
 
 _SECONDS_BETWEEN_TRIES = 0.002
-_BUSY = (errno.EACCES, errno.EAGAIN)
+_SECONDS_AT_MOST = 10.0
+"""Whoever removes an entry is done in a moment; one that was stopped amid it should not stop everybody."""
 
 
 class Usage:
@@ -47,8 +56,9 @@ class Usage:
         """Keep an entry from being removed, without using it; a wait for whoever is removing it is short."""
         name = entry_name(folder)
         with contextlib.suppress(OSError):
-            while name not in self._begun:
-                if self._lock(fcntl.F_RDLCK, name):
+            ends = time.monotonic() + _SECONDS_AT_MOST
+            while name not in self._begun and time.monotonic() < ends:
+                if self._lock(_READ, name):
                     self._begun.add(name)
                 else:
                     time.sleep(_SECONDS_BETWEEN_TRIES)
@@ -65,7 +75,7 @@ class Usage:
         """Keep others from using an entry in the block; False where one does, or where nobody can tell."""
         name = entry_name(folder)
         try:
-            is_mine = self._lock(fcntl.F_WRLCK, name)
+            is_mine = self._lock(_WRITE, name)
         except OSError:
             is_mine = False
         try:
@@ -73,7 +83,7 @@ class Usage:
         finally:
             if is_mine:
                 with contextlib.suppress(OSError):
-                    self._lock(fcntl.F_UNLCK, name)
+                    self._lock(_NONE, name)
 
     def is_used(self, folder: Path) -> bool:
         """Whether another store, of this process or of any, uses an entry; also where nobody can tell."""
@@ -81,24 +91,26 @@ class Usage:
             with self.claimed(folder) as is_mine:
                 return not is_mine
         try:
-            found = fcntl.fcntl(self._opened(), fcntl.F_OFD_GETLK, _byte(fcntl.F_WRLCK, entry_name(folder)))
+            found = _fcntl.fcntl(self._opened(), _fcntl.F_OFD_GETLK, _byte(_WRITE, entry_name(folder)))
         except FileNotFoundError:  # nobody has used anything here
             return False
         except OSError:
             return True
-        return bool(struct.unpack_from("h", found)[0] != fcntl.F_UNLCK)
+        return bool(struct.unpack_from("h", found)[0] != _NONE)
 
     def _lock(self, kind: int, name: str) -> bool:
         """Take or leave a lock on an entry; False where another has it."""
+        if _fcntl is None:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
         file = self._opened()
         try:
             if _BY_BYTE:
-                fcntl.fcntl(file, fcntl.F_OFD_SETLK, _byte(kind, name))
+                _fcntl.fcntl(file, _fcntl.F_OFD_SETLK, _byte(kind, name))
             else:
-                whole = {fcntl.F_RDLCK: fcntl.LOCK_SH, fcntl.F_WRLCK: fcntl.LOCK_EX, fcntl.F_UNLCK: fcntl.LOCK_UN}
-                fcntl.flock(file, whole[kind] | fcntl.LOCK_NB)
+                whole = {_READ: _fcntl.LOCK_SH, _WRITE: _fcntl.LOCK_EX, _NONE: _fcntl.LOCK_UN}
+                _fcntl.flock(file, whole[kind] | _fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno in _BUSY:
+            if error.errno == errno.EAGAIN:
                 return False
             raise
         return True
