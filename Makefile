@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 # what starts processes of its own, and all the rest, which takes about as long
-PLUGIN_TESTS := $(wildcard tests/test_plugin_*.py)
+PLUGIN_TESTS := $(wildcard tests/test_plugin_*.py tests/test_faults_*.py)
 
 .PHONY: bench gate test test-plugin test-others faults fast wheel clean
 

@@ -1,11 +1,16 @@
 """Shared by all tests: pytester, to run the plugin in a pytest of its own; Hypothesis; how many faults are provoked."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
 
 pytest_plugins = ["pytester"]
+
+# a shell's background jobs ignore Ctrl-C, and so would all that is started here to see whether it hears it
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # two cores that also train models make a deadline a matter of luck
 settings.register_profile("ftbench", deadline=None)
