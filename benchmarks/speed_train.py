@@ -230,7 +230,9 @@ def limits_kept(found: Sequence[Way], runtime: Runtime) -> Iterator[bool]:
     """
     planned, *others = found
     declared = next((way for way in others if way.name == DECLARED), None)
-    best = min(others, key=lambda way: statistics.median(way.medians), default=None)
+    best = min(
+        (way for way in others if way is not declared), key=lambda way: statistics.median(way.medians), default=None
+    )
     for way, least in zip((declared, best), LIMITS[runtime.device], strict=True):
         if way is not None:
             ratios = [theirs / own for theirs, own in zip(way.medians, planned.medians, strict=True)]
