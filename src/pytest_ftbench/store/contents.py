@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftbench.store.manifest import MANIFEST
+from pytest_ftbench.store.place import BUILDING, LOCKS, SET_ASIDE
 from pytest_ftbench.store.usage import Usage
-
-BUILDING, SET_ASIDE, LOCKS = "building", "set-aside", "locks"
 
 _LARGEST_MANIFEST = 1 << 26
 

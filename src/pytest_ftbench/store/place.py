@@ -1,4 +1,4 @@
-"""Where a cache is where neither an option nor a configuration file says so."""
+"""Where a cache is where neither an option nor a configuration file says so, and where what is in it."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,14 @@ from pytest_ftbench.grid import UserError
 
 FOLDER_VARIABLE = "FTBENCH_CACHE"
 SIZE_VARIABLE = "FTBENCH_CACHE_SIZE"
+
+BUILDING, SET_ASIDE, LOCKS = "building", "set-aside", "locks"
+"""The folders of a cache that aren't a kind's."""
+
+
+def lock_path(root: Path, name: str) -> Path:
+    """The file of the lock that an entry's builder, or remover, holds."""
+    return root / LOCKS / f"{name}.lock"
 
 
 def default_folder(here: Path) -> Path:

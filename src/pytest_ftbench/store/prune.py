@@ -15,8 +15,6 @@ from pathlib import Path
 from filelock import FileLock
 
 from pytest_ftbench.store.contents import (
-    BUILDING,
-    LOCKS,
     Stored,
     contents,
     drafts,
@@ -25,6 +23,7 @@ from pytest_ftbench.store.contents import (
     last_use,
     size_of,
 )
+from pytest_ftbench.store.place import BUILDING, lock_path
 from pytest_ftbench.store.sizes import format_size, format_time
 from pytest_ftbench.store.usage import Usage, entry_name
 
@@ -110,11 +109,6 @@ def prune(root: Path, choose: Choice, dry_run: bool = False) -> Removal:
     usage.end()
     removal.rest = sum(entry.size for entry in entries) - sum(entry.size for entry in removal.entries)
     return removal
-
-
-def lock_path(root: Path, name: str) -> Path:
-    """The file of the lock that an entry's builder, or remover, holds."""
-    return root / LOCKS / f"{name}.lock"
 
 
 def counted(number: int, one: str, many: str) -> str:

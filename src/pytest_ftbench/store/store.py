@@ -26,6 +26,7 @@ from pytest_ftbench.store.faults import ANOTHER_CACHE, StorageError, fault_of, s
 from pytest_ftbench.store.files import remove, sync
 from pytest_ftbench.store.keys import digest
 from pytest_ftbench.store.manifest import Imprint, imprint, mismatch, seal
+from pytest_ftbench.store.place import BUILDING, LOCKS, SET_ASIDE, lock_path
 from pytest_ftbench.store.usage import Usage
 
 
@@ -53,10 +54,10 @@ class Store:
         self._cap = None if cap is None else Cap(root, cap, say)
         self._verified: dict[Path, Imprint] = {}
         try:
-            for name in ("locks", "building", "set-aside"):
+            for name in (LOCKS, BUILDING, SET_ASIDE):
                 if (root / name).is_symlink():  # what is unfinished is removed, and that would be somebody else's
                     raise StorageError(root / name, "is a symbolic link", f"remove it, or {ANOTHER_CACHE}")
-            for name in ("locks", "building"):
+            for name in (LOCKS, BUILDING):
                 (root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:  # whichever of its folders it is, this is no cache
             raise storage_error(OSError(error.errno, error.strerror), root) from None
@@ -90,7 +91,7 @@ class Store:
         if found := self.find(kind, material):
             return found
         key = digest(material)
-        lock = FileLock(self._lock_path(f"{kind}-{key}"))
+        lock = FileLock(lock_path(self.root, f"{kind}-{key}"))
         try:
             with self._usable():
                 lock.acquire(timeout=0)
@@ -175,7 +176,7 @@ class Store:
     @contextlib.contextmanager
     def _workplace(self, name: str) -> Iterator[Path]:
         """The private folder of an entry's builder; who holds the entry's lock is the only one."""
-        folder = self.root / "building" / name
+        folder = self.root / BUILDING / name
         remove(folder)
         with self._usable():
             folder.mkdir(parents=True)
@@ -186,7 +187,7 @@ class Store:
 
     @contextlib.contextmanager
     def _lock(self, kind: str, key: str) -> Iterator[None]:
-        lock = FileLock(self._lock_path(f"{kind}-{key}"))
+        lock = FileLock(lock_path(self.root, f"{kind}-{key}"))
         with contextlib.suppress(TimeoutError), self._usable(), self.waiting():
             lock.acquire(timeout=1)
         if not lock.is_locked:
@@ -210,7 +211,7 @@ class Store:
 
     def _set_aside(self, folder: Path, problem: str) -> None:
         name = "-".join((*folder.relative_to(self.root).parts, secrets.token_hex(4)))
-        grave = self.root / "set-aside" / name
+        grave = self.root / SET_ASIDE / name
         with self._usable():
             grave.parent.mkdir(exist_ok=True)
             folder.rename(grave)
@@ -219,17 +220,14 @@ class Store:
     def _sweep(self) -> None:
         """Remove what was left unfinished: whoever builds an entry holds its lock, on this machine or another."""
         with contextlib.suppress(OSError):  # a cache that may only be read
-            for folder in (self.root / "building").iterdir():
-                lock = FileLock(self._lock_path(folder.name))
+            for folder in (self.root / BUILDING).iterdir():
+                lock = FileLock(lock_path(self.root, folder.name))
                 with contextlib.suppress(OSError):  # a wait that ends, too
                     lock.acquire(timeout=0)
                     try:
                         remove(folder)
                     finally:
                         _release(lock)
-
-    def _lock_path(self, name: str) -> Path:
-        return self.root / "locks" / f"{name}.lock"
 
 
 def _release(lock: FileLock) -> None:

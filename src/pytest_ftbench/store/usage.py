@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_ftbench.store.place import LOCKS
+
 try:
     import fcntl
 except ImportError:  # without it nothing is locked, and so nothing is ever removed
@@ -38,7 +40,7 @@ class Usage:
     """What one store uses of the cache at ``root``: everything it has looked for, until it ends."""
 
     def __init__(self, root: Path) -> None:
-        self._path = root / "locks" / "in-use"
+        self._path = root / LOCKS / "in-use"
         self._file: int | None = None
         self._closing: Callable[[], object] | None = None
         self._begun: set[str] = set()
